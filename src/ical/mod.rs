@@ -1,0 +1,4 @@
+//! iCalendar: lossless parse, validate, filter, recurrence, time zones. No I/O; `now` is an argument.
+
+pub mod recur;
+pub mod zone;

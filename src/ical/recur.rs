@@ -1,0 +1,1 @@
+//! Recurrence (RFC 5545 section 3.8.5).

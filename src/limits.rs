@@ -1,0 +1,152 @@
+//! Every bound of the server, with its unit and reason, in this one place. What is advertised
+//! to clients is computed from the same constants (or the configured value) that is enforced.
+
+// Names
+
+/// Bytes of a user name: stands in every URL, and a socket path must stay short.
+pub const USER_NAME_BYTES: usize = 64;
+/// Bytes of an e-mail address (RFC 5321 section 4.5.3.1 allows 254 in a path).
+pub const EMAIL_BYTES: usize = 254;
+/// Bytes of one decoded path segment: what file systems allow, so exports keep names.
+pub const SEGMENT_BYTES: usize = 255;
+/// Segments below the calendar home: deeper trees serve nobody, and every walk is bounded by it.
+pub const TREE_DEPTH: usize = 16;
+/// Bytes of a raw request target, before decoding.
+pub const REQUEST_TARGET_BYTES: usize = 8 * 1024;
+
+// Objects and collections
+
+/// Default for the largest calendar object or file in bytes (CALDAV:max-resource-size, RFC 4791 section 5.2.5).
+pub const OBJECT_BYTES: usize = 10 * 1024 * 1024;
+/// Default for the most ATTENDEEs in one instance (CALDAV:max-attendees-per-instance, RFC 4791 section 5.2.9).
+pub const ATTENDEES: usize = 1_000;
+/// Bytes of one stored body chunk: keeps a sled leaf from becoming a blob file (FINDINGS).
+pub const CHUNK_BYTES: usize = 64 * 1024;
+/// Collections of one account: all their records are held in memory while it is unlocked.
+pub const COLLECTIONS: usize = 10_000;
+/// Members of one collection, its index being held in memory while it is in use.
+pub const MEMBERS: usize = 1_000_000;
+/// Bytes of all dead properties of one resource, in their stored form.
+pub const PROPERTIES_BYTES: usize = 1024 * 1024;
+/// Locks of one account: each is held in memory while it is unlocked.
+pub const LOCKS: usize = 1_000;
+/// Bytes of a lock's owner element, which is returned in every lockdiscovery.
+pub const LOCK_OWNER_BYTES: usize = 4 * 1024;
+/// Longest lock in seconds: a client that died frees its lock within the hour (RFC 4918 section 6.6).
+pub const LOCK_SECONDS: u64 = 3_600;
+/// Tombstones a collection keeps; older sync-tokens answer valid-sync-token (RFC 6578 section 3.8).
+pub const TOMBSTONES: usize = 100_000;
+
+// iCalendar
+
+/// Nesting of components: VCALENDAR, VEVENT, VALARM is three; unknown ones may nest further.
+pub const ICAL_DEPTH: usize = 16;
+/// Bytes of one unfolded content line: an inline attachment is one line.
+pub const ICAL_LINE_BYTES: usize = OBJECT_BYTES;
+/// Content lines of one object.
+pub const ICAL_LINES: usize = 200_000;
+/// Components of one object (overrides, alarms, zones).
+pub const ICAL_COMPONENTS: usize = 20_000;
+/// Instances expanded for one answer (the answer is refused above, never cut).
+pub const INSTANCES_PER_ANSWER: usize = 10_000;
+/// Periods of a recurrence rule looked at for one question about one object.
+pub const RECURRENCE_STEPS: usize = 200_000;
+
+// XML bodies
+
+/// Bytes of an XML request body.
+pub const XML_BYTES: usize = 1024 * 1024;
+/// Nesting of elements.
+pub const XML_DEPTH: usize = 64;
+/// Events (tags, texts) of a body.
+pub const XML_EVENTS: usize = 10_000;
+/// Events of a calendar-multiget body: three for each href.
+pub const XML_EVENTS_MULTIGET: usize = 4 * MULTIGET_HREFS;
+/// Attributes of one element, namespace declarations included.
+pub const XML_ATTRIBUTES: usize = 64;
+
+// Requests and answers
+
+/// Hrefs in one calendar-multiget.
+pub const MULTIGET_HREFS: usize = 5_000;
+/// Bytes of a buffered calendar-query answer, so that an overflow can still be a clean error.
+pub const QUERY_ANSWER_BYTES: usize = 64 * 1024 * 1024;
+/// Results of one principal search.
+pub const SEARCH_RESULTS: usize = 100;
+/// Bytes of one step of a streamed answer.
+pub const STREAM_STEP_BYTES: usize = 64 * 1024;
+/// Properties named in one PROPFIND or PROPPATCH.
+pub const PROPERTIES_PER_REQUEST: usize = 500;
+/// Bytes of an If header; conditions and tokens are few in practice.
+pub const IF_HEADER_BYTES: usize = 8 * 1024;
+/// Nesting of an expand-property report (RFC 3253 section 3.8).
+pub const EXPAND_PROPERTY_DEPTH: usize = 4;
+
+// Commit and cache
+
+/// Commits waiting for the commit thread; a writer beyond it waits, which slows the sender.
+pub const COMMIT_QUEUE: usize = 1_024;
+/// Bytes of writes that one sync may gather.
+pub const COMMIT_BATCH_BYTES: usize = 32 * 1024 * 1024;
+/// Summaries held by all indexes together (about 400 bytes each).
+pub const INDEX_SUMMARIES: usize = 500_000;
+/// Unlocked accounts held at once.
+pub const UNLOCKED_ACCOUNTS: usize = 1_000;
+/// Seconds without a request after which an account's keys are dropped.
+pub const UNLOCKED_IDLE_SECONDS: i64 = 15 * 60;
+/// Seconds after which an account's keys are dropped in any case.
+pub const UNLOCKED_SECONDS: i64 = 24 * 60 * 60;
+/// Rows removed by one step of a purge, so that writers are never kept waiting.
+pub const PURGE_ROWS: usize = 1_000;
+
+// Accounts
+
+/// Bytes of a password; Argon2 takes any length, a request header does not.
+pub const PASSWORD_BYTES: usize = 1_024;
+/// Characters of a new password, unless --allow-weak.
+pub const PASSWORD_CHARACTERS: usize = 10;
+/// App passwords of one account.
+pub const APP_PASSWORDS: usize = 100;
+/// Characters of an app password's label.
+pub const LABEL_CHARACTERS: usize = 100;
+/// Argon2 runs at once, 64 MiB each.
+pub const ARGON2_RUNS: usize = 2;
+/// Argon2id memory in KiB for a password slot.
+pub const ARGON2_KIB: u32 = 64 * 1024;
+/// Argon2id passes for a password slot.
+pub const ARGON2_PASSES: u32 = 3;
+/// Failed sign-ins allowed in a burst for one name.
+pub const FAILURES_PER_NAME: u32 = 10;
+/// Failed sign-ins allowed in a burst for one address (/64 for IPv6).
+pub const FAILURES_PER_ADDRESS: u32 = 30;
+/// Seconds after which one more failed sign-in is allowed, for a name and for an address.
+pub const FAILURE_REFILL_SECONDS: u64 = 30;
+
+// Connections
+
+/// Connections at once.
+pub const CONNECTIONS: usize = 2_048;
+/// Bytes of all request bodies being received at once.
+pub const BODY_BYTES_IN_FLIGHT: usize = 256 * 1024 * 1024;
+/// Seconds for a TLS handshake.
+pub const TLS_HANDSHAKE_SECONDS: u64 = 10;
+/// Seconds for the head of a request.
+pub const HEADER_SECONDS: u64 = 30;
+/// Seconds for a whole request body, once its head is there.
+pub const BODY_SECONDS: u64 = 120;
+/// Seconds without a byte, in a body or an answer, after which the connection is closed.
+pub const IDLE_SECONDS: u64 = 75;
+/// Bytes of a request's head on HTTP/1.
+pub const HEADER_BYTES: usize = 64 * 1024;
+/// Headers of a request.
+pub const HEADERS: usize = 100;
+/// HTTP/2 streams of one connection.
+pub const H2_STREAMS: u32 = 64;
+/// HTTP/2 streams a client may reset before its connection is ended (CVE-2023-44487).
+pub const H2_RESETS: usize = 32;
+/// Threads that work on requests.
+pub const WORK_THREADS: usize = 16;
+/// Streamed answers that compute a step at once; fewer than `WORK_THREADS`, so that a GET always finds one.
+pub const STREAM_STEPS: usize = 8;
+/// Seconds that running requests get at a shutdown.
+pub const SHUTDOWN_SECONDS: u64 = 10;

@@ -1,0 +1,1 @@
+//! Opaque rows in sled: get, scan, atomic commit, durability receipt. Owns sled.

@@ -1,0 +1,1 @@
+//! Bounded reader and writer for DAV bodies. Owns quick-xml.
