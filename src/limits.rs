@@ -107,6 +107,8 @@ pub const PURGE_ROWS: usize = 1_000;
 pub const PASSWORD_BYTES: usize = 1_024;
 /// Characters of a new password, unless --allow-weak.
 pub const PASSWORD_CHARACTERS: usize = 10;
+/// Bytes of a key file: a hundred slots need a tenth of it.
+pub const KEY_FILE_BYTES: u64 = 256 * 1024;
 /// App passwords of one account.
 pub const APP_PASSWORDS: usize = 100;
 /// Characters of an app password's label.

@@ -49,6 +49,8 @@ pub enum Kind {
     Body = 10,
     /// Collection: a chunk of an object's stored properties.
     ObjectProperties = 11,
+    /// Host: tells the right host key from a wrong one.
+    HostCheck = 12,
 }
 
 /// Where a row belongs: the associated data of its seal. A row that was moved, swapped or
