@@ -92,6 +92,24 @@ pub const EXPAND_PROPERTY_DEPTH: usize = 4;
 pub const COMMIT_QUEUE: usize = 1_024;
 /// Bytes of writes that one sync may gather.
 pub const COMMIT_BATCH_BYTES: usize = 32 * 1024 * 1024;
+/// Bytes of small batches applied in one step: readers wait while the store applies.
+pub const COMMIT_APPLY_BYTES: usize = 1024 * 1024;
+/// Microseconds the commit thread waits for writers it has just released to come back.
+pub const COMMIT_WINDOW_MICROS: u64 = 200;
+/// Bytes of a stored value: a chunk and what sealing adds to it.
+pub const ROW_BYTES: usize = CHUNK_BYTES + 1024;
+/// Rows, and bytes of values, that one step of a scan holds.
+pub const SCAN_STEP_ROWS: usize = 256;
+/// See `SCAN_STEP_ROWS`.
+pub const SCAN_STEP_BYTES: usize = 1024 * 1024;
+/// Bytes of sled's page cache; what it really takes is several times that (FINDINGS).
+pub const STORE_CACHE_BYTES: u64 = 32 * 1024 * 1024;
+/// Bytes of a segment of the database file: four rows of a leaf must not become a blob (FINDINGS).
+pub const STORE_SEGMENT_BYTES: usize = 8 * 1024 * 1024;
+/// Free bytes of the disk below which writes are refused while the store still works.
+pub const STORE_RESERVE_BYTES: u64 = 64 * 1024 * 1024;
+/// Milliseconds for sled's threads to let go of a database that was closed in this process.
+pub const STORE_LET_GO_MILLIS: u64 = 5_000;
 /// Summaries held by all indexes together (about 400 bytes each).
 pub const INDEX_SUMMARIES: usize = 500_000;
 /// Unlocked accounts held at once.
