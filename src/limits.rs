@@ -47,6 +47,8 @@ pub const ICAL_LINE_BYTES: usize = OBJECT_BYTES;
 pub const ICAL_LINES: usize = 200_000;
 /// Components of one object (overrides, alarms, zones).
 pub const ICAL_COMPONENTS: usize = 20_000;
+/// Parameters and parameter values of one object: two bytes of text make one of about 100 in memory.
+pub const ICAL_PARAMETERS: usize = 500_000;
 /// Instances expanded for one answer (the answer is refused above, never cut).
 pub const INSTANCES_PER_ANSWER: usize = 10_000;
 /// Periods of a recurrence rule looked at for one question about one object.
