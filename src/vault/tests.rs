@@ -141,6 +141,7 @@ fn overwriting_keeps_the_id_and_changes_the_tag() {
         first.etag, again.etag,
         "the same bytes stored again are another version"
     );
+    account.barrier().wait().unwrap();
     assert_eq!(account.body(id, &first), Err(VaultError::Missing));
     assert_eq!(account.collection(id).unwrap().objects, 1);
 }
