@@ -5,10 +5,7 @@ pub mod kind;
 pub mod line;
 pub mod project;
 pub mod recur;
-pub mod text;
 pub mod time;
-pub mod tree;
-pub mod value;
 pub mod zone;
 
 pub use kind::{ComponentKind, ComponentSet};
