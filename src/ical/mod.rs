@@ -10,6 +10,8 @@ pub mod line;
 pub mod overlap;
 pub mod project;
 pub mod recur;
+#[cfg(test)]
+mod rfc4791_objects;
 pub mod shape;
 pub mod summary;
 pub mod text;

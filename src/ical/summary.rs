@@ -150,7 +150,7 @@ fn rules_end(recurrence: &Recurrence, zones: &Zones) -> Instant {
     };
     match RuleSet::new(&plain, zones).and_then(|rules| rules.last_start()) {
         Ok(LastStart::At(occurrence)) => last.max(occurrence.instant),
-        Ok(LastStart::None) => last,
+        Ok(LastStart::Empty) => last,
         Ok(LastStart::Unbounded) | Err(_) => Instant::MAX,
     }
 }
