@@ -3,8 +3,9 @@
 //!
 //! It must hold for ever and for every reader, so it does not depend on the zone in which
 //! floating times, dates and unknown TZIDs are read: they are read as UTC, and everything is
-//! widened by two days. Two, because zones differ from UTC by less than one day, and two offsets
-//! of one zone, which a nominal day may bridge, by less than two.
+//! widened by three days. Three, because a zone differs from UTC by less than one day, and where
+//! forms are mixed (an override in UTC of a floating master, a nominal day that bridges a change
+//! of offset) two such differences add up to less than two more.
 
 use serde::{Deserialize, Serialize};
 
@@ -20,7 +21,7 @@ use super::value::{self, TimeOrPeriod};
 use super::zone::{Zone, Zones};
 
 /// By how much the times found are widened.
-const WIDENED_SECONDS: i64 = 2 * DAY_SECONDS;
+const WIDENED_SECONDS: i64 = 3 * DAY_SECONDS;
 
 /// From the first to the last time of an object, in seconds since 1970-01-01T00:00:00Z;
 /// `i64::MIN` and `i64::MAX` mean without bound. Stored in summaries.
@@ -104,12 +105,17 @@ fn series_extent(series: &Series, zones: &Zones, extent: &mut Extent) {
     let start = zones.instant(&series.shape.at);
     extent.reach(start, start);
     for date in &series.recurrence.dates {
-        match date {
-            RecurrenceDate::At(time) => extent.reach(zones.instant(time), zones.instant(time)),
+        let time = match date {
+            RecurrenceDate::At(time) => time,
             RecurrenceDate::Period(period) => {
                 extent.reach(zones.instant(&period.start), period_end(period, zones));
+                &period.start
             }
-        }
+        };
+        extent.reach(zones.instant(time), zones.instant(time));
+        // A date and a time in one set: either takes the day as written from the other.
+        let midnight = Instant(time.local().date.midnight().seconds());
+        extent.reach(midnight, midnight.plus(DAY_SECONDS));
     }
     let last = rules_end(&series.recurrence, zones);
     extent.reach(start, last.max(start));
