@@ -1,4 +1,5 @@
 //! iCalendar: lossless parse, validate, filter, recurrence, time zones. No I/O; `now` is an argument.
 
 pub mod recur;
+pub mod time;
 pub mod zone;
