@@ -53,6 +53,8 @@ pub const ICAL_PARAMETERS: usize = 500_000;
 pub const INSTANCES_PER_ANSWER: usize = 10_000;
 /// Periods of a recurrence rule looked at for one question about one object.
 pub const RECURRENCE_STEPS: usize = 200_000;
+/// Instances tried for all questions of one request about one object (its alarms ask each for itself).
+pub const INSTANCES_TRIED: usize = 1_000_000;
 
 // XML bodies
 

@@ -326,3 +326,36 @@ fn what_has_no_times() {
         1
     );
 }
+
+#[test]
+fn another_calendar_system_is_found_from_its_start_on() {
+    let lunar = event("DTSTART;VALUE=DATE:20240210\nRRULE:RSCALE=CHINESE;FREQ=YEARLY");
+    assert!(overlaps(&lunar, &[0], "20300101T000000", "20300102T000000"));
+    assert!(!overlaps(
+        &lunar,
+        &[0],
+        "20240101T000000",
+        "20240210T000000"
+    ));
+    assert_eq!(
+        within(&lunar, "20240101T000000", "20300102T000000", "UTC").len(),
+        1
+    );
+}
+
+#[test]
+fn searches_about_one_object_are_bounded() {
+    let alarm = "BEGIN:VALARM\nTRIGGER;RELATED=END:-PT1S\nEND:VALARM\n".repeat(1_000);
+    let inner = event(&format!(
+        "DTSTART:20240101T000000Z\nRRULE:FREQ=MINUTELY\n{alarm}"
+    ));
+    let text = format!("BEGIN:VCALENDAR\n{inner}\nEND:VCALENDAR\n");
+    let calendar = Calendar::parse(text.as_bytes()).expect("readable");
+    let zones = definitions::zones(&calendar, Zone::utc());
+    let instances = Instances::new(&calendar, &zones);
+    let nothing = range("20300101T000001", "20300101T000002");
+    let asked: Result<Vec<bool>, RecurError> = (0..1_000)
+        .map(|alarm| instances.overlaps(&[0, alarm], nothing))
+        .collect();
+    assert_eq!(asked, Err(RecurError::TooComplex));
+}

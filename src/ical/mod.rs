@@ -12,6 +12,7 @@ pub mod project;
 pub mod recur;
 #[cfg(test)]
 mod rfc4791_objects;
+mod series;
 pub mod shape;
 pub mod summary;
 pub mod text;
