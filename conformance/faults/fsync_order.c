@@ -19,8 +19,8 @@
  *   N sync-begin                  fsync or fdatasync of the database was begun
  *   N sync-end <result>           and has ended (0, or -1)
  *   N sync-dropped                and was dropped, as asked
- *   N request <fd> <method>       a request line was read from a socket
- *   N answer <fd> <status>        bytes beginning "HTTP/1.1 20x" are about to be sent
+ *   N request <inode> <method>    a request line was read from this socket
+ *   N answer <inode> <status>     bytes beginning "HTTP/1.1 20x" are about to be sent
  *   N fault <write|sync>          a failure was injected
  *
  * Only what goes through libc is seen. Rust's std does; a crate that makes its own system calls
@@ -118,15 +118,18 @@ static int is_database(int fd)
     return memcmp(path + length - wanted, database, wanted) == 0;
 }
 
-static int is_socket(int fd)
+/* The inode of a socket, the same for all its descriptors; 0 for what is none. */
+static unsigned long socket_of(int fd)
 {
     struct stat found;
-    int saved = errno, result;
+    unsigned long inode = 0;
+    int saved = errno;
 
     pthread_once(&once, start);
-    result = fstat(fd, &found) == 0 && S_ISSOCK(found.st_mode);
+    if (fstat(fd, &found) == 0 && S_ISSOCK(found.st_mode))
+        inode = (unsigned long)found.st_ino;
     errno = saved;
-    return result;
+    return inode;
 }
 
 /* Records a write to the database. Says whether it is to fail. */
@@ -145,9 +148,10 @@ static int write_begins(size_t bytes, off_t offset)
 static void sent(int fd, const void *bytes, size_t length)
 {
     const char *text = bytes;
+    unsigned long inode;
 
-    if (length >= 12 && memcmp(text, "HTTP/1.1 20", 11) == 0 && is_socket(fd))
-        record("answer %d %.3s", fd, text + 9);
+    if (length >= 12 && memcmp(text, "HTTP/1.1 20", 11) == 0 && (inode = socket_of(fd)))
+        record("answer %lu %.3s", inode, text + 9);
 }
 
 static void received(int fd, const void *bytes, ssize_t length)
@@ -156,12 +160,13 @@ static void received(int fd, const void *bytes, ssize_t length)
         "GET ", "HEAD ", "PUT ", "POST ", "DELETE ", "OPTIONS ", "PROPFIND ", "PROPPATCH ", "REPORT ",
         "MKCOL ", "MKCALENDAR ", "COPY ", "MOVE ", "LOCK ", "UNLOCK ", "ACL ", "PATCH ",
     };
+    unsigned long inode;
     size_t at, size;
 
     for (at = 0; length > 0 && at < sizeof methods / sizeof *methods; at++) {
         size = strlen(methods[at]);
-        if ((size_t)length >= size && memcmp(bytes, methods[at], size) == 0 && is_socket(fd)) {
-            record("request %d %.*s", fd, (int)size - 1, methods[at]);
+        if ((size_t)length >= size && memcmp(bytes, methods[at], size) == 0 && (inode = socket_of(fd))) {
+            record("request %lu %.*s", inode, (int)size - 1, methods[at]);
             return;
         }
     }

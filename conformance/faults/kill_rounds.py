@@ -11,8 +11,9 @@ again and checks:
 - every object whose last acknowledged request was a PUT is there, with the ETag that was answered
   and the body that was sent; every one whose last was a DELETE is gone. An object with a request
   that was under way at the kill may be as before it or as after it, and nothing else;
-- DAV:sync-token of the collection (PROPFIND, Depth 0) has not gone backwards: --token-number is a
-  regular expression whose group 1 is the number in the token that only grows;
+- DAV:sync-token of the collection (PROPFIND, Depth 0) has not gone back behind any that was
+  answered before the kill, one client asking for it all the time; --token-number is a regular
+  expression whose group 1 is the number in the token that only grows;
 - a sync-collection REPORT from the token taken before the round names every object that was
   acknowledged in the round (RFC 6578); --no-sync leaves out these two.
 
@@ -152,6 +153,26 @@ class Writer(threading.Thread):
             self.refused += 1
 
 
+class Watcher(threading.Thread):
+    """Asks for the sync-token all the time: one that was answered must still hold after the kill,
+    so an answer may not tell of a change that is not on the disk yet."""
+
+    def __init__(self, arguments, stop):
+        super().__init__(daemon=True)
+        self.arguments, self.stop = arguments, stop
+        self.latest, self.trouble = None, None
+
+    def run(self):
+        client = Client(self.arguments)
+        try:
+            while not self.stop.is_set():
+                self.latest = token(self.arguments, client)
+        except (OSError, http.client.HTTPException):
+            pass  # the kill
+        except Exception as error:
+            self.trouble = repr(error)
+
+
 def start(arguments):
     """Starts the server and waits until it answers."""
     log = open(arguments.server_log, "ab") if arguments.server_log else subprocess.DEVNULL
@@ -183,9 +204,9 @@ def kill(server):
     server.wait()
 
 
-def token(arguments):
+def token(arguments, client=None):
     """The collection's sync-token."""
-    status, _, body = Client(arguments).request(
+    status, _, body = (client or Client(arguments)).request(
         "PROPFIND", body=SYNC_TOKEN, headers={"Depth": "0", "Content-Type": "application/xml"}
     )
     if status != 207:
@@ -272,8 +293,9 @@ def run_round(arguments, number, known, faults, chance):
         writers = [
             Writer(arguments, at, share, stop, chance.getrandbits(64)) for at, share in enumerate(shares)
         ]
-        for writer in writers:
-            writer.start()
+        watchers = [] if arguments.no_sync else [Watcher(arguments, stop)]
+        for one in writers + watchers:
+            one.start()
         time.sleep(chance.uniform(arguments.least_seconds, arguments.most_seconds))
         if server.poll() is not None:
             faults.append(f"round {number}: the server ended by itself with {server.returncode}")
@@ -285,13 +307,18 @@ def run_round(arguments, number, known, faults, chance):
         known.update(writer.known)
         if writer.trouble:
             raise Unrunnable(f"a client broke: {writer.trouble}")
+    for watcher in watchers:
+        watcher.join()
+        if watcher.trouble:
+            raise Unrunnable(f"the watcher broke: {watcher.trouble}")
     server, seconds = start(arguments)
     try:
         check(arguments, known, faults, number)
         if before is not None:
             after = token(arguments)
-            if token_number(arguments, after) < token_number(arguments, before):
-                faults.append(f"round {number}: the sync-token went back from {before} to {after}")
+            latest = max([before] + [one.latest for one in watchers if one.latest], key=lambda text: token_number(arguments, text))
+            if token_number(arguments, after) < token_number(arguments, latest):
+                faults.append(f"round {number}: the sync-token went back from {latest} to {after}")
             written = {name for name, one in known.items() if one.acknowledged > counts.get(name, 0)}
             names, status = changed_since(arguments, before)
             if names is None:

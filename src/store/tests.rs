@@ -1,6 +1,8 @@
 //! Tests of the store. Those that need another process start this test program again, with a
 //! variable set that makes the same test play the other part.
 
+mod server;
+
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Write};
@@ -339,7 +341,7 @@ fn damage_never_gives_wrong_bytes() {
     copy_dir(&dir, &kept);
 
     let rounds =
-        std::env::var("SEALDAV_DAMAGES").map_or(60, |rounds| rounds.parse::<u64>().unwrap());
+        std::env::var("SEALDAV_DAMAGES").map_or(40, |rounds| rounds.parse::<u64>().unwrap());
     let (mut refused, mut harmless, mut vanished) = (0, 0, 0);
     for round in 0..rounds {
         fs::remove_dir_all(&dir).unwrap();
