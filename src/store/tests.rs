@@ -629,6 +629,42 @@ fn a_full_line_makes_writers_wait() {
     assert_eq!(store.names(&prefix(1)).count(), 3 * limits::COMMIT_QUEUE);
 }
 
+#[test]
+fn a_line_full_of_bytes_makes_writers_wait() {
+    let line = super::line::Line::new();
+    let mut bytes = 0;
+    let joined = AtomicU64::new(0);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            for _ in 0..9 {
+                let mut batch = Batch::new();
+                for row in 0..limits::COMMIT_QUEUE_BYTES / limits::ROW_BYTES / 4 {
+                    batch.put(name(1, row as u64), value(&[0; limits::ROW_BYTES]));
+                }
+                line.join(batch);
+                joined.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        let mut groups = 0;
+        while joined.load(Ordering::Relaxed) < 9 {
+            thread::sleep(Duration::from_millis(50));
+            let waiting = joined.load(Ordering::Relaxed) - groups;
+            assert!(waiting <= 5, "{waiting} batches of a quarter of the bound");
+            let group = line.take(1).unwrap();
+            groups += group.batches.len() as u64;
+            let taken = group.batches.iter().map(Batch::bytes).sum::<usize>();
+            assert!(taken <= limits::COMMIT_BATCH_BYTES);
+            bytes += taken;
+        }
+        line.close();
+    });
+    while let Some(group) = line.take(1) {
+        bytes += group.batches.iter().map(Batch::bytes).sum::<usize>();
+    }
+    let rows = limits::COMMIT_QUEUE_BYTES / limits::ROW_BYTES / 4;
+    assert_eq!(bytes, 9 * rows * (limits::ROW_BYTES + 36));
+}
+
 /// Rows of one batch of the killed writer.
 const KILLED_ROWS: u64 = 12;
 
@@ -663,7 +699,6 @@ fn a_killed_writer_loses_and_tears_nothing() {
             &scratch.store(),
         );
         let lines = BufReader::new(writer.stdout.take().unwrap()).lines();
-        let pid = writer.id();
         let listener = thread::spawn(move || {
             let mut acknowledged = [0u64; 4];
             for line in lines.map_while(Result::ok) {
@@ -676,8 +711,13 @@ fn a_killed_writer_loses_and_tears_nothing() {
             }
             acknowledged
         });
-        thread::sleep(Duration::from_millis(150 + (kill * 37) % 200));
-        assert_eq!(pid, writer.id());
+        // Every second one while it still opens the store.
+        let millis = if kill % 2 == 0 {
+            150 + kill * 37 % 200
+        } else {
+            2 + kill * 7 % 60
+        };
+        thread::sleep(Duration::from_millis(millis));
         writer.kill().unwrap();
         writer.wait().unwrap();
         let heard = listener.join().unwrap();

@@ -88,10 +88,7 @@ struct Server {
 
 fn serve(dir: &Path) {
     let store = open(dir).unwrap();
-    let last = store
-        .get(&name(0, 0))
-        .unwrap()
-        .map_or(0, |stored| number(stored.bytes()));
+    let last = last_change(&store);
     let server = Server {
         store,
         last: Mutex::new(last),
@@ -106,6 +103,13 @@ fn serve(dir: &Path) {
             scope.spawn(move || stream.and_then(|stream| server.connection(stream)));
         }
     });
+}
+
+fn last_change(store: &Store) -> u64 {
+    store
+        .get(&name(0, 0))
+        .unwrap()
+        .map_or(0, |stored| number(stored.bytes()))
 }
 
 fn number(bytes: &[u8]) -> u64 {
@@ -160,15 +164,15 @@ impl Server {
     fn answer(&self, method: &str, path: &str, body: &[u8]) -> (&'static str, String, Vec<u8>) {
         let none = String::new();
         match method {
-            "PUT" => {
-                self.write(path, Some(body));
-                ("201 Created", etag(body), Vec::new())
-            }
+            "PUT" => match self.write(path, Some(body)) {
+                Ok(()) => ("201 Created", etag(body), Vec::new()),
+                Err(_) => ("507 Insufficient Storage", none, Vec::new()),
+            },
             "DELETE" if self.read(path).is_none() => ("404 Not Found", none, Vec::new()),
-            "DELETE" => {
-                self.write(path, None);
-                ("204 No Content", none, Vec::new())
-            }
+            "DELETE" => match self.write(path, None) {
+                Ok(()) => ("204 No Content", none, Vec::new()),
+                Err(_) => ("507 Insufficient Storage", none, Vec::new()),
+            },
             "GET" => match self.read(path) {
                 Some(body) => ("200 OK", etag(&body), body),
                 None => ("404 Not Found", none, Vec::new()),
@@ -191,7 +195,7 @@ impl Server {
         }
     }
 
-    fn write(&self, path: &str, body: Option<&[u8]>) {
+    fn write(&self, path: &str, body: Option<&[u8]>) -> Result<(), StoreError> {
         let mut last = self.last.lock();
         *last += 1;
         let mut batch = Batch::new();
@@ -214,7 +218,11 @@ impl Server {
         }
         let receipt = self.store.commit(batch);
         drop(last);
-        receipt.wait().unwrap();
+        receipt.wait().inspect_err(|_| {
+            let mut last = self.last.lock();
+            self.store.reopen().unwrap();
+            *last = last_change(&self.store);
+        })
     }
 
     fn read(&self, path: &str) -> Option<Vec<u8>> {
