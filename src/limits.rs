@@ -96,6 +96,8 @@ pub const EXPAND_PROPERTY_DEPTH: usize = 4;
 pub const COMMIT_QUEUE: usize = 1_024;
 /// Bytes of writes that one sync may gather.
 pub const COMMIT_BATCH_BYTES: usize = 32 * 1024 * 1024;
+/// Bytes of commits waiting for the commit thread, beyond which a writer waits as well.
+pub const COMMIT_QUEUE_BYTES: usize = 2 * COMMIT_BATCH_BYTES;
 /// Bytes of small batches applied in one step: readers wait while the store applies.
 pub const COMMIT_APPLY_BYTES: usize = 1024 * 1024;
 /// Microseconds the commit thread waits for writers it has just released to come back.
