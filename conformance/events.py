@@ -25,7 +25,7 @@ FOLD_AT = 75
 WORDS = (
     "Besprechung Zahnarzt Überprüfung déjeuner réunion café naïve Ångström smörgåsbord żółć příliš žluťoučký "
     "Встреча обед Ελληνικά συνάντηση 会議 打ち合わせ 회의 اجتماع פגישה नमस्ते สวัสดี 🎉 👩‍👩‍👧‍👦 🇪🇺 𝔘𝔫𝔦𝔠𝔬𝔡𝔢 meeting review planning lunch "
-    "release, semi;colon back\\slash \"quoted\" new\nline tab\ttab e\u0301 ﬁ ﷺ \u200fRTL\u200e zero\u200dwidth"
+    'release, semi;colon back\\slash "quoted" new\nline tab\ttab e\u0301 ﬁ ﷺ \u200fRTL\u200e zero\u200dwidth'
 ).split(" ")
 
 TIMEZONE = """BEGIN:VTIMEZONE
@@ -165,7 +165,7 @@ def attendees(rng: random.Random) -> list[str]:
     """An organizer and attendees for some events, at addresses of no account on the server."""
     if rng.random() < 0.7:
         return []
-    lines = ["ORGANIZER;CN=\"Organizer, Some\":mailto:organizer@elsewhere.example"]
+    lines = ['ORGANIZER;CN="Organizer, Some":mailto:organizer@elsewhere.example']
     for number in range(rng.choice([1, 2, 5, 40])):
         status = rng.choice(["NEEDS-ACTION", "ACCEPTED", "DECLINED", "TENTATIVE"])
         lines.append(

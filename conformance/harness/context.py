@@ -1,10 +1,11 @@
 """What a suite is given."""
 
+import re
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness import proc
+from harness import proc, terminal
 from harness.dav import Account, Dav
 from harness.install import Installer
 from harness.results import SuiteResults
@@ -52,3 +53,7 @@ class Context:
         environment = proc.environment(self.folder, **(env or {}))
         options.setdefault("cwd", self.folder)
         return proc.run(list(command), env=environment, log=self.log, **options)
+
+    def talk(self, command: list[str], answers: list[tuple[re.Pattern[bytes], list[str]]]) -> str:
+        """Run a command that wants a terminal. See `terminal.talk`."""
+        return terminal.talk(command, answers, proc.environment(self.folder, TERM="dumb"), self.folder, self.log)

@@ -78,7 +78,7 @@ class Dav:
                 self.connection.request(method, path, body=data or None, headers=fields)
                 answer = self.connection.getresponse()
                 return Response(answer.status, answer.headers, answer.read())
-            except (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError):
+            except (ConnectionError, ssl.SSLEOFError):  # an idle connection that the server has closed
                 self.connection.close()
                 if attempt == 2:
                     raise

@@ -9,6 +9,7 @@ import contextlib
 import json
 import re
 import time
+import traceback
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -62,14 +63,20 @@ class SuiteResults:
         except Skip as skip:
             self.record(name, SKIPPED, str(skip), time.monotonic() - began)
         except Exception as error:  # a suite goes on after any failed test
-            text = str(error) if isinstance(error, AssertionError) else f"{type(error).__name__}: {error}"
-            self.record(name, FAILED, text or "assertion failed", time.monotonic() - began)
+            self.record(name, FAILED, describe(error), time.monotonic() - began)
         else:
             self.record(name, PASSED, "", time.monotonic() - began)
 
     def count(self, verdict: str) -> int:
         """How many tests count as `verdict`."""
         return sum(test.verdict == verdict for test in self.tests)
+
+
+def describe(error: Exception) -> str:
+    """An exception as one line; an assertion without a text is described by its source."""
+    if not isinstance(error, AssertionError):
+        return f"{type(error).__name__}: {error}"
+    return str(error) or f"not so: {traceback.extract_tb(error.__traceback__)[-1].line}"
 
 
 def read_expected(path: Path) -> dict[tuple[str, str], str]:

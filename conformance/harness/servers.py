@@ -1,4 +1,4 @@
-"""The server under test, and two others on which the suites themselves are tried out."""
+"""The server under test, and others on which the suites themselves are tried out."""
 
 import json
 import os
@@ -228,16 +228,13 @@ class Radicale(Server):
 
     kind = "radicale"
 
-    def __init__(self, logs: Path, venv: Path, plain: bool = False):
+    def __init__(self, logs: Path, venv: Path):
         super().__init__(logs)
         self.venv = venv
-        self.scheme = "http" if plain else "https"
         self.users = self.data / "users"
         self.users.touch()
-        self.tls: list[str] = []
-        if not plain:
-            self.ca, certificate, key = make_certificate(self.data)
-            self.tls = ["--ssl", "--certificate", str(certificate), "--key", str(key)]
+        self.ca, certificate, key = make_certificate(self.data)
+        self.tls = ["--ssl", "--certificate", str(certificate), "--key", str(key)]
 
     def command(self) -> list[str]:
         return [
@@ -281,9 +278,56 @@ class Xandikos(Server):
     def add_account(self, name: str) -> Account:
         home = "/user/calendars/"
         account = Account(
-            "user", "user@example.test", "none", self.base, "/user/", home, f"{home}{name}/", f"{home}{name}-tasks/", "/user/"
+            "user",
+            "user@example.test",
+            "none",
+            self.base,
+            "/user/",
+            home,
+            f"{home}{name}/",
+            f"{home}{name}-tasks/",
+            "/user/",
         )
         dav = self.dav(account)
         dav.mkcalendar(account.calendar)
         dav.mkcalendar(account.tasks, component="VTODO")
         return account
+
+
+class WsgiDav(Server):
+    """WsgiDAV: a plain WebDAV server with locks; only for litmus and cadaver."""
+
+    kind = "wsgidav"
+
+    def __init__(self, logs: Path, venv: Path):
+        super().__init__(logs)
+        self.venv = venv
+        self.password = secrets.token_urlsafe(16)
+        self.ca, certificate, key = make_certificate(self.data)
+        names = [f"{suite}{number}" for suite in ("litmus", "cadaver", "curl", "server") for number in ("", "2")]
+        (self.data / "files").mkdir()
+        config = {
+            "host": "127.0.0.1",
+            "port": self.port,
+            "provider_mapping": {"/": str(self.data / "files")},
+            "simple_dc": {"user_mapping": {"*": {name: {"password": self.password} for name in names}}},
+            "http_authenticator": {"accept_basic": True, "accept_digest": False, "default_to_digest": False},
+            "property_manager": True,
+            "lock_storage": True,
+            "ssl_certificate": str(certificate),
+            "ssl_private_key": str(key),
+            "ssl_adapter": "builtin",
+        }
+        (self.data / "config.json").write_text(json.dumps(config))
+
+    def command(self) -> list[str]:
+        return [str(self.venv / "bin" / "wsgidav"), "--config", str(self.data / "config.json")]
+
+    def add_account(self, name: str) -> Account:
+        for folder in ("calendar", "tasks"):
+            (self.data / "files" / folder).mkdir(exist_ok=True)
+        return Account(name, f"{name}@example.test", self.password, self.base, "/", "/", "/calendar/", "/tasks/", "/")
+
+
+# Other servers by name, each made from (folder for logs, Python environment).
+OTHERS = {server.kind: server for server in (Radicale, Xandikos, WsgiDav)}

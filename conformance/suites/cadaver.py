@@ -1,9 +1,12 @@
 """cadaver: a command-line WebDAV client, driven by scripts, in a plain collection.
 
-cadaver asks whether to trust a certificate it does not know; the first line
-of the script answers. Sign-in comes from a .netrc file. What it claims to have
-done is checked with our own client.
+cadaver trusts an unknown certificate only when someone at a terminal says so,
+so it gets a terminal, and its questions and prompts are answered as they come.
+Sign-in comes from a .netrc file. What it claims to have done is checked with
+our own client.
 """
+
+import re
 
 from harness.context import Context
 from harness.dav import Account, Dav
@@ -11,6 +14,8 @@ from harness.dav import Account, Dav
 NAME = "cadaver"
 NEEDS = ["cadaver"]
 
+QUESTION = re.compile(rb"\(y/n\) ?$")
+PROMPT = re.compile(rb"dav:[^\n]*[>?] ?$")
 CONTENT = b"line one\r\nline two \xc3\xa9 \x00\x01\xff\n" * 200
 
 
@@ -28,9 +33,8 @@ class Cadaver:
 
     def __call__(self, *commands: str) -> str:
         """Run commands in one session; returns what it printed."""
-        trust = ["y"] if self.url.startswith("https") else []
-        script = "\n".join([*trust, *commands, "quit"]) + "\n"
-        return self.context.run("cadaver", self.url, stdin=script, check=False).both
+        answers = [(QUESTION, ["y"] * 3), (PROMPT, [*commands, "quit"])]
+        return self.context.talk(["cadaver", self.url], answers)
 
 
 def run(context: Context) -> None:

@@ -17,16 +17,15 @@ NAME = "curl"
 NEEDS = ["curl"]
 
 PRINCIPAL = '<propfind xmlns="DAV:"><prop><current-user-principal/></prop></propfind>'
-HOME = (
-    '<propfind xmlns="DAV:" xmlns:C="urn:ietf:params:xml:ns:caldav"><prop><C:calendar-home-set/></prop></propfind>'
-)
+HOME = '<propfind xmlns="DAV:" xmlns:C="urn:ietf:params:xml:ns:caldav"><prop><C:calendar-home-set/></prop></propfind>'
 # Requests in the test of many streams at once.
 PARALLEL = 30
 
 
 @dataclass
 class Answer:
-    """What curl got: the last answer's status, version and headers, the body, and curl's own notes."""
+    """What curl got: the last answer's status, version and headers, the first body, curl's own
+    notes, and how many connections it opened."""
 
     status: int
     version: str
@@ -49,7 +48,9 @@ class Curl:
             lines.append(f'cacert = "{context.server.ca}"')
         self.config.write_text("\n".join(lines) + "\n")
 
-    def __call__(self, path: str, *options: str, http: str = "--http2", signed_in: bool = True, code: int = 0) -> Answer:
+    def __call__(
+        self, path: str, *options: str, http: str = "--http2", signed_in: bool = True, code: int = 0
+    ) -> Answer:
         """One request; raises if curl's own status is not `code`."""
         self.number += 1
         body, headers = (self.context.folder / f"{self.number}.{kind}" for kind in ("body", "headers"))
@@ -59,14 +60,19 @@ class Curl:
         output = self.context.run(
             *["curl", "--disable", "--silent", "--show-error", "--verbose", "--max-time", "60", http, *account],
             *["--output", str(body), "--dump-header", str(headers)],
-            *["--write-out", "%{http_code} %{http_version} %{num_connects}", *options, self.account.url(path)],
+            *["--write-out", "%{http_code} %{http_version} %{num_connects}\\n", *options, self.account.url(path)],
             check=False,
         )
         assert output.code == code, f"curl ended with {output.code}: {output.err[-300:]}"
-        status, version, connects = output.out.split()[:3]
+        lines = [line.split() for line in output.out.splitlines()]
+        connects = sum(int(line[2]) for line in lines)
         return Answer(
-            *[int(status), version, last_headers(headers.read_text("utf-8", "replace") if headers.exists() else "")],
-            *[body.read_bytes() if body.exists() else b"", output.err, int(connects)],
+            *[
+                int(lines[-1][0]),
+                lines[-1][1],
+                last_headers(headers.read_text("utf-8", "replace") if headers.exists() else ""),
+            ],
+            *[body.read_bytes() if body.exists() else b"", output.err, connects],
         )
 
 
@@ -223,8 +229,10 @@ def connections(context: Context, curl: Curl) -> None:
         assert "Re-using existing connection" in answer.notes, "the connection was closed"
     with context.check("many-streams-on-one-connection"):
         answer = curl(path, "--parallel", "--parallel-max", "10", *parallel(context, url))
-        bodies_ = [(context.folder / f"parallel-{n}").read_bytes() for n in range(PARALLEL)]
-        assert answer.version == "2" and all(body == curl(path).body for body in bodies_)
+        others = [(context.folder / f"parallel-{n}").read_bytes() for n in range(PARALLEL)]
+        assert answer.version == "2", f"HTTP/{answer.version}"
+        assert all(body == answer.body for body in others) and answer.body, "the answers differ"
+        assert answer.connects == 1, f"{answer.connects} connections"
 
 
 def parallel(context: Context, url: str) -> list[str]:
@@ -250,8 +258,8 @@ def transport(context: Context, curl: Curl) -> None:
         assert "alert" in answer.notes and "version" in answer.notes, answer.notes[-300:]
     with context.check("certificate-names-localhost"):
         port = str(context.server.port)
-        answer = curl(path, "--connect-to", f"localhost:{port}:127.0.0.1:{port}", f"https://localhost:{port}{path}",
-                      "--output", str(context.folder / "localhost"))
-        assert (context.folder / "localhost").exists() and answer.status == 200
+        options = ["--connect-to", f"localhost:{port}:127.0.0.1:{port}", f"https://localhost:{port}{path}"]
+        answer = curl(path, *options, "--output", str(context.folder / "by-address"))
+        assert answer.body and answer.body == (context.folder / "by-address").read_bytes(), "no answer"
     with context.check("strict-transport-security"):
         assert "strict-transport-security" in curl(path).headers

@@ -55,7 +55,7 @@ def run(context: Context) -> None:
     """List, new, edit, delete, each carried to the server and back."""
     account = context.account()
     dav = context.dav(account)
-    pair = Pair(context, account, "khal", "calendar")
+    pair = Pair(context, account, "khal", account.calendar.strip("/").rsplit("/", 1)[-1])
     khal = Khal(context, pair)
     with context.check("list-what-the-server-has"):
         dav.put(account.calendar + "there.ics", item("there@k", "From the server", 9))

@@ -35,9 +35,7 @@ def run(context: Context) -> None:
     with context.check("account-password-does-not-open-dav"):
         account = context.account()
         own = Dav(account, server.ca)
-        other = Dav(
-            type(account)(**{**account.__dict__, "password": server.account_password(account.name)}), server.ca
-        )
+        other = Dav(type(account)(**{**account.__dict__, "password": server.account_password(account.name)}), server.ca)
         assert own.request("PROPFIND", account.home, Depth="0").status == 207
         status = other.request("PROPFIND", account.home, Depth="0").status
         assert status == 401, f"answered {status}"

@@ -179,9 +179,7 @@ def conflicts(context: Context, account: Account, dav: Dav) -> None:
             conflict(context, account, dav, name, setting, expected)
 
 
-def conflict(
-    context: Context, account: Account, dav: Dav, name: str, setting: str, expected: str | None
-) -> None:
+def conflict(context: Context, account: Account, dav: Dav, name: str, setting: str, expected: str | None) -> None:
     """One conflict; `expected` is the summary both sides must have afterwards, or None if both keep theirs."""
     dav.mkcalendar(f"{account.home}conflict-{name}/")
     pair = Pair(context, account, f"conflict-{name}", f"conflict-{name}", setting)
@@ -275,8 +273,7 @@ def with_lf(body: bytes) -> bytes:
 def compare(made: dict[str, bytes], digests: set[str], exact: bool) -> None:
     """Raise with the first events whose bytes are not among the digests."""
     missing = [
-        uid for uid, body in made.items()
-        if hashlib.sha256(body if exact else with_lf(body)).hexdigest() not in digests
+        uid for uid, body in made.items() if hashlib.sha256(body if exact else with_lf(body)).hexdigest() not in digests
     ]
     assert not missing, f"{len(missing)} of {len(made)} differ or are missing, first: {missing[:3]}"
     assert len(digests) == len(made), f"{len(digests)} events instead of {len(made)}"
