@@ -4,7 +4,7 @@
 #   docker run -v sealdav-data:/data -p 8443:8443 sealdav
 #
 # Commands in a running container:
-#   docker exec -i CONTAINER sealdav user add NAME --email ADDRESS --password-stdin --data /data
+#   docker exec -i CONTAINER sealdav user add NAME --email ADDRESS --password-stdin
 
 FROM rust:1.95-slim-bookworm AS builder
 WORKDIR /build
@@ -22,6 +22,8 @@ RUN groupadd --system --gid 10001 sealdav \
         --shell /usr/sbin/nologin sealdav \
     && install --directory --owner=10001 --group=10001 --mode=0700 /data
 COPY --from=builder /build/target/release/sealdav /usr/local/bin/sealdav
+# so that commands in the container find the server without being told
+ENV SEALDAV_DATA=/data
 USER 10001:10001
 VOLUME /data
 EXPOSE 8443
