@@ -58,12 +58,14 @@ pub const RECURRENCE_STEPS: usize = 200_000;
 pub const XML_BYTES: usize = 1024 * 1024;
 /// Nesting of elements.
 pub const XML_DEPTH: usize = 64;
-/// Events (tags, texts) of a body.
+/// Events (start tags, texts, comments) of a body; end tags are not counted.
 pub const XML_EVENTS: usize = 10_000;
 /// Events of a calendar-multiget body: three for each href.
 pub const XML_EVENTS_MULTIGET: usize = 4 * MULTIGET_HREFS;
 /// Attributes of one element, namespace declarations included.
 pub const XML_ATTRIBUTES: usize = 64;
+/// Bytes of all expanded names of a body: a long namespace is copied into each element that uses it.
+pub const XML_NAME_BYTES: usize = 4 * XML_BYTES;
 
 // Requests and answers
 
