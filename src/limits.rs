@@ -81,6 +81,8 @@ pub const STREAM_STEP_BYTES: usize = 64 * 1024;
 pub const PROPERTIES_PER_REQUEST: usize = 500;
 /// Bytes of an If header; conditions and tokens are few in practice.
 pub const IF_HEADER_BYTES: usize = 8 * 1024;
+/// Byte ranges of one Range header; a request with more gets the whole (RFC 9110 section 14.2).
+pub const RANGES: usize = 16;
 /// Nesting of an expand-property report (RFC 3253 section 3.8).
 pub const EXPAND_PROPERTY_DEPTH: usize = 4;
 

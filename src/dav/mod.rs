@@ -1,0 +1,3 @@
+//! WebDAV and CalDAV: requests and answers as values.
+
+pub mod headers;
