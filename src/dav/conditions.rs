@@ -5,6 +5,8 @@
 //! H31). The order is: conditions first (412), then locks (423), as RFC 4918 section 10.4
 //! needs: a request whose If header is false fails although it submits the right token.
 
+use std::sync::Arc;
+
 use http::HeaderMap;
 
 use super::error::DavError;
@@ -12,8 +14,9 @@ use super::headers::{self, EntityTag, EtagList, HeaderError, IfHeader, IfKind};
 use super::locks::{self, Write};
 use super::context::Context;
 use super::precondition::{LOCK_TOKEN_SUBMITTED, Precondition};
-use super::target::{Authorities, HrefForm, Target, href};
+use super::target::{Authorities, HrefForm, Target, TreePath, href};
 use crate::ids::Segment;
+use crate::limits;
 use crate::vault::{AccountStore, Lock, Node, Summary, VaultError};
 
 /// The conditional headers of one request.
@@ -145,6 +148,21 @@ pub fn check_read(
     Ok(if known { Freshness::NotModified } else { Freshness::Send })
 }
 
+/// What stands at a path of the account's own tree: `x.ics/` is no name of the object `x.ics`,
+/// and nothing can be deeper than `limits::TREE_DEPTH`.
+///
+/// # Errors
+/// What the vault answers.
+pub fn node(account: &AccountStore, tree: &TreePath) -> Result<Node, VaultError> {
+    if tree.path.len() > limits::TREE_DEPTH {
+        return Ok(Node::Nowhere);
+    }
+    Ok(match account.resolve(&tree.path)? {
+        Node::Object(..) if tree.trailing_slash => Node::Nowhere,
+        node => node,
+    })
+}
+
 /// The refusal that names the root of `lock` (RFC 4918 section 16).
 pub fn lock_error(
     account: &AccountStore,
@@ -271,7 +289,7 @@ impl Conditions {
 /// none, except that a lock of depth infinity above it covers its name.
 fn has_state(
     account: &AccountStore,
-    locks: &[std::sync::Arc<Lock>],
+    locks: &[Arc<Lock>],
     path: &[Segment],
     kind: &IfKind,
 ) -> Result<bool, VaultError> {
@@ -281,7 +299,7 @@ fn has_state(
             Ok(state.etag.is_some_and(|current| current.weak_match(tag)))
         }
         IfKind::StateToken(token) => {
-            let covering = |lock: &std::sync::Arc<Lock>| locks::covers(lock, path);
+            let covering = |lock: &Arc<Lock>| locks::covers(lock, path);
             if locks.iter().any(|lock| lock.token == *token && covering(lock)) {
                 return Ok(true);
             }

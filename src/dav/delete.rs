@@ -16,11 +16,12 @@ use crate::vault::Node;
 /// # Errors
 /// 400 for another Depth on a collection, 403 for the home, 404, 412, 423.
 pub fn run(context: &Context<'_>) -> Result<Response, DavError> {
-    let path = context.path()?;
+    let tree = context.tree()?;
+    let path = &tree.path;
     let conditions = Conditions::of(context)?;
     let depth = headers::depth(&context.request.headers).map_err(bad_header)?;
     context.account.write(|tx| {
-        let node = tx.account().resolve(path)?;
+        let node = conditions::node(tx.account(), tree)?;
         if matches!(node, Node::Missing(..) | Node::Nowhere) {
             return Err(DavError::NotFound);
         }

@@ -1,6 +1,8 @@
 //! LOCK and UNLOCK (RFC 4918 sections 9.10 and 9.11): write locks, exclusive and shared, of
 //! depth 0 and infinity. A new lock has a body, a refresh has none.
 
+use std::sync::Arc;
+
 use http::StatusCode;
 use http::header::HeaderName;
 
@@ -8,16 +10,15 @@ use super::conditions::{self, Conditions, bad_header, lock_error};
 use super::context::Context;
 use super::error::DavError;
 use super::headers::{self, Depth, Timeout};
-use super::lock_xml::write_lock_discovery;
+use super::lock_xml::{write_lock_discovery, write_locks};
 use super::locks::{self, Write};
 use super::message::Response;
 use super::precondition as named;
 use super::put::{NO_FILES_HERE, UNKNOWN_TYPE};
 use crate::ambient::UnixMillis;
-use crate::ids::Segment;
 use crate::limits;
 use crate::vault::{
-    AccountStore, Collection, CollectionKind, Lock, LockDepth, LockScope, NewObject, Node,
+    Collection, CollectionKind, Lock, LockDepth, LockScope, NewObject, Node,
     Transaction,
 };
 use crate::xml::{Element, Writer, dav};
@@ -34,7 +35,8 @@ pub fn run(context: &Context<'_>) -> Result<Response, DavError> {
 }
 
 fn create(context: &Context<'_>, info: &Element) -> Result<Response, DavError> {
-    let path = context.path()?;
+    let tree = context.tree()?;
+    let path = &tree.path;
     let conditions = Conditions::of(context)?;
     let (scope, owner) = lock_info(info)?;
     let depth = match headers::depth(&context.request.headers).map_err(bad_header)? {
@@ -43,7 +45,7 @@ fn create(context: &Context<'_>, info: &Element) -> Result<Response, DavError> {
         Some(Depth::One) => return Err(DavError::BadRequest("a lock of depth 1")),
     };
     let (lock, status) = context.account.write(|tx| {
-        let node = tx.account().resolve(path)?;
+        let node = conditions::node(tx.account(), tree)?;
         let creates = [Write::Create(path)];
         let writes: &[Write<'_>] = match node {
             Node::Missing(..) => &creates,
@@ -59,10 +61,18 @@ fn create(context: &Context<'_>, info: &Element) -> Result<Response, DavError> {
         let root = path.to_vec();
         let lock = Lock { token, root, depth, scope, owner, expires };
         tx.add_lock(lock.clone())?;
-        Ok((lock, status))
+        Ok::<_, DavError>((lock, status))
     })?;
     let token = format!("<{}>", lock.token);
-    let response = discovery(context.account, path, status, context.dav.ambient.now());
+    let now = context.dav.ambient.now();
+    let others = context.account.locks();
+    let others = others.iter().map(Arc::as_ref);
+    // written from what was granted: the lock might be gone again by now
+    let others = others.filter(|other| locks::covers(other, path) && other.token != lock.token);
+    let mut writer = Writer::document();
+    writer.start(dav("prop"));
+    write_locks(&mut writer, context.account, std::iter::once(&lock).chain(others), now);
+    let response = Response::xml(status, writer.finish());
     Ok(response.with(HeaderName::from_static("lock-token"), &token))
 }
 
@@ -150,7 +160,10 @@ fn refresh(context: &Context<'_>) -> Result<Response, DavError> {
         tx.refresh_lock(&lock.token, expires);
         Ok(())
     })?;
-    Ok(discovery(context.account, path, StatusCode::OK, context.dav.ambient.now()))
+    let mut writer = Writer::document();
+    writer.start(dav("prop"));
+    write_lock_discovery(&mut writer, context.account, path, context.dav.ambient.now());
+    Ok(Response::xml(StatusCode::OK, writer.finish()))
 }
 
 /// The same condition as UNLOCK's, but 412 (section 9.10.6).
@@ -158,19 +171,6 @@ const REFRESHED_ELSEWHERE: named::Precondition = named::Precondition {
     name: named::LOCK_TOKEN_MATCHES_REQUEST_URI.name,
     status: StatusCode::PRECONDITION_FAILED,
 };
-
-/// The body of an answer to LOCK: DAV:lockdiscovery in DAV:prop (section 9.10.1).
-fn discovery(
-    account: &AccountStore,
-    path: &[Segment],
-    status: StatusCode,
-    now: UnixMillis,
-) -> Response {
-    let mut writer = Writer::document();
-    writer.start(dav("prop"));
-    write_lock_discovery(&mut writer, account, path, now);
-    Response::xml(status, writer.finish())
-}
 
 /// Answers UNLOCK.
 ///

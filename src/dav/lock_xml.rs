@@ -1,6 +1,8 @@
 //! Locks as XML: DAV:activelock and DAV:lockdiscovery (RFC 4918 sections 14.1 and 15.8),
 //! for the answer to LOCK and for the property.
 
+use std::sync::Arc;
+
 use super::locks;
 use super::target::{HrefForm, href};
 use crate::ambient::UnixMillis;
@@ -16,11 +18,21 @@ pub fn write_lock_discovery(
     path: &[Segment],
     now: UnixMillis,
 ) {
+    let locks = account.locks();
+    let covering = locks.iter().map(Arc::as_ref).filter(|lock| locks::covers(lock, path));
+    write_locks(writer, account, covering, now);
+}
+
+/// Writes DAV:lockdiscovery of these locks.
+pub fn write_locks<'l>(
+    writer: &mut Writer,
+    account: &AccountStore,
+    locks: impl Iterator<Item = &'l Lock>,
+    now: UnixMillis,
+) {
     writer.start(dav("lockdiscovery"));
-    for lock in account.locks() {
-        if locks::covers(&lock, path) {
-            write_active_lock(writer, account, &lock, now);
-        }
+    for lock in locks {
+        write_active_lock(writer, account, lock, now);
     }
     writer.end();
 }

@@ -40,12 +40,13 @@ pub(super) const UNKNOWN_TYPE: &str = "application/octet-stream";
 /// 400, 403 with a precondition of RFC 4791 section 5.3.2.1, 405 on a collection, 409 without
 /// a parent, 412, 413, 415, 423, 507.
 pub fn run(context: &Context<'_>) -> Result<Response, DavError> {
-    let path = context.path()?;
+    let tree = context.tree()?;
+    let path = &tree.path;
     let conditions = Conditions::of(context)?;
-    let into = parent_of(&context.account.resolve(path)?)?;
+    let into = parent_of(&conditions::node(context.account, tree)?)?;
     let content = Content::read(context, into.kind)?;
     let (object, created) = context.account.write(|tx| {
-        let node = tx.account().resolve(path)?;
+        let node = conditions::node(tx.account(), tree)?;
         let parent = parent_of(&node)?;
         let write = match node {
             Node::Object(..) => Write::Modify(path),
