@@ -13,3 +13,5 @@ pub mod seal;
 pub mod xml;
 // floor 2
 pub mod store;
+// floor 5
+pub mod dav;

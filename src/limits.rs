@@ -47,6 +47,8 @@ pub const ICAL_LINE_BYTES: usize = OBJECT_BYTES;
 pub const ICAL_LINES: usize = 200_000;
 /// Components of one object (overrides, alarms, zones).
 pub const ICAL_COMPONENTS: usize = 20_000;
+/// Parameters and parameter values of one object: two bytes of text make one of about 100 in memory.
+pub const ICAL_PARAMETERS: usize = 500_000;
 /// Instances expanded for one answer (the answer is refused above, never cut).
 pub const INSTANCES_PER_ANSWER: usize = 10_000;
 /// Periods of a recurrence rule looked at for one question about one object.
@@ -81,6 +83,8 @@ pub const STREAM_STEP_BYTES: usize = 64 * 1024;
 pub const PROPERTIES_PER_REQUEST: usize = 500;
 /// Bytes of an If header; conditions and tokens are few in practice.
 pub const IF_HEADER_BYTES: usize = 8 * 1024;
+/// Byte ranges of one Range header; a request with more gets the whole (RFC 9110 section 14.2).
+pub const RANGES: usize = 16;
 /// Nesting of an expand-property report (RFC 3253 section 3.8).
 pub const EXPAND_PROPERTY_DEPTH: usize = 4;
 
@@ -90,6 +94,24 @@ pub const EXPAND_PROPERTY_DEPTH: usize = 4;
 pub const COMMIT_QUEUE: usize = 1_024;
 /// Bytes of writes that one sync may gather.
 pub const COMMIT_BATCH_BYTES: usize = 32 * 1024 * 1024;
+/// Bytes of small batches applied in one step: readers wait while the store applies.
+pub const COMMIT_APPLY_BYTES: usize = 1024 * 1024;
+/// Microseconds the commit thread waits for writers it has just released to come back.
+pub const COMMIT_WINDOW_MICROS: u64 = 200;
+/// Bytes of a stored value: a chunk and what sealing adds to it.
+pub const ROW_BYTES: usize = CHUNK_BYTES + 1024;
+/// Rows, and bytes of values, that one step of a scan holds.
+pub const SCAN_STEP_ROWS: usize = 256;
+/// See `SCAN_STEP_ROWS`.
+pub const SCAN_STEP_BYTES: usize = 1024 * 1024;
+/// Bytes of sled's page cache; what it really takes is several times that (FINDINGS).
+pub const STORE_CACHE_BYTES: u64 = 32 * 1024 * 1024;
+/// Bytes of a segment of the database file: four rows of a leaf must not become a blob (FINDINGS).
+pub const STORE_SEGMENT_BYTES: usize = 8 * 1024 * 1024;
+/// Free bytes of the disk below which writes are refused while the store still works.
+pub const STORE_RESERVE_BYTES: u64 = 64 * 1024 * 1024;
+/// Milliseconds for sled's threads to let go of a database that was closed in this process.
+pub const STORE_LET_GO_MILLIS: u64 = 5_000;
 /// Summaries held by all indexes together (about 400 bytes each).
 pub const INDEX_SUMMARIES: usize = 500_000;
 /// Unlocked accounts held at once.
@@ -107,6 +129,8 @@ pub const PURGE_ROWS: usize = 1_000;
 pub const PASSWORD_BYTES: usize = 1_024;
 /// Characters of a new password, unless --allow-weak.
 pub const PASSWORD_CHARACTERS: usize = 10;
+/// Bytes of a key file: a hundred slots need a tenth of it.
+pub const KEY_FILE_BYTES: u64 = 256 * 1024;
 /// App passwords of one account.
 pub const APP_PASSWORDS: usize = 100;
 /// Characters of an app password's label.

@@ -5,11 +5,19 @@
 //! `method::METHODS` -> its `run`. Every refusal becomes an answer in `error`.
 
 pub mod acl;
+pub mod conditions;
 pub mod context;
 pub mod error;
+pub mod headers;
+pub mod lock_xml;
+pub mod locks;
 pub mod message;
 pub mod method;
 pub mod precondition;
+mod properties_acl;
+pub mod properties_calendar;
+mod properties_dav;
+pub mod property;
 pub mod propfind;
 pub mod proppatch;
 pub mod report;

@@ -49,6 +49,8 @@ pub enum Kind {
     Body = 10,
     /// Collection: a chunk of an object's stored properties.
     ObjectProperties = 11,
+    /// Host: tells the right host key from a wrong one.
+    HostCheck = 12,
 }
 
 /// Where a row belongs: the associated data of its seal. A row that was moved, swapped or
@@ -118,6 +120,12 @@ impl RowName {
         &self.0
     }
 
+    /// A name for tests of the store.
+    #[cfg(test)]
+    pub(crate) fn for_test(bytes: [u8; ROW_NAME_BYTES]) -> Self {
+        RowName(bytes)
+    }
+
     /// The name of a row that a scan of the store met; `None` when it has not the length of one.
     pub fn read(bytes: &[u8]) -> Option<Self> {
         bytes.try_into().ok().map(RowName)
@@ -137,6 +145,12 @@ impl RowName {
 pub struct RowPrefix(pub(super) [u8; 16]);
 
 impl RowPrefix {
+    /// A prefix for tests of the store.
+    #[cfg(test)]
+    pub(crate) fn for_test(bytes: [u8; 16]) -> Self {
+        RowPrefix(bytes)
+    }
+
     /// The bytes that those names begin with.
     pub fn bytes(&self) -> &[u8] {
         &self.0
@@ -153,6 +167,12 @@ impl RowPrefix {
 pub struct Sealed(pub(super) Vec<u8>);
 
 impl Sealed {
+    /// Bytes for tests of the store, sealed by nobody.
+    #[cfg(test)]
+    pub(crate) fn for_test(bytes: Vec<u8>) -> Self {
+        Sealed(bytes)
+    }
+
     /// The bytes to store.
     pub fn bytes(&self) -> &[u8] {
         &self.0

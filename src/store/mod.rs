@@ -1,1 +1,379 @@
-//! Opaque rows in sled: get, scan, atomic commit, durability receipt. Owns sled.
+//! Opaque rows in sled: get, scan, atomic commit, durability receipt. The only module that
+//! names sled.
+//!
+//! The store sees names that are keyed hashes and values that are sealed bytes; it knows nothing
+//! of accounts or calendars. What it adds to sled is durability: a commit returns a `Receipt`,
+//! and nobody may be told that a write happened before its receipt is durable.
+//!
+//! - Commits are applied in the order in which `commit` was called, each as a whole. One thread
+//!   (commit.rs) takes what waits, writes it, syncs the file once, and releases the receipts, so
+//!   many writers share a sync.
+//! - Reads see what was applied, which may not be durable yet: whoever answers from a read that
+//!   depends on an unfinished commit waits for `barrier` or for that commit's receipt.
+//! - A scan goes in steps and is not a snapshot: a batch applied between two steps is seen in the
+//!   later one. Whoever needs one state keeps writers of that prefix out meanwhile.
+//! - After a failed write or sync the store answers `Failed` to everything until `reopen`, since
+//!   sled may hold what the disk does not.
+//! - rows.rs holds the precautions that sled needs, layout.rs the files and their order.
+
+mod batch;
+mod commit;
+mod error;
+mod layout;
+mod line;
+mod rows;
+mod scan;
+
+#[cfg(test)]
+mod tests;
+
+use std::fs::{self, File};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::{self, JoinHandle};
+
+use parking_lot::RwLock;
+
+pub use batch::Batch;
+pub use commit::Statistics;
+pub use error::StoreError;
+pub use layout::FORMAT_VERSION;
+pub use line::Receipt;
+
+use crate::ambient::{OsRandom, Random};
+use crate::limits::{STORE_CACHE_BYTES, STORE_RESERVE_BYTES};
+use crate::seal::{RowName, RowPrefix, Stored};
+use commit::{Committer, Counters, GROUP_ROW};
+use error::advice;
+use layout::{Format, Found, Layout};
+use line::Line;
+use rows::guarded;
+use scan::Scan;
+
+/// How a store is opened.
+#[derive(Clone)]
+pub struct StoreOptions {
+    /// Bytes of sled's page cache. The process takes several times that.
+    pub cache_bytes: u64,
+    /// The epoch of a store that is created now; `None` draws one. For scenarios that replay.
+    pub new_epoch: Option<u64>,
+    sync: commit::Sync,
+}
+
+impl Default for StoreOptions {
+    fn default() -> Self {
+        // std calls libc, which the fault tests listen to; rustix would go past them.
+        StoreOptions {
+            cache_bytes: STORE_CACHE_BYTES,
+            new_epoch: None,
+            sync: File::sync_data,
+        }
+    }
+}
+
+/// An open store. One process owns it; all its threads share it.
+pub struct Store {
+    layout: Layout,
+    options: StoreOptions,
+    epoch: AtomicU64,
+    counters: Arc<Counters>,
+    running: RwLock<Running>,
+    /// Released last, when the database is closed.
+    _lock: File,
+}
+
+/// One opening of the database, from the start or from `reopen` on.
+struct Running {
+    /// `None` once it was closed.
+    db: Option<sled::Db>,
+    line: Arc<Line>,
+    committer: Option<JoinHandle<()>>,
+}
+
+impl Store {
+    /// Opens the store in `dir`, creating it when there is none.
+    ///
+    /// # Errors
+    /// `InUse`, `Damaged`, `NewerFormat`, `Full` or `Io`; nothing was changed by a refusal.
+    pub fn open(dir: &Path, options: &StoreOptions) -> Result<Store, StoreError> {
+        let layout = Layout::new(dir);
+        let lock = layout.lock()?;
+        let format = match layout.find()? {
+            Found::Store(format) => format,
+            Found::Nothing => create(&layout, options)?,
+        };
+        let counters = Arc::new(Counters::default());
+        let (running, format) = start(&layout, options, format, &counters)?;
+        Ok(Store {
+            layout,
+            options: options.clone(),
+            epoch: AtomicU64::new(format.epoch),
+            counters,
+            running: RwLock::new(running),
+            _lock: lock,
+        })
+    }
+
+    /// The row of this name, or `None`. It may not be durable yet.
+    ///
+    /// # Errors
+    /// `Failed` after a failed write, `Damaged` or `Io` when this row cannot be read.
+    pub fn get(&self, name: &RowName) -> Result<Option<Stored>, StoreError> {
+        self.with_rows(|db| guarded(|| db.get(name.bytes())))
+            .map(|found| found.map(|value| Stored::read(value.to_vec())))
+    }
+
+    /// The rows whose names begin with `prefix`, in the order of their names. After an error the
+    /// scan ends.
+    pub fn scan(
+        &self,
+        prefix: &RowPrefix,
+    ) -> impl Iterator<Item = Result<(RowName, Stored), StoreError>> + '_ {
+        Scan::new(self, prefix, |value| Stored::read(value.to_vec()))
+    }
+
+    /// The names that begin with `prefix`, in order. After an error the walk ends.
+    pub fn names(
+        &self,
+        prefix: &RowPrefix,
+    ) -> impl Iterator<Item = Result<RowName, StoreError>> + '_ {
+        Scan::new(self, prefix, |_| ()).map(|row| row.map(|(name, ())| name))
+    }
+
+    /// Whether writes should be planned now: `Full` while the disk has less than
+    /// `limits::STORE_RESERVE_BYTES` left, `Failed` after a failed write. Asked before a write is
+    /// planned, so that a full disk refuses work while everything can still be read; deletions
+    /// need not ask.
+    ///
+    /// # Errors
+    /// As said, or `Io` when the disk cannot be asked.
+    pub fn room(&self) -> Result<(), StoreError> {
+        if self.running.read().line.failure().is_some() {
+            return Err(StoreError::Failed);
+        }
+        let disk = rustix::fs::statvfs(self.layout.dir())
+            .map_err(|error| StoreError::io("ask for free space")(error.into()))?;
+        let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+        if free < STORE_RESERVE_BYTES {
+            Err(StoreError::Full)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Puts a batch in the line and returns at once, or waits while `limits::COMMIT_QUEUE`
+    /// batches stand before it. The caller's order is kept. An empty batch is a `barrier`.
+    pub fn commit(&self, batch: Batch) -> Receipt {
+        let line = self.running.read().line.clone();
+        if batch.is_empty() {
+            line.last()
+        } else {
+            line.join(batch)
+        }
+    }
+
+    /// A receipt that is durable when everything committed so far is.
+    pub fn barrier(&self) -> Receipt {
+        self.running.read().line.last()
+    }
+
+    /// A number drawn when the store was created or restored. Tokens given to clients carry it,
+    /// so that those of another life of the store are not believed.
+    pub fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::Relaxed)
+    }
+
+    /// Draws a new epoch, durably: a restore calls this.
+    ///
+    /// # Errors
+    /// `Full` or `Io`; the old epoch then stays.
+    pub fn mint_epoch(&self) -> Result<u64, StoreError> {
+        let format = Format {
+            version: FORMAT_VERSION,
+            epoch: draw_epoch(),
+        };
+        // No reopening meanwhile: it may mint one as well.
+        let _running = self.running.write();
+        self.layout.write_format(format)?;
+        self.epoch.store(format.epoch, Ordering::Relaxed);
+        Ok(format.epoch)
+    }
+
+    /// The version of the store's format.
+    pub fn format_version(&self) -> u32 {
+        FORMAT_VERSION
+    }
+
+    /// Bytes that the database takes on the disk.
+    ///
+    /// # Errors
+    /// `Io` when its directory cannot be read.
+    pub fn size_on_disk(&self) -> Result<u64, StoreError> {
+        let doing = "measure its database";
+        let mut bytes = 0;
+        for entry in fs::read_dir(self.layout.rows()).map_err(StoreError::io(doing))? {
+            let found = entry
+                .and_then(|entry| entry.metadata())
+                .map_err(StoreError::io(doing))?;
+            bytes += found.len();
+        }
+        Ok(bytes)
+    }
+
+    /// What was written since the store was opened.
+    pub fn statistics(&self) -> Statistics {
+        self.counters.read()
+    }
+
+    /// Opens the database again after a failed write. What was durable is there; what was not
+    /// may be there or not, and is durable if it is. Whoever keeps copies of rows in memory drops
+    /// them first. Does nothing while the store works.
+    ///
+    /// # Errors
+    /// As `open`; the store then stays closed, and this may be called again.
+    pub fn reopen(&self) -> Result<(), StoreError> {
+        let mut running = self.running.write();
+        if running.line.failure().is_none() {
+            return Ok(());
+        }
+        running.end();
+        let format = Format {
+            version: FORMAT_VERSION,
+            epoch: self.epoch(),
+        };
+        let (new, format) = start(&self.layout, &self.options, format, &self.counters)?;
+        self.epoch.store(format.epoch, Ordering::Relaxed);
+        *running = new;
+        Ok(())
+    }
+
+    /// Writes what is in the line, syncs it and closes the database.
+    ///
+    /// # Errors
+    /// `Failed` or `Full` when a write failed, now or before.
+    pub fn close(self) -> Result<(), StoreError> {
+        let mut running = self.running.write();
+        let all = running.line.last();
+        running.end();
+        all.wait()
+    }
+
+    /// Runs a read on the database.
+    fn with_rows<T>(
+        &self,
+        read: impl FnOnce(&sled::Db) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let running = self.running.read();
+        match &running.db {
+            Some(db) if running.line.failure().is_none() => read(db),
+            _ => Err(StoreError::Failed),
+        }
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        self.running.write().end();
+    }
+}
+
+impl Running {
+    /// Lets the commit thread finish and closes the database. May be called again.
+    fn end(&mut self) {
+        self.line.close();
+        if let Some(committer) = self.committer.take()
+            && committer.join().is_err()
+        {
+            // It catches panics itself, so this one came from the line.
+            tracing::error!("the commit thread panicked");
+            self.line.fail(StoreError::Failed);
+        }
+        if let Some(db) = self.db.take() {
+            rows::close(db);
+        }
+    }
+}
+
+fn draw_epoch() -> u64 {
+    let mut bytes = [0; 8];
+    OsRandom.fill(&mut bytes);
+    u64::from_le_bytes(bytes)
+}
+
+/// Makes an empty store.
+fn create(layout: &Layout, options: &StoreOptions) -> Result<Format, StoreError> {
+    let made = rows::open(&layout.rows_new(), options.cache_bytes)?;
+    rows::close(made.db);
+    let epoch = options.new_epoch.unwrap_or_else(draw_epoch);
+    let format = Format {
+        version: FORMAT_VERSION,
+        epoch,
+    };
+    layout.open_witness()?.0.begin()?;
+    layout.finish(format)?;
+    Ok(format)
+}
+
+/// Opens the database, checks it against the witness and starts the commit thread.
+fn start(
+    layout: &Layout,
+    options: &StoreOptions,
+    format: Format,
+    counters: &Arc<Counters>,
+) -> Result<(Running, Format), StoreError> {
+    let rows = rows::open(&layout.rows(), options.cache_bytes)?;
+    let (witness, witnessed) = layout.open_witness()?;
+    let group = last_group(&rows.db)?;
+    let mut format = format;
+    match witnessed {
+        Some(witnessed) if witnessed > group => {
+            tracing::error!(witnessed, found = group, "the database lost groups");
+            return Err(StoreError::Damaged {
+                advice: advice::LOST,
+            });
+        }
+        Some(_) => {}
+        None => {
+            // Nobody can say whether this is all there was, so no old token may be believed.
+            format.epoch = draw_epoch();
+            layout.write_format(format)?;
+        }
+    }
+    let line = Line::new();
+    let committer = Committer {
+        db: rows.db.clone(),
+        file: rows.file,
+        blobs: layout.rows().join("blobs"),
+        witness,
+        group,
+        line: line.clone(),
+        counters: counters.clone(),
+        sync: options.sync,
+    };
+    let committer = thread::Builder::new()
+        .name("store-commit".to_owned())
+        .spawn(move || committer.run())
+        .map_err(StoreError::io("start a thread"))?;
+    Ok((
+        Running {
+            db: Some(rows.db),
+            line,
+            committer: Some(committer),
+        },
+        format,
+    ))
+}
+
+/// The number of the last group in the database; 0 in a new one.
+fn last_group(db: &sled::Db) -> Result<u64, StoreError> {
+    match guarded(|| db.get(GROUP_ROW))? {
+        None => Ok(0),
+        Some(number) => match <[u8; 8]>::try_from(number.as_ref()) {
+            Ok(number) => Ok(u64::from_le_bytes(number)),
+            Err(_) => Err(StoreError::Damaged {
+                advice: advice::ROWS,
+            }),
+        },
+    }
+}

@@ -98,6 +98,10 @@ pub struct Summary {
     pub body_revision: u64,
     /// The collection's revision at which its stored properties were written; 0 when it has none.
     pub properties_revision: u64,
+    /// Bytes of its stored properties.
+    pub properties_bytes: u64,
+    /// The epoch of the collection key that its body and properties are sealed with.
+    pub epoch: u32,
     /// The tag of its body.
     pub etag: Etag,
     /// Bytes of its body.

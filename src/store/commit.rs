@@ -1,0 +1,168 @@
+//! The one thread that writes: it applies what stands in the line, syncs once, and releases
+//! the receipts.
+//!
+//! The order of one group: apply to sled, flush sled to its file, sync the file through our own
+//! handle, write the witness, release. An error or a panic anywhere ends the line: sled may then
+//! hold what the disk does not, so nobody may go on reading from it.
+
+use std::fs::File;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::batch::Batch;
+use super::error::{StoreError, advice};
+use super::layout::Witness;
+use super::line::{Group, Line};
+use super::rows;
+use crate::limits::COMMIT_APPLY_BYTES;
+
+/// The row with the number of the last group. Its name is too short to be a `RowName`.
+pub(super) const GROUP_ROW: &[u8] = b"group";
+
+/// How a file is synced; tests put failures in its place.
+pub(super) type Sync = fn(&File) -> io::Result<()>;
+
+/// What was done since the store was opened.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Statistics {
+    /// Batches made durable.
+    pub commits: u64,
+    /// Puts and deletes in them.
+    pub rows: u64,
+    /// Bytes of their names and values.
+    pub bytes: u64,
+    /// Syncs of the database file for them.
+    pub syncs: u64,
+    /// The most batches that shared a sync.
+    pub largest_group: u64,
+}
+
+/// The counters behind `Statistics`.
+#[derive(Default)]
+pub(super) struct Counters {
+    commits: AtomicU64,
+    rows: AtomicU64,
+    bytes: AtomicU64,
+    syncs: AtomicU64,
+    largest_group: AtomicU64,
+}
+
+impl Counters {
+    pub(super) fn read(&self) -> Statistics {
+        Statistics {
+            commits: self.commits.load(Ordering::Relaxed),
+            rows: self.rows.load(Ordering::Relaxed),
+            bytes: self.bytes.load(Ordering::Relaxed),
+            syncs: self.syncs.load(Ordering::Relaxed),
+            largest_group: self.largest_group.load(Ordering::Relaxed),
+        }
+    }
+
+    fn add(&self, group: &Sizes) {
+        self.commits.fetch_add(group.commits, Ordering::Relaxed);
+        self.rows.fetch_add(group.rows, Ordering::Relaxed);
+        self.bytes.fetch_add(group.bytes, Ordering::Relaxed);
+        self.syncs.fetch_add(1, Ordering::Relaxed);
+        self.largest_group
+            .fetch_max(group.commits, Ordering::Relaxed);
+    }
+}
+
+struct Sizes {
+    commits: u64,
+    rows: u64,
+    bytes: u64,
+}
+
+impl Sizes {
+    fn of(batches: &[Batch]) -> Self {
+        Sizes {
+            commits: batches.len() as u64,
+            rows: batches.iter().map(|batch| batch.rows() as u64).sum(),
+            bytes: batches.iter().map(|batch| batch.bytes() as u64).sum(),
+        }
+    }
+}
+
+/// What the commit thread owns.
+pub(super) struct Committer {
+    pub(super) db: sled::Db,
+    pub(super) file: File,
+    pub(super) blobs: PathBuf,
+    pub(super) witness: Witness,
+    /// The number of the last group in the database.
+    pub(super) group: u64,
+    pub(super) line: Arc<Line>,
+    pub(super) counters: Arc<Counters>,
+    pub(super) sync: Sync,
+}
+
+impl Committer {
+    /// Writes until the line is closed and empty, or until something fails.
+    pub(super) fn run(mut self) {
+        let mut expected = 1;
+        while let Some(group) = self.line.take(expected) {
+            expected = group.batches.len();
+            let sizes = Sizes::of(&group.batches);
+            let last = group.last;
+            // A panic of sled is a failure like any other.
+            let written = catch_unwind(AssertUnwindSafe(|| self.write(group))).unwrap_or(Err(
+                StoreError::Damaged {
+                    advice: advice::ROWS,
+                },
+            ));
+            match written {
+                Ok(()) => {
+                    self.counters.add(&sizes);
+                    self.line.release(last);
+                }
+                Err(cause) => {
+                    tracing::error!(%cause, "a write failed; the store is closed until it is reopened");
+                    self.line.fail(cause);
+                    break;
+                }
+            }
+        }
+        rows::close(self.db);
+    }
+
+    /// Makes a group durable.
+    fn write(&mut self, group: Group) -> Result<(), StoreError> {
+        self.group += 1;
+        self.apply(group.batches)?;
+        self.db
+            .flush()
+            .map_err(|error| StoreError::sled("flush a commit", error))?;
+        rows::refuse_blobs(&self.blobs)?;
+        (self.sync)(&self.file).map_err(StoreError::io("sync a commit"))?;
+        self.witness
+            .write(self.group)
+            .map_err(StoreError::io("write the file 'witness'"))
+    }
+
+    /// Applies the batches in order. Small ones are applied together, which costs sled far less;
+    /// none is ever torn apart.
+    fn apply(&self, batches: Vec<Batch>) -> Result<(), StoreError> {
+        let mut together = sled::Batch::default();
+        let mut bytes = 0;
+        for batch in batches {
+            if bytes > 0 && bytes + batch.bytes() > COMMIT_APPLY_BYTES {
+                self.apply_one(std::mem::take(&mut together))?;
+                bytes = 0;
+            }
+            bytes += batch.bytes();
+            batch.append_to(&mut together);
+        }
+        together.insert(GROUP_ROW, &self.group.to_le_bytes());
+        self.apply_one(together)
+    }
+
+    fn apply_one(&self, batch: sled::Batch) -> Result<(), StoreError> {
+        self.db
+            .apply_batch(batch)
+            .map_err(|error| StoreError::sled("apply a commit", error))
+    }
+}

@@ -1,0 +1,294 @@
+//! The files of a store, and in which order they come to be.
+//!
+//! - `lock`: held by the process that has the store open.
+//! - `format`: what this is, its format version and its epoch, as three lines of text.
+//! - `rows/`: the database.
+//! - `witness`: the number of the last group that was safely in the database. It is written
+//!   after each sync and never synced itself, so it can lag behind the database but not run
+//!   ahead of it, unless the database lost something.
+//!
+//! A store is created as `rows.new`, then `format` is written, then `rows.new` is renamed, each
+//! durable before the next; so whatever a crash leaves behind tells where to go on.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use super::error::{StoreError, advice};
+
+/// The newest format this program knows, and the one it writes.
+pub const FORMAT_VERSION: u32 = 1;
+
+const FIRST_LINE: &str = "sealdav store";
+/// Bytes of `format` that are looked at: far more than this version writes.
+const FORMAT_BYTES: u64 = 4096;
+/// Readable by the server's own user only.
+const FILE_MODE: u32 = 0o600;
+
+/// What the file `format` says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Format {
+    pub(super) version: u32,
+    pub(super) epoch: u64,
+}
+
+/// What the directory holds.
+pub(super) enum Found {
+    /// No store, or the beginning of one that was never finished.
+    Nothing,
+    /// A store; its rows may still have to be renamed.
+    Store(Format),
+}
+
+/// Paths of a store's files.
+#[derive(Debug, Clone)]
+pub(super) struct Layout {
+    dir: PathBuf,
+}
+
+impl Layout {
+    pub(super) fn new(dir: &Path) -> Self {
+        Layout {
+            dir: dir.to_owned(),
+        }
+    }
+
+    pub(super) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    pub(super) fn rows(&self) -> PathBuf {
+        self.dir.join("rows")
+    }
+
+    pub(super) fn rows_new(&self) -> PathBuf {
+        self.dir.join("rows.new")
+    }
+
+    fn format(&self) -> PathBuf {
+        self.dir.join("format")
+    }
+
+    fn witness(&self) -> PathBuf {
+        self.dir.join("witness")
+    }
+
+    /// Creates the directory when it is absent and takes the lock. The lock goes with the file.
+    pub(super) fn lock(&self) -> Result<File, StoreError> {
+        if !self.dir.is_dir() {
+            fs::create_dir_all(&self.dir).map_err(StoreError::io("create its directory"))?;
+            if let Some(parent) = self
+                .dir
+                .parent()
+                .filter(|parent| !parent.as_os_str().is_empty())
+            {
+                sync_dir(parent)?;
+            }
+        }
+        let file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .mode(FILE_MODE)
+            .open(self.dir.join("lock"))
+            .map_err(StoreError::io("open its lock file"))?;
+        match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(file),
+            Err(rustix::io::Errno::WOULDBLOCK) => Err(StoreError::InUse {
+                dir: self.dir.clone(),
+            }),
+            Err(error) => Err(StoreError::io("lock its directory")(error.into())),
+        }
+    }
+
+    /// Looks at what is there, and puts away what an interrupted creation left.
+    pub(super) fn find(&self) -> Result<Found, StoreError> {
+        let format = self.read_format()?;
+        let rows = self.rows().exists();
+        let rows_new = self.rows_new().exists();
+        match (format, rows, rows_new) {
+            (Some(format), true, false) => Ok(Found::Store(format)),
+            (Some(format), false, true) => {
+                self.rename_rows()?;
+                Ok(Found::Store(format))
+            }
+            (None, false, _) => {
+                if rows_new {
+                    fs::remove_dir_all(self.rows_new())
+                        .map_err(StoreError::io("remove its unfinished database"))?;
+                }
+                Ok(Found::Nothing)
+            }
+            (Some(_), true, true) => Err(StoreError::Damaged {
+                advice: advice::OPEN,
+            }),
+            (Some(_), false, false) => Err(StoreError::Damaged {
+                advice: advice::NO_ROWS,
+            }),
+            (None, true, _) => Err(StoreError::Damaged {
+                advice: advice::MARKER,
+            }),
+        }
+    }
+
+    /// Ends a creation: the database in `rows.new` is complete and durable.
+    pub(super) fn finish(&self, format: Format) -> Result<(), StoreError> {
+        self.write_format(format)?;
+        self.rename_rows()
+    }
+
+    fn rename_rows(&self) -> Result<(), StoreError> {
+        fs::rename(self.rows_new(), self.rows())
+            .map_err(StoreError::io("rename its new database"))?;
+        sync_dir(&self.dir)
+    }
+
+    fn read_format(&self) -> Result<Option<Format>, StoreError> {
+        let mut text = Vec::new();
+        match File::open(self.format()) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(StoreError::io("open the file 'format'")(error)),
+            Ok(file) => file
+                .take(FORMAT_BYTES)
+                .read_to_end(&mut text)
+                .map_err(StoreError::io("read the file 'format'"))?,
+        };
+        parse_format(&text).map(Some)
+    }
+
+    /// Writes the file `format` so that a crash leaves the old one or the new one.
+    pub(super) fn write_format(&self, format: Format) -> Result<(), StoreError> {
+        let text = format!(
+            "{FIRST_LINE}\nversion {}\nepoch {:016x}\n",
+            format.version, format.epoch
+        );
+        let new = self.dir.join("format.new");
+        let doing = "write the file 'format'";
+        let mut file = OpenOptions::new()
+            .create(true)
+            .truncate(true)
+            .write(true)
+            .mode(FILE_MODE)
+            .open(&new)
+            .map_err(StoreError::io(doing))?;
+        file.write_all(text.as_bytes())
+            .map_err(StoreError::io(doing))?;
+        file.sync_all().map_err(StoreError::io(doing))?;
+        fs::rename(&new, self.format()).map_err(StoreError::io(doing))?;
+        sync_dir(&self.dir)
+    }
+
+    /// Opens the witness. `None` in place of a number when there was none: the store is new, or
+    /// the administrator removed it to accept a loss.
+    pub(super) fn open_witness(&self) -> Result<(Witness, Option<u64>), StoreError> {
+        let file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .read(true)
+            .write(true)
+            .mode(FILE_MODE)
+            .open(self.witness())
+            .map_err(StoreError::io("open the file 'witness'"))?;
+        let mut bytes = Vec::new();
+        (&file)
+            .take(WITNESS_BYTES as u64 + 1)
+            .read_to_end(&mut bytes)
+            .map_err(StoreError::io("read the file 'witness'"))?;
+        let number = parse_witness(&bytes)?;
+        Ok((Witness { file }, number))
+    }
+}
+
+/// Number and complement, so that a torn or damaged witness is not believed.
+const WITNESS_BYTES: usize = 16;
+
+/// The open file `witness`.
+pub(super) struct Witness {
+    file: File,
+}
+
+impl Witness {
+    /// Notes, durably, that nothing was written yet. Its name is made durable by what follows.
+    pub(super) fn begin(&self) -> Result<(), StoreError> {
+        let doing = "write the file 'witness'";
+        self.file
+            .set_len(0)
+            .and_then(|()| self.write(0))
+            .and_then(|()| self.file.sync_all())
+            .map_err(StoreError::io(doing))
+    }
+
+    /// Notes that the group of this number is on the disk.
+    pub(super) fn write(&self, number: u64) -> io::Result<()> {
+        let mut bytes = [0; WITNESS_BYTES];
+        bytes[..8].copy_from_slice(&number.to_le_bytes());
+        bytes[8..].copy_from_slice(&(!number).to_le_bytes());
+        self.file.write_all_at(&bytes, 0)
+    }
+}
+
+fn parse_witness(bytes: &[u8]) -> Result<Option<u64>, StoreError> {
+    if bytes.is_empty() {
+        return Ok(None);
+    }
+    let damaged = StoreError::Damaged {
+        advice: advice::WITNESS,
+    };
+    let Ok(bytes) = <[u8; WITNESS_BYTES]>::try_from(bytes) else {
+        return Err(damaged);
+    };
+    let number = u64::from_le_bytes(std::array::from_fn(|at| bytes[at]));
+    let complement = u64::from_le_bytes(std::array::from_fn(|at| bytes[at + 8]));
+    if complement == !number {
+        Ok(Some(number))
+    } else {
+        Err(damaged)
+    }
+}
+
+/// Later formats keep the first two lines, so that this program can say which version is needed.
+fn parse_format(text: &[u8]) -> Result<Format, StoreError> {
+    let damaged = StoreError::Damaged {
+        advice: advice::MARKER,
+    };
+    let Ok(text) = std::str::from_utf8(text) else {
+        return Err(damaged);
+    };
+    let mut lines = text.lines();
+    if lines.next() != Some(FIRST_LINE) {
+        return Err(damaged);
+    }
+    let version = lines
+        .next()
+        .and_then(|line| line.strip_prefix("version ")?.parse::<u32>().ok());
+    match version {
+        Some(FORMAT_VERSION) => {}
+        Some(found) if found > FORMAT_VERSION => {
+            return Err(StoreError::NewerFormat {
+                found,
+                known: FORMAT_VERSION,
+            });
+        }
+        _ => return Err(damaged),
+    }
+    let epoch = lines
+        .next()
+        .and_then(|line| u64::from_str_radix(line.strip_prefix("epoch ")?, 16).ok());
+    match epoch {
+        Some(epoch) => Ok(Format {
+            version: FORMAT_VERSION,
+            epoch,
+        }),
+        None => Err(damaged),
+    }
+}
+
+/// Makes the names in a directory durable.
+pub(super) fn sync_dir(dir: &Path) -> Result<(), StoreError> {
+    let doing = "sync a directory";
+    File::open(dir)
+        .map_err(StoreError::io(doing))?
+        .sync_all()
+        .map_err(StoreError::io(doing))
+}

@@ -1,0 +1,234 @@
+//! The line that commits stand in, and the receipts that say when they are on the disk.
+//!
+//! Writers put batches at the end, one commit thread takes them from the front in groups. Every
+//! batch has a ticket, counted from 1; tickets become durable in their order, so "up to which
+//! ticket" is all there is to know, and one atomic number tells it.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
+
+use super::batch::Batch;
+use super::error::StoreError;
+use crate::limits::{COMMIT_BATCH_BYTES, COMMIT_QUEUE, COMMIT_WINDOW_MICROS};
+
+/// A ticket that is never reached: the receipt of a commit that the store did not accept.
+const NEVER: u64 = u64::MAX;
+
+/// The commits of one opening of the database.
+pub(super) struct Line {
+    waiting: Mutex<Waiting>,
+    more: Condvar,
+    room: Condvar,
+    /// Every ticket up to this one is on the disk.
+    durable: AtomicU64,
+    failure: OnceLock<StoreError>,
+    /// Held while `durable` or `failure` changes, so that no waiter misses it.
+    parked: Mutex<()>,
+    released: Condvar,
+}
+
+struct Waiting {
+    batches: VecDeque<Batch>,
+    /// The last ticket given out.
+    last: u64,
+    /// Batches whose coming the commit thread waits for; 0 when it waits for any.
+    awaited: usize,
+    open: bool,
+}
+
+/// What one sync will make durable.
+pub(super) struct Group {
+    pub(super) batches: Vec<Batch>,
+    /// The ticket of the last of them.
+    pub(super) last: u64,
+}
+
+impl Line {
+    pub(super) fn new() -> Arc<Line> {
+        Arc::new(Line {
+            waiting: Mutex::new(Waiting {
+                batches: VecDeque::new(),
+                last: 0,
+                awaited: 0,
+                open: true,
+            }),
+            more: Condvar::new(),
+            room: Condvar::new(),
+            durable: AtomicU64::new(0),
+            failure: OnceLock::new(),
+            parked: Mutex::new(()),
+            released: Condvar::new(),
+        })
+    }
+
+    /// Puts a batch at the end of the line; waits while the line is full.
+    pub(super) fn join(self: &Arc<Self>, batch: Batch) -> Receipt {
+        let mut waiting = self.waiting.lock();
+        while waiting.batches.len() >= COMMIT_QUEUE && waiting.open {
+            self.room.wait(&mut waiting);
+        }
+        if !waiting.open {
+            return Receipt {
+                state: State::Pending {
+                    line: self.clone(),
+                    ticket: NEVER,
+                },
+            };
+        }
+        waiting.last += 1;
+        waiting.batches.push_back(batch);
+        let ticket = waiting.last;
+        let wake = waiting.batches.len() == waiting.awaited.max(1);
+        drop(waiting);
+        if wake {
+            self.more.notify_one();
+        }
+        Receipt {
+            state: State::Pending {
+                line: self.clone(),
+                ticket,
+            },
+        }
+    }
+
+    /// A receipt for everything that stands in the line now.
+    pub(super) fn last(self: &Arc<Self>) -> Receipt {
+        let ticket = self.waiting.lock().last;
+        Receipt {
+            state: State::Pending {
+                line: self.clone(),
+                ticket,
+            },
+        }
+    }
+
+    /// The next group, in order. `expected` is how many batches the group before had: their
+    /// writers were just released and are given a moment to come back, so that they share a
+    /// sync again. `None` when the line is closed and empty.
+    pub(super) fn take(&self, expected: usize) -> Option<Group> {
+        let mut waiting = self.waiting.lock();
+        while waiting.batches.is_empty() {
+            if !waiting.open {
+                return None;
+            }
+            self.more.wait(&mut waiting);
+        }
+        let until = Instant::now() + Duration::from_micros(COMMIT_WINDOW_MICROS);
+        waiting.awaited = expected.min(COMMIT_QUEUE);
+        while waiting.batches.len() < waiting.awaited && waiting.open {
+            if self.more.wait_until(&mut waiting, until).timed_out() {
+                break;
+            }
+        }
+        waiting.awaited = 0;
+        let mut bytes = 0;
+        let mut batches = Vec::with_capacity(waiting.batches.len());
+        while let Some(batch) = waiting.batches.front() {
+            bytes += batch.bytes();
+            if !batches.is_empty() && bytes > COMMIT_BATCH_BYTES {
+                break;
+            }
+            batches.extend(waiting.batches.pop_front());
+        }
+        let last = waiting.last - waiting.batches.len() as u64;
+        drop(waiting);
+        self.room.notify_all();
+        Some(Group { batches, last })
+    }
+
+    /// Says that every ticket up to `last` is on the disk.
+    pub(super) fn release(&self, last: u64) {
+        let parked = self.parked.lock();
+        self.durable.store(last, Ordering::Release);
+        drop(parked);
+        self.released.notify_all();
+    }
+
+    /// Says that nothing after the released tickets will become durable.
+    pub(super) fn fail(&self, cause: StoreError) {
+        let mut waiting = self.waiting.lock();
+        waiting.open = false;
+        waiting.batches.clear();
+        drop(waiting);
+        let parked = self.parked.lock();
+        // The first cause is the one to tell; later ones follow from it.
+        self.failure.get_or_init(|| cause);
+        drop(parked);
+        self.released.notify_all();
+        self.room.notify_all();
+        self.more.notify_all();
+    }
+
+    /// Lets nobody join any more; what stands in the line is still written.
+    pub(super) fn close(&self) {
+        self.waiting.lock().open = false;
+        self.more.notify_all();
+        self.room.notify_all();
+    }
+
+    /// What ended this line, if anything did.
+    pub(super) fn failure(&self) -> Option<&StoreError> {
+        self.failure.get()
+    }
+
+    /// What a waiting writer is told about the cause of a failure.
+    fn refusal(&self) -> StoreError {
+        match self.failure.get() {
+            Some(StoreError::Full) => StoreError::Full,
+            _ => StoreError::Failed,
+        }
+    }
+}
+
+/// The promise that a commit will be on the disk, and the means to wait for it.
+#[derive(Clone)]
+pub struct Receipt {
+    state: State,
+}
+
+#[derive(Clone)]
+enum State {
+    Done,
+    Pending { line: Arc<Line>, ticket: u64 },
+}
+
+impl Receipt {
+    /// The receipt of nothing: durable from the start.
+    pub fn done() -> Self {
+        Receipt { state: State::Done }
+    }
+
+    /// Whether the commit, and every one before it, is on the disk. Costs one atomic load.
+    pub fn is_durable(&self) -> bool {
+        match &self.state {
+            State::Done => true,
+            State::Pending { line, ticket } => line.durable.load(Ordering::Acquire) >= *ticket,
+        }
+    }
+
+    /// Waits until the commit, and every one before it, is on the disk.
+    ///
+    /// # Errors
+    /// `Full` or `Failed` when that will not happen. The commit may then be there or not after
+    /// the store is reopened; until then nobody can see it.
+    pub fn wait(&self) -> Result<(), StoreError> {
+        if self.is_durable() {
+            return Ok(());
+        }
+        let State::Pending { line, .. } = &self.state else {
+            return Ok(());
+        };
+        let mut parked = line.parked.lock();
+        while !self.is_durable() {
+            if line.failure().is_some() {
+                return Err(line.refusal());
+            }
+            line.released.wait(&mut parked);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,176 @@
+//! Opening and closing the database with the precautions it needs.
+//!
+//! sled 0.34 panics on damage that it did not expect, so it is opened, read and closed where a
+//! panic ends as an error. Its flush does not reach the disk (spacejam/sled#1452), so the file
+//! is synced through a handle of our own. Its blob files are never synced, so there must be none.
+
+use std::fs::{self, File};
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::error::{StoreError, advice};
+use super::layout::sync_dir;
+use crate::limits::{STORE_LET_GO_MILLIS, STORE_SEGMENT_BYTES};
+
+/// How often a database that is still being let go of is tried again.
+const TRY_AGAIN: Duration = Duration::from_millis(5);
+/// What sled says while its own lock is held.
+const SLED_LOCKED: &str = "could not acquire lock";
+/// A snapshot that sled was writing when it was killed; it would read it and fail.
+const SLED_UNFINISHED: &str = ".generating";
+
+/// An open database.
+pub(super) struct Rows {
+    pub(super) db: sled::Db,
+    /// The database file, for syncing it.
+    pub(super) file: File,
+}
+
+/// Opens the database in `dir`, creating it when `dir` is absent. Everything in it is durable
+/// when this returns.
+pub(super) fn open(dir: &Path, cache_bytes: u64) -> Result<Rows, StoreError> {
+    let database = dir.join("db");
+    if dir.exists() {
+        let present = database.metadata().is_ok_and(|found| found.len() > 0);
+        if !present {
+            return Err(StoreError::Damaged {
+                advice: advice::NO_ROWS,
+            });
+        }
+        refuse_blobs(&dir.join("blobs"))?;
+        remove_unfinished(dir)?;
+        forget_unwritten(&database)?;
+    }
+    let db = open_apart(dir.to_owned(), cache_bytes)?;
+    let doing = "sync its database";
+    let file = File::open(&database).map_err(StoreError::io(doing))?;
+    file.sync_all().map_err(StoreError::io(doing))?;
+    File::open(dir.join("conf"))
+        .and_then(|conf| conf.sync_all())
+        .map_err(StoreError::io(doing))?;
+    sync_dir(dir)?;
+    Ok(Rows { db, file })
+}
+
+/// Closes the database. A panic is logged: what had to be durable is so already.
+pub(super) fn close(db: sled::Db) {
+    if catch_unwind(AssertUnwindSafe(|| drop(db))).is_err() {
+        tracing::error!("the database panicked while it was closed");
+    }
+}
+
+/// Reads with a panic turned into an error, since a damaged page may cause one.
+pub(super) fn guarded<T>(read: impl FnOnce() -> sled::Result<T>) -> Result<T, StoreError> {
+    match catch_unwind(AssertUnwindSafe(read)) {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(error)) => Err(StoreError::sled("read a row", error)),
+        Err(_) => {
+            tracing::error!("the database panicked while a row was read");
+            Err(StoreError::Damaged {
+                advice: advice::ROWS,
+            })
+        }
+    }
+}
+
+/// Refuses a database with blob files.
+pub(super) fn refuse_blobs(blobs: &Path) -> Result<(), StoreError> {
+    match fs::read_dir(blobs) {
+        Ok(mut entries) => match entries.next() {
+            None => Ok(()),
+            Some(_) => Err(StoreError::Damaged {
+                advice: advice::BLOBS,
+            }),
+        },
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(StoreError::io("look into rows/blobs")(error)),
+    }
+}
+
+fn remove_unfinished(dir: &Path) -> Result<(), StoreError> {
+    let doing = "tidy its database";
+    for entry in fs::read_dir(dir).map_err(StoreError::io(doing))? {
+        let entry = entry.map_err(StoreError::io(doing))?;
+        if entry
+            .file_name()
+            .to_string_lossy()
+            .ends_with(SLED_UNFINISHED)
+        {
+            fs::remove_file(entry.path()).map_err(StoreError::io(doing))?;
+        }
+    }
+    Ok(())
+}
+
+/// After a failed sync the kernel keeps pages that look written but are not. They are synced if
+/// they can be and dropped from memory, so that only what the disk has is read.
+fn forget_unwritten(database: &Path) -> Result<(), StoreError> {
+    let doing = "sync its database";
+    let file = File::open(database).map_err(StoreError::io(doing))?;
+    file.sync_all().map_err(StoreError::io(doing))?;
+    rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed)
+        .map_err(|error| StoreError::io("reread its database")(error.into()))
+}
+
+/// Opens sled on a thread of its own, whose panic is an error here.
+fn open_apart(dir: PathBuf, cache_bytes: u64) -> Result<sled::Db, StoreError> {
+    let opener = thread::Builder::new()
+        .name("store-open".to_owned())
+        .spawn(move || open_when_let_go(&dir, cache_bytes))
+        .map_err(StoreError::io("start a thread"))?;
+    match opener.join() {
+        Ok(Ok(db)) => Ok(db),
+        Ok(Err(sled::Error::Io(error))) => {
+            tracing::error!(%error, "the database could not be opened");
+            match error.kind() {
+                // What sled says when a file ends where something should be.
+                io::ErrorKind::UnexpectedEof
+                | io::ErrorKind::InvalidData
+                | io::ErrorKind::Other => Err(StoreError::Damaged {
+                    advice: advice::OPEN,
+                }),
+                _ => Err(StoreError::io("open its database")(error)),
+            }
+        }
+        Ok(Err(error)) => match StoreError::sled("open its database", error) {
+            StoreError::Damaged {
+                advice: advice::ROWS,
+            } => Err(StoreError::Damaged {
+                advice: advice::OPEN,
+            }),
+            other => Err(other),
+        },
+        Err(_) => {
+            tracing::error!("the database panicked while it was opened");
+            Err(StoreError::Damaged {
+                advice: advice::OPEN,
+            })
+        }
+    }
+}
+
+/// sled's threads may hold the database for a moment after it was closed in this process. Our
+/// own lock keeps everybody else away, so waiting is safe.
+fn open_when_let_go(dir: &Path, cache_bytes: u64) -> sled::Result<sled::Db> {
+    let until = Instant::now() + Duration::from_millis(STORE_LET_GO_MILLIS);
+    loop {
+        let opened = sled::Config::new()
+            .path(dir)
+            .cache_capacity(cache_bytes)
+            .segment_size(STORE_SEGMENT_BYTES)
+            // The commit thread is the only one to flush.
+            .flush_every_ms(None)
+            .open();
+        match opened {
+            Err(sled::Error::Io(error))
+                if error.to_string().contains(SLED_LOCKED) && Instant::now() < until =>
+            {
+                thread::sleep(TRY_AGAIN);
+            }
+            opened => return opened,
+        }
+    }
+}

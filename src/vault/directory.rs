@@ -1,0 +1,235 @@
+//! The accounts of the server: names and addresses sealed under the host key, key slots in files.
+
+use std::io;
+use std::sync::Arc;
+
+use super::model::{CollectionKind, NewCollection, VaultError};
+use super::rows::{DirectoryRow, RosterRow, RosterState, decode, encode};
+use super::tree::scanned_place;
+use super::{KeyFile, Vault, VaultOpenError};
+use crate::ambient::UnixMillis;
+use crate::ical::{ComponentKind, ComponentSet};
+use crate::ids::{AccountId, CollectionId, Email, Segment, SlotId, UserName};
+use crate::seal::{AccountKey, Kind, RowName, Sealed, Slot};
+use crate::store::{Batch, StoreError};
+use crate::xml::{self, Element, Name};
+
+/// Who an account belongs to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccountRecord {
+    /// Its id.
+    pub id: AccountId,
+    /// Its name, in URLs and for signing in.
+    pub name: UserName,
+    /// Its calendar user address.
+    pub email: Email,
+    /// Whether it may administer (which opens nobody's data).
+    pub admin: bool,
+    /// Whether it may sign in.
+    pub enabled: bool,
+    /// When it was made.
+    pub created: UnixMillis,
+}
+
+/// Why an account was not made or changed.
+#[derive(Debug)]
+pub enum CreateError {
+    /// Another account has the name.
+    NameTaken,
+    /// Another account has the address.
+    EmailTaken,
+    /// The key file could not be written.
+    KeyFile(io::Error),
+    /// The vault failed.
+    Vault(VaultError),
+}
+
+impl From<VaultError> for CreateError {
+    fn from(error: VaultError) -> Self {
+        CreateError::Vault(error)
+    }
+}
+impl From<StoreError> for CreateError {
+    fn from(error: StoreError) -> Self {
+        CreateError::Vault(VaultError::Store(error))
+    }
+}
+
+impl Vault {
+    /// All accounts, by name.
+    pub fn accounts(&self) -> Vec<Arc<AccountRecord>> {
+        let mut accounts: Vec<_> = self.accounts.read().values().cloned().collect();
+        accounts.sort_by(|a, b| a.name.cmp(&b.name));
+        accounts
+    }
+
+    /// The account of this name or, failing that, of this address (case does not matter there).
+    pub fn account_named(&self, name_or_email: &str) -> Option<Arc<AccountRecord>> {
+        let accounts = self.accounts.read();
+        let by_name = accounts.values().find(|account| account.name.as_str() == name_or_email);
+        let found = by_name.or_else(|| {
+            accounts.values().find(|account| account.email.as_str().eq_ignore_ascii_case(name_or_email))
+        });
+        found.cloned()
+    }
+
+    /// The account with this id, if it is still there.
+    pub fn account(&self, id: AccountId) -> Option<Arc<AccountRecord>> {
+        self.accounts.read().get(&id).cloned()
+    }
+
+    /// The key slots of an account.
+    pub fn key_file(&self, id: AccountId) -> Option<Arc<KeyFile>> {
+        self.slots.read().get(&id).cloned()
+    }
+
+    /// Replaces the key slots of an account by what `change` makes of them; durable when it returns.
+    pub fn change_slots(&self, id: AccountId, change: impl FnOnce(&mut Vec<Slot>)) -> io::Result<()> {
+        let _one = self.administration.lock();
+        let mut file = self.key_file(id).map_or(KeyFile { generation: 0, slots: Vec::new() }, |file| (*file).clone());
+        change(&mut file.slots);
+        file.generation += 1;
+        self.key_files.replace(id, &file)?;
+        self.slots.write().insert(id, Arc::new(file));
+        Ok(())
+    }
+
+    /// Makes an account with its home, its calendar and its tasks; durable when it returns. The
+    /// directory row comes last: before it the account does not exist, and the rest is purged.
+    pub fn create_account(
+        self: &Arc<Self>, name: UserName, email: Email, admin: bool, cut: impl FnOnce(AccountId, &AccountKey) -> Vec<Slot>,
+    ) -> Result<AccountId, CreateError> {
+        let id = AccountId::from_bytes(self.ambient.bytes());
+        let key = self.ambient.random(|random| AccountKey::generate(random));
+        let slots = cut(id, &key);
+        let record = AccountRecord { id, name, email, admin, enabled: true, created: self.ambient.now() };
+        {
+            let _one = self.administration.lock();
+            let accounts = self.accounts.read();
+            if accounts.values().any(|other| other.name == record.name) {
+                return Err(CreateError::NameTaken);
+            }
+            if accounts.values().any(|other| other.email.as_str().eq_ignore_ascii_case(record.email.as_str())) {
+                return Err(CreateError::EmailTaken);
+            }
+        }
+        self.change_slots(id, |file| *file = slots).map_err(CreateError::KeyFile)?;
+        let account = self.create_home(&record, key)?;
+        account.write(|tx| {
+            let home = tx.account().home().id;
+            let events = ComponentSet::of(&[ComponentKind::Event, ComponentKind::Journal]);
+            tx.make_collection(first_calendar(home, "calendar", "Calendar", events)).map(drop)
+        })?;
+        account.write(|tx| {
+            let home = tx.account().home().id;
+            let todos = ComponentSet::of(&[ComponentKind::Todo]);
+            tx.make_collection(first_calendar(home, "tasks", "Tasks", todos)).map(drop)
+        })?;
+        self.put_record(record)?;
+        Ok(id)
+    }
+
+    /// Lets an account sign in, or not; durable when it returns.
+    pub fn set_enabled(&self, id: AccountId, enabled: bool) -> Result<(), CreateError> {
+        let record = self.account(id).ok_or(VaultError::Missing)?;
+        self.put_record(AccountRecord { enabled, ..(*record).clone() })?;
+        if !enabled {
+            self.lock(id);
+        }
+        Ok(())
+    }
+
+    fn put_record(&self, record: AccountRecord) -> Result<(), StoreError> {
+        let mut batch = Batch::new();
+        let row = DirectoryRow {
+            id: record.id,
+            name: record.name.clone(),
+            email: record.email.clone(),
+            admin: record.admin,
+            enabled: record.enabled,
+            created: record.created,
+        };
+        let name = self.host_names.row(Kind::Directory, record.id.bytes(), 0, 0);
+        batch.put(name, self.seal_host(Kind::Directory, &name, &encode(&row)));
+        self.store.commit(batch).wait()?;
+        self.accounts.write().insert(record.id, Arc::new(record));
+        Ok(())
+    }
+
+    /// Deletes an account for good: its key file first, which makes all its rows unreadable, then
+    /// its name, then, behind it, its rows. Durable when it returns.
+    pub fn delete_account(&self, id: AccountId) -> Result<(), CreateError> {
+        self.lock(id);
+        {
+            let _one = self.administration.lock();
+            self.key_files.destroy(id).map_err(CreateError::KeyFile)?;
+            self.slots.write().remove(&id);
+        }
+        let mut batch = Batch::new();
+        batch.delete(self.host_names.row(Kind::Directory, id.bytes(), 0, 0));
+        let mut doomed = Vec::new();
+        for (_, row) in self.roster()? {
+            if row.account == id {
+                let row = RosterRow { state: RosterState::Doomed, ..row };
+                self.put_roster(&mut batch, &row);
+                doomed.push(row);
+            }
+        }
+        self.store.commit(batch).wait()?;
+        self.accounts.write().remove(&id);
+        self.purges.lock().extend(doomed);
+        Ok(())
+    }
+
+    /// Reads the directory and the key files of all accounts.
+    pub(super) fn load_directory(&self) -> Result<(), VaultOpenError> {
+        let prefix = self.host_names.prefix(Kind::Directory);
+        for row in self.store.scan(&prefix) {
+            let (name, stored) = row?;
+            let place = scanned_place(Kind::Directory, AccountId::NONE, CollectionId::NONE, &name);
+            let content = stored.open(&self.host_rows, &place).ok();
+            let Some(row) = content.and_then(|content| decode::<DirectoryRow>(&content)) else {
+                tracing::error!(row = name.short(), "a row of the account directory is damaged; its account cannot sign in");
+                continue;
+            };
+            match self.key_files.read(row.id) {
+                Ok(Some(file)) => drop(self.slots.write().insert(row.id, Arc::new(file))),
+                Ok(None) => tracing::error!(account = %row.id, "the account has no key file; it cannot be opened"),
+                Err(error) => return Err(VaultOpenError::KeyFile(row.id, error)),
+            }
+            let record = AccountRecord {
+                id: row.id,
+                name: row.name,
+                email: row.email,
+                admin: row.admin,
+                enabled: row.enabled,
+                created: row.created,
+            };
+            self.accounts.write().insert(row.id, Arc::new(record));
+        }
+        Ok(())
+    }
+
+    /// Seals a row of the host that scans find.
+    pub(super) fn seal_host(&self, kind: Kind, name: &RowName, content: &[u8]) -> Sealed {
+        let place = scanned_place(kind, AccountId::NONE, CollectionId::NONE, name);
+        self.ambient.random(|random| self.host_rows.seal(&place, content, random))
+    }
+
+    /// Whether a slot is still in the key file: a revocation holds at once.
+    pub fn has_slot(&self, id: AccountId, slot: SlotId) -> bool {
+        self.slots.read().get(&id).is_some_and(|file| file.slot(slot).is_some())
+    }
+}
+
+fn first_calendar(home: CollectionId, segment: &str, title: &str, components: ComponentSet) -> NewCollection {
+    let name = Name::from(xml::dav("displayname"));
+    let displayname =
+        Element { name: name.clone(), attributes: Vec::new(), children: vec![xml::Node::Text(title.into())], lang: None };
+    NewCollection {
+        parent: home,
+        segment: Segment::parse(segment).expect("a fixed name"),
+        kind: CollectionKind::Calendar(components),
+        properties: [(name, displayname.to_xml())].into(),
+    }
+}

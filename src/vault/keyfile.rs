@@ -1,0 +1,116 @@
+//! Key files: one small file per account holds its key slots, apart from the store and its
+//! backups. It is replaced atomically (write new, sync, rename, sync the directory); destroying it
+//! destroys the account's data for good.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{AccountId, SlotId};
+use crate::limits;
+use crate::seal::Slot;
+
+const MAGIC: &[u8] = b"sealdav key slots\n";
+const VERSION: u8 = 1;
+
+/// An account's key slots at one moment.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct KeyFile {
+    /// Grows with every replacement.
+    pub generation: u64,
+    /// The slots, oldest first.
+    pub slots: Vec<Slot>,
+}
+
+impl KeyFile {
+    /// The slot with this id.
+    pub fn slot(&self, id: SlotId) -> Option<&Slot> {
+        self.slots.iter().find(|slot| slot.id == id)
+    }
+}
+
+/// The directory of key files.
+pub(super) struct KeyFiles {
+    directory: PathBuf,
+}
+
+impl KeyFiles {
+    /// Opens the directory, making it when it is not there.
+    pub fn open(directory: &Path) -> io::Result<Self> {
+        fs::create_dir_all(directory)?;
+        Ok(KeyFiles { directory: directory.to_owned() })
+    }
+
+    fn path(&self, account: AccountId) -> PathBuf {
+        self.directory.join(format!("{account}.keys"))
+    }
+
+    /// Reads an account's key file; none when it has none. `InvalidData` when it is damaged or newer.
+    pub fn read(&self, account: AccountId) -> io::Result<Option<KeyFile>> {
+        let mut bytes = Vec::new();
+        match File::open(self.path(account)) {
+            Ok(file) => file.take(limits::KEY_FILE_BYTES).read_to_end(&mut bytes)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let content = bytes.strip_prefix(MAGIC).and_then(|rest| rest.strip_prefix(&[VERSION]));
+        let file = content.and_then(|content| postcard::from_bytes(content).ok());
+        file.map(Some).ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))
+    }
+
+    /// Replaces an account's key file; durable when it returns.
+    pub fn replace(&self, account: AccountId, file: &KeyFile) -> io::Result<()> {
+        let mut start = MAGIC.to_vec();
+        start.push(VERSION);
+        let bytes = postcard::to_extend(file, start).expect("writing to memory, of types that postcard takes");
+        let new = self.directory.join(format!("{account}.new"));
+        let mut handle = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+        handle.write_all(&bytes)?;
+        handle.sync_all()?;
+        fs::rename(&new, self.path(account))?;
+        self.sync()
+    }
+
+    /// Destroys an account's key file: overwritten, removed, durable when it returns. File systems
+    /// and drives may keep old blocks; the threat model says so.
+    pub fn destroy(&self, account: AccountId) -> io::Result<()> {
+        let path = self.path(account);
+        match OpenOptions::new().write(true).open(&path) {
+            Ok(mut handle) => {
+                let length = usize::try_from(handle.metadata()?.len()).unwrap_or(0);
+                handle.write_all(&vec![0; length])?;
+                handle.sync_all()?;
+                fs::remove_file(&path)?;
+                self.sync()
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        File::open(&self.directory)?.sync_all()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn replaced_read_destroyed() {
+        let directory = tempfile::tempdir().unwrap();
+        let files = KeyFiles::open(directory.path()).unwrap();
+        let account = AccountId::from_bytes([5; 16]);
+        assert!(files.read(account).unwrap().is_none());
+        files.replace(account, &KeyFile { generation: 7, slots: Vec::new() }).unwrap();
+        assert_eq!(files.read(account).unwrap().unwrap().generation, 7);
+        fs::write(files.path(account), b"sealdav key slots\n\x02").unwrap();
+        assert_eq!(files.read(account).err().unwrap().kind(), io::ErrorKind::InvalidData);
+        files.destroy(account).unwrap();
+        assert!(files.read(account).unwrap().is_none());
+    }
+}

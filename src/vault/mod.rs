@@ -1,0 +1,176 @@
+//! Where a key meets a row: accounts, calendars, objects and summaries as plain domain values.
+//!
+//! The store below sees opaque names and sealed bytes; the floors above see plain values. This is
+//! the only layer that holds both a key and a row.
+//!
+//! - An account is unlocked with its key and then is an `AccountStore`. No method of it takes an
+//!   account id: that is the row-level security (PROMISES P6).
+//! - All writes of an account go through `AccountStore::write`, one at a time: conditions are
+//!   checked and the commit enqueued under one gate, so they are checked inside the commit.
+//! - Memory is updated when a commit is enqueued, before it is durable. Whoever answers from what
+//!   it saw waits for `AccountStore::barrier` first; this holds for reads too.
+//! - One `Inner` exists per unlocked account (`registry`), or there would be two gates.
+
+mod copy;
+mod directory;
+mod index;
+mod keyfile;
+mod model;
+mod purge;
+mod read;
+mod rows;
+#[cfg(test)]
+pub mod testing;
+#[cfg(test)]
+mod tests;
+mod transaction;
+mod tree;
+mod unlock;
+
+pub use directory::{AccountRecord, CreateError};
+pub use keyfile::KeyFile;
+pub use model::{
+    CalendarFacts, Change, Changes, Collection, CollectionKind, Destination, Etag, Lock, LockDepth, LockScope, Members,
+    NewCollection, NewObject, Node, Properties, Summary, VaultError,
+};
+pub use read::AccountStore;
+pub use transaction::Transaction;
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::path::Path;
+use std::sync::{Arc, Weak};
+
+use parking_lot::{Mutex, RwLock};
+
+use crate::ambient::Ambient;
+use crate::ids::{AccountId, CollectionId, ObjectId};
+use crate::limits;
+use crate::seal::{HostKey, Kind, NameKey, Place, RowKey};
+use crate::store::{Batch, Store, StoreError};
+use index::IndexCache;
+use keyfile::KeyFiles;
+use rows::RosterRow;
+use unlock::Inner;
+
+/// All accounts of one server, sealed.
+pub struct Vault {
+    store: Store,
+    host: HostKey,
+    host_rows: RowKey,
+    host_names: NameKey,
+    ambient: Arc<Ambient>,
+    key_files: KeyFiles,
+    slots: RwLock<HashMap<AccountId, Arc<KeyFile>>>,
+    accounts: RwLock<BTreeMap<AccountId, Arc<AccountRecord>>>,
+    /// One writer of directory and key files at a time.
+    administration: Mutex<()>,
+    registry: Mutex<HashMap<AccountId, Weak<Inner>>>,
+    indexes: Mutex<IndexCache>,
+    index_capacity: usize,
+    purges: Mutex<Vec<RosterRow>>,
+}
+
+/// Why the vault could not be opened; each is a sentence for the administrator.
+#[derive(Debug)]
+pub enum VaultOpenError {
+    /// The data was sealed with another host key.
+    WrongHostKey,
+    /// An account's key file does not read.
+    KeyFile(AccountId, std::io::Error),
+    /// The directory of key files cannot be used.
+    KeyFiles(std::io::Error),
+    /// The store fails.
+    Store(StoreError),
+}
+
+impl fmt::Display for VaultOpenError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            VaultOpenError::WrongHostKey => formatter.write_str(
+                "the host key is not the one that this data was sealed with; put the right host.key back \
+                 (it is kept apart from the data) or point host_key_file at it",
+            ),
+            VaultOpenError::KeyFile(account, error) => {
+                write!(formatter, "the key file {account}.keys cannot be read ({error}); restore it from its backup")
+            }
+            VaultOpenError::KeyFiles(error) => write!(formatter, "the directory of key files cannot be used: {error}"),
+            VaultOpenError::Store(error) => write!(formatter, "{error}"),
+        }
+    }
+}
+impl std::error::Error for VaultOpenError {}
+
+impl From<StoreError> for VaultOpenError {
+    fn from(error: StoreError) -> Self {
+        VaultOpenError::Store(error)
+    }
+}
+
+impl From<StoreError> for VaultError {
+    fn from(error: StoreError) -> Self {
+        VaultError::Store(error)
+    }
+}
+
+impl Vault {
+    /// Opens the vault over `store`; `keys_dir` holds the key files.
+    pub fn open(store: Store, host: HostKey, keys_dir: &Path, ambient: Arc<Ambient>) -> Result<Arc<Self>, VaultOpenError> {
+        Self::open_with(store, host, keys_dir, ambient, limits::INDEX_SUMMARIES)
+    }
+
+    /// The same, with room for `index_capacity` summaries in memory.
+    pub fn open_with(
+        store: Store, host: HostKey, keys_dir: &Path, ambient: Arc<Ambient>, index_capacity: usize,
+    ) -> Result<Arc<Self>, VaultOpenError> {
+        let vault = Vault {
+            host_rows: host.rows(),
+            host_names: host.names(),
+            key_files: KeyFiles::open(keys_dir).map_err(VaultOpenError::KeyFiles)?,
+            slots: RwLock::default(),
+            accounts: RwLock::default(),
+            administration: Mutex::default(),
+            registry: Mutex::default(),
+            indexes: Mutex::default(),
+            index_capacity,
+            purges: Mutex::default(),
+            store,
+            host,
+            ambient,
+        };
+        vault.check_host_key()?;
+        vault.load_directory()?;
+        vault.load_roster()?;
+        Ok(Arc::new(vault))
+    }
+
+    /// The key that seals what the server itself must know.
+    pub fn host(&self) -> &HostKey {
+        &self.host
+    }
+
+    /// Clock and randomness.
+    pub fn ambient(&self) -> &Ambient {
+        &self.ambient
+    }
+
+    /// The store below, for health and figures.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// A row that only the right host key finds and opens.
+    fn check_host_key(&self) -> Result<(), VaultOpenError> {
+        let name = self.host_names.row(Kind::HostCheck, &[0; 16], 0, 0);
+        let place = Place::single(Kind::HostCheck, AccountId::NONE, CollectionId::NONE, ObjectId::NONE);
+        if let Some(stored) = self.store.get(&name)? {
+            return stored.open(&self.host_rows, &place).map(drop).map_err(|_| VaultOpenError::WrongHostKey);
+        }
+        if !self.store.is_empty()? {
+            return Err(VaultOpenError::WrongHostKey);
+        }
+        let mut batch = Batch::new();
+        batch.put(name, self.ambient.random(|random| self.host_rows.seal(&place, b"sealdav", random)));
+        Ok(self.store.commit(batch).wait()?)
+    }
+}

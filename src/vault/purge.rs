@@ -1,0 +1,81 @@
+//! Housekeeping that moves no plaintext: the roster of which rows belong to what, and the purge
+//! of rows whose collection is gone.
+
+use super::Vault;
+use super::rows::{RosterRow, RosterState, decode, encode};
+use super::tree::scanned_place;
+use crate::ids::{AccountId, CollectionId};
+use crate::limits;
+use crate::seal::{Kind, RowName, RowPrefix};
+use crate::store::{Batch, StoreError};
+
+impl Vault {
+    fn roster_name(&self, row: &RosterRow) -> RowName {
+        // Account and collection together name the row: the account's own row has no collection.
+        let mut both = [0; 32];
+        both[..16].copy_from_slice(row.account.bytes());
+        both[16..].copy_from_slice(row.collection.bytes());
+        let hash = *blake3::hash(&both).as_bytes();
+        self.host_names.row(Kind::Roster, hash[..16].try_into().expect("16 bytes"), 0, 0)
+    }
+
+    pub(super) fn put_roster(&self, batch: &mut Batch, row: &RosterRow) {
+        let name = self.roster_name(row);
+        batch.put(name, self.seal_host(Kind::Roster, &name, &encode(row)));
+    }
+
+    /// All roster rows.
+    pub(super) fn roster(&self) -> Result<Vec<(RowName, RosterRow)>, StoreError> {
+        let mut rows = Vec::new();
+        for row in self.store.scan(&self.host_names.prefix(Kind::Roster)) {
+            let (name, stored) = row?;
+            let place = scanned_place(Kind::Roster, AccountId::NONE, CollectionId::NONE, &name);
+            let content = stored.open(&self.host_rows, &place).ok();
+            match content.and_then(|content| decode(&content)) {
+                Some(row) => rows.push((name, row)),
+                None => tracing::error!(row = name.short(), "a roster row is damaged; what it lists is never purged"),
+            }
+        }
+        Ok(rows)
+    }
+
+    /// At the start: what was being written or deleted when the server stopped is purged, and so
+    /// is what belongs to no account.
+    pub(super) fn load_roster(&self) -> Result<(), StoreError> {
+        for (_, row) in self.roster()? {
+            if row.state != RosterState::Live || self.account(row.account).is_none() {
+                self.purges.lock().push(row);
+            }
+        }
+        Ok(())
+    }
+
+    /// Queues the rows of a collection that is no longer linked.
+    pub(super) fn doom(&self, row: RosterRow) {
+        self.purges.lock().push(row);
+    }
+
+    /// Removes some rows of what is to be purged; false when nothing is left to do.
+    pub fn purge_step(&self) -> Result<bool, StoreError> {
+        let Some(row) = self.purges.lock().last().cloned() else {
+            return Ok(false);
+        };
+        let mut batch = Batch::new();
+        let mut left = limits::PURGE_ROWS;
+        for prefix in &row.prefixes {
+            for name in self.store.names(&RowPrefix::read(*prefix)).take(left) {
+                batch.delete(name?);
+                left -= 1;
+            }
+        }
+        let finished = left > 0;
+        if finished {
+            batch.delete(self.roster_name(&row));
+        }
+        self.store.commit(batch).wait()?;
+        if finished {
+            self.purges.lock().retain(|other| *other != row);
+        }
+        Ok(true)
+    }
+}

@@ -1,0 +1,173 @@
+//! What stands inside the sealed rows: the stored formats. Each content begins with a version
+//! byte; a changed struct gets the next number and the old one stays readable.
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use super::model::{CollectionKind, Properties, Summary};
+use crate::ambient::UnixMillis;
+use crate::ids::{AccountId, CollectionId, Email, ObjectId, Segment, SlotId, UserName};
+
+const VERSION: u8 = 1;
+
+/// Host: who an account belongs to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct DirectoryRow {
+    pub id: AccountId,
+    pub name: UserName,
+    pub email: Email,
+    pub admin: bool,
+    pub enabled: bool,
+    pub created: UnixMillis,
+}
+
+/// How a collection's rows stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum RosterState {
+    /// Being written, not linked yet: an interrupted copy's rows are purged at the next start.
+    Staged,
+    /// Linked.
+    Live,
+    /// Deleted: to be purged.
+    Doomed,
+}
+
+/// Host: which rows belong to a collection (or, with collection NONE, to an account's tree), so
+/// that they can be purged without the account's keys.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct RosterRow {
+    pub account: AccountId,
+    pub collection: CollectionId,
+    pub state: RosterState,
+    pub prefixes: Vec<[u8; 16]>,
+}
+
+/// Account: a collection's place in the tree, and its keys.
+#[derive(Serialize, Deserialize)]
+pub(super) struct LinkRow {
+    pub id: CollectionId,
+    pub parent: Option<CollectionId>,
+    pub segment: Option<Segment>,
+    pub kind: CollectionKind,
+    pub created: UnixMillis,
+    pub changed_in_parent: u64,
+    pub lasting: [u8; 32],
+    pub epochs: Vec<(u32, [u8; 32])>,
+}
+
+impl Drop for LinkRow {
+    fn drop(&mut self) {
+        zeroize::Zeroize::zeroize(&mut self.lasting);
+        for (_, key) in &mut self.epochs {
+            zeroize::Zeroize::zeroize(key);
+        }
+    }
+}
+
+/// Collection: what must change with every change of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct HeadRow {
+    /// The number of the last change.
+    pub revision: u64,
+    /// Live objects.
+    pub objects: u64,
+    /// When it last changed.
+    pub modified: UnixMillis,
+    /// Sum, in four lanes modulo 2^64, of what each summary row adds (`EtagKey::digest`): a row
+    /// lost or put back to an older state does not add up.
+    pub digest: [u64; 4],
+    /// Tokens below this revision have lost tombstones.
+    pub floor: u64,
+    /// The revision at which the stored properties were written; 0 when there are none.
+    pub properties_revision: u64,
+    /// Bytes of the stored properties.
+    pub properties_bytes: u64,
+}
+
+impl HeadRow {
+    pub fn new(now: UnixMillis) -> Self {
+        HeadRow {
+            revision: 1,
+            objects: 0,
+            modified: now,
+            digest: [0; 4],
+            floor: 0,
+            properties_revision: 0,
+            properties_bytes: 0,
+        }
+    }
+
+    /// Takes the next revision.
+    pub fn next(&mut self, now: UnixMillis) -> u64 {
+        self.revision += 1;
+        self.modified = now;
+        self.revision
+    }
+}
+
+/// Adds a row to a digest.
+pub(super) fn digest_add(digest: &mut [u64; 4], row: &[u8; 32]) {
+    for (lane, bytes) in digest.iter_mut().zip(row.chunks_exact(8)) {
+        *lane = lane.wrapping_add(u64::from_le_bytes(bytes.try_into().expect("8 bytes")));
+    }
+}
+
+/// Takes a row out of a digest.
+pub(super) fn digest_sub(digest: &mut [u64; 4], row: &[u8; 32]) {
+    for (lane, bytes) in digest.iter_mut().zip(row.chunks_exact(8)) {
+        *lane = lane.wrapping_sub(u64::from_le_bytes(bytes.try_into().expect("8 bytes")));
+    }
+}
+
+/// What is left of a member that is gone, so that clients hear of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Tombstone {
+    pub id: ObjectId,
+    pub segment: Segment,
+    pub revision: u64,
+    pub changed: UnixMillis,
+    pub device: SlotId,
+}
+
+/// Collection: an object, or its tombstone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum SummaryRow {
+    Live(Summary),
+    Gone(Tombstone),
+}
+
+impl SummaryRow {
+    pub fn id(&self) -> ObjectId {
+        match self {
+            SummaryRow::Live(summary) => summary.id,
+            SummaryRow::Gone(tombstone) => tombstone.id,
+        }
+    }
+
+    pub fn revision(&self) -> u64 {
+        match self {
+            SummaryRow::Live(summary) => summary.revision,
+            SummaryRow::Gone(tombstone) => tombstone.revision,
+        }
+    }
+}
+
+/// Encodes a row's content.
+pub(super) fn encode<T: Serialize>(value: &T) -> Zeroizing<Vec<u8>> {
+    let bytes = postcard::to_extend(value, vec![VERSION]).expect("writing to memory, of types that postcard takes");
+    Zeroizing::new(bytes)
+}
+
+/// Decodes a row's content; `None` when it is of another version or is not one.
+pub(super) fn decode<T: DeserializeOwned>(content: &[u8]) -> Option<T> {
+    match content.split_first() {
+        Some((&VERSION, rest)) => postcard::from_bytes(rest).ok(),
+        _ => None,
+    }
+}
+
+/// Encodes stored properties.
+pub(super) fn encode_properties(properties: &Properties) -> Zeroizing<Vec<u8>> {
+    encode(properties)
+}

@@ -1,0 +1,264 @@
+//! Unlocking: from an account's key to its tree in memory, and back.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
+
+use parking_lot::{Mutex, ReentrantMutex, RwLock};
+
+use super::directory::AccountRecord;
+use super::model::{Collection, CollectionKind, Properties, VaultError};
+use super::read::AccountStore;
+use super::rows::{HeadRow, LinkRow, RosterRow, RosterState, decode, encode};
+use super::tree::{Entry, State, Tree, prefix_bytes, scanned_place};
+use super::{Lock, Vault};
+use crate::ids::{AccountId, CollectionId, Email, SlotId, UserName};
+use crate::seal::{AccountKey, CollectionKey, Kind, LastingKey, NameKey, RowKey, RowName, Sealed};
+use crate::store::{Batch, Receipt};
+
+/// One unlocked account. There is at most one for an account (`Vault::registry`).
+pub(super) struct Inner {
+    pub vault: Arc<Vault>,
+    pub id: AccountId,
+    pub name: UserName,
+    pub email: Email,
+    pub rows: RowKey,
+    pub names: NameKey,
+    /// Held by the one writer; reentrant, because a writer may have to load an index, which
+    /// keeps writers out.
+    pub gate: ReentrantMutex<()>,
+    pub tree: RwLock<Tree>,
+    /// Of the last commit enqueued.
+    pub last: Mutex<Receipt>,
+    /// Set when the account was disabled, deleted or locked: nobody may go on with it.
+    pub dead: AtomicBool,
+}
+
+impl Inner {
+    /// Seals a row of the account's tree that scans find.
+    pub fn seal(&self, kind: Kind, name: &RowName, content: &[u8]) -> Sealed {
+        let place = scanned_place(kind, self.id, CollectionId::NONE, name);
+        self.vault.ambient.random(|random| self.rows.seal(&place, content, random))
+    }
+
+    pub fn link_name(&self, id: CollectionId) -> RowName {
+        self.names.row(Kind::Link, id.bytes(), 0, 0)
+    }
+
+    pub fn lock_name(&self, token: &str) -> RowName {
+        let hash = *blake3::hash(token.as_bytes()).as_bytes();
+        self.names.row(Kind::Lock, hash[..16].try_into().expect("16 bytes"), 0, 0)
+    }
+
+    /// Seals a collection's head.
+    pub fn seal_head(&self, state: &State, head: &HeadRow) -> Sealed {
+        let name = state.head_name();
+        let epoch = state.current();
+        let place = state.scanned_place(Kind::Head, &name, epoch.number);
+        self.vault.ambient.random(|random| epoch.rows.seal(&place, &encode(head), random))
+    }
+
+    /// The keys of a new collection.
+    pub fn new_state(&self, id: CollectionId) -> State {
+        new_state(&self.vault, self.id, id)
+    }
+}
+
+fn new_state(vault: &Vault, account: AccountId, id: CollectionId) -> State {
+    let (lasting, key) = vault.ambient.random(|random| (LastingKey::generate(random), CollectionKey::generate(random)));
+    State::new(account, id, lasting, vec![(1, key)])
+}
+
+impl Vault {
+    /// Unlocks an account, acting for the device that holds `slot`.
+    pub fn unlock(self: &Arc<Self>, id: AccountId, key: AccountKey, slot: SlotId) -> Result<AccountStore, VaultError> {
+        let record = self.account(id).filter(|record| record.enabled).ok_or(VaultError::Missing)?;
+        let mut registry = self.registry.lock();
+        if let Some(inner) = registry.get(&id).and_then(Weak::upgrade).filter(|inner| !inner.dead.load(Ordering::Acquire)) {
+            return Ok(AccountStore::new(inner, slot));
+        }
+        registry.retain(|_, inner| inner.strong_count() > 0);
+        let inner = Arc::new(self.load(&record, &key)?);
+        registry.insert(id, Arc::downgrade(&inner));
+        Ok(AccountStore::new(inner, slot))
+    }
+
+    /// Ends the use of an account's keys: requests under way finish, later ones must sign in.
+    pub fn lock(&self, id: AccountId) {
+        if let Some(inner) = self.registry.lock().remove(&id).and_then(|inner| inner.upgrade()) {
+            // Wait for a writer, so that none commits after this returns.
+            let _gate = inner.gate.lock();
+            inner.dead.store(true, Ordering::Release);
+        }
+    }
+
+    /// Writes a new account's home and opens it.
+    pub(super) fn create_home(self: &Arc<Self>, record: &AccountRecord, key: AccountKey) -> Result<AccountStore, VaultError> {
+        let id = CollectionId::from_bytes(self.ambient.bytes());
+        let now = self.ambient.now();
+        let state = new_state(self, record.id, id);
+        let collection = Collection {
+            id,
+            parent: None,
+            segment: None,
+            kind: CollectionKind::Home,
+            created: now,
+            modified: now,
+            revision: 1,
+            changed_in_parent: 0,
+            objects: 0,
+            properties: Arc::default(),
+        };
+        let inner = self.inner(record, &key, Tree { home: id, entries: HashMap::new(), locks: Vec::new() });
+        let head = HeadRow::new(now);
+        let mut batch = Batch::new();
+        let account_rows = RosterRow {
+            account: record.id,
+            collection: CollectionId::NONE,
+            state: RosterState::Live,
+            prefixes: vec![prefix_bytes(inner.names.prefix(Kind::Link)), prefix_bytes(inner.names.prefix(Kind::Lock))],
+        };
+        self.put_roster(&mut batch, &account_rows);
+        self.put_roster(&mut batch, &live(record.id, id, &state));
+        let name = inner.link_name(id);
+        batch.put(name, inner.seal(Kind::Link, &name, &encode(&state.link(&collection))));
+        batch.put(state.head_name(), inner.seal_head(&state, &head));
+        self.store.commit(batch).wait()?;
+        let entry = Entry { collection: Arc::new(collection), head, children: BTreeMap::new(), state: Arc::new(state) };
+        inner.tree.write().entries.insert(id, entry);
+        let inner = Arc::new(inner);
+        self.registry.lock().insert(record.id, Arc::downgrade(&inner));
+        Ok(AccountStore::new(inner, SlotId::NONE))
+    }
+
+    fn inner(self: &Arc<Self>, record: &AccountRecord, key: &AccountKey, tree: Tree) -> Inner {
+        Inner {
+            vault: self.clone(),
+            id: record.id,
+            name: record.name.clone(),
+            email: record.email.clone(),
+            rows: key.rows(),
+            names: key.names(),
+            gate: ReentrantMutex::new(()),
+            tree: RwLock::new(tree),
+            last: Mutex::new(Receipt::done()),
+            dead: AtomicBool::new(false),
+        }
+    }
+
+    /// Reads an account's tree: one link, one head and the properties of each collection.
+    fn load(self: &Arc<Self>, record: &AccountRecord, key: &AccountKey) -> Result<Inner, VaultError> {
+        // A commit enqueued by an earlier `Inner` of this account must have been applied.
+        self.store.barrier().wait()?;
+        let empty = Tree { home: CollectionId::NONE, entries: HashMap::new(), locks: Vec::new() };
+        let inner = self.inner(record, key, empty);
+        let mut tree = Tree { home: CollectionId::NONE, entries: HashMap::new(), locks: Vec::new() };
+        for row in self.store.scan(&inner.names.prefix(Kind::Link)) {
+            let (name, stored) = row?;
+            let place = scanned_place(Kind::Link, record.id, CollectionId::NONE, &name);
+            let content = stored.open(&inner.rows, &place).ok();
+            let Some(link) = content.and_then(|content| decode::<LinkRow>(&content)) else {
+                tracing::error!(account = %record.id, row = name.short(), "a collection's key row is damaged; the collection is not served");
+                continue;
+            };
+            match self.load_collection(record.id, &link) {
+                Ok(entry) => drop(tree.entries.insert(link.id, entry)),
+                Err(VaultError::Damaged(row)) => {
+                    tracing::error!(account = %record.id, row, "a collection's head is damaged; the collection is not served");
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        hang(&mut tree);
+        if tree.home == CollectionId::NONE {
+            return Err(VaultError::Damaged("home".into()));
+        }
+        self.load_locks(&inner, &mut tree)?;
+        *inner.tree.write() = tree;
+        Ok(inner)
+    }
+
+    fn load_collection(&self, account: AccountId, link: &LinkRow) -> Result<Entry, VaultError> {
+        let keys = link.epochs.iter().map(|(number, key)| (*number, CollectionKey::read(key))).collect();
+        let state = State::new(account, link.id, LastingKey::read(&link.lasting), keys);
+        let name = state.head_name();
+        let stored = self.store.get(&name)?.ok_or_else(|| VaultError::Damaged(name.short()))?;
+        let head = state.epochs.iter().rev().find_map(|epoch| {
+            let place = state.scanned_place(Kind::Head, &name, epoch.number);
+            stored.clone().open(&epoch.rows, &place).ok().and_then(|content| decode::<HeadRow>(&content))
+        });
+        let head = head.ok_or_else(|| VaultError::Damaged(name.short()))?;
+        let properties = match head.properties_revision {
+            0 => Properties::new(),
+            revision => {
+                let chunks = self.read_chunks(&state, Kind::CollectionProperties, None, head_epoch(&state), revision, head.properties_bytes);
+                match chunks {
+                    Ok(Some(content)) => decode(&content).unwrap_or_default(),
+                    Ok(None) | Err(VaultError::Damaged(_)) => {
+                        tracing::error!(collection = %link.id, "a collection's properties are damaged; it is served without them");
+                        Properties::new()
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+        };
+        let collection = Collection {
+            id: link.id,
+            parent: link.parent,
+            segment: link.segment.clone(),
+            kind: link.kind,
+            created: link.created,
+            modified: head.modified,
+            revision: head.revision,
+            changed_in_parent: link.changed_in_parent,
+            objects: head.objects,
+            properties: Arc::new(properties),
+        };
+        Ok(Entry { collection: Arc::new(collection), head, children: BTreeMap::new(), state: Arc::new(state) })
+    }
+
+    fn load_locks(&self, inner: &Inner, tree: &mut Tree) -> Result<(), VaultError> {
+        let now = self.ambient.now();
+        let mut expired = Batch::new();
+        for row in self.store.scan(&inner.names.prefix(Kind::Lock)) {
+            let (name, stored) = row?;
+            let place = scanned_place(Kind::Lock, inner.id, CollectionId::NONE, &name);
+            let content = stored.open(&inner.rows, &place).ok();
+            match content.and_then(|content| decode::<Lock>(&content)) {
+                Some(lock) if lock.expires > now => tree.locks.push(Arc::new(lock)),
+                // Expired, or damaged: a lock that nobody can name would bar its path for ever.
+                _ => expired.delete(name),
+            }
+        }
+        if !expired.is_empty() {
+            *inner.last.lock() = self.store.commit(expired);
+        }
+        Ok(())
+    }
+}
+
+/// The epoch that collection properties are sealed in: always the current one, since opening a
+/// new epoch rewrites them.
+fn head_epoch(state: &State) -> u32 {
+    state.current().number
+}
+
+/// A collection's roster row while it is linked.
+pub(super) fn live(account: AccountId, id: CollectionId, state: &State) -> RosterRow {
+    RosterRow { account, collection: id, state: RosterState::Live, prefixes: state.prefixes() }
+}
+
+/// Hangs every collection under its parent, and finds the home.
+fn hang(tree: &mut Tree) {
+    let links: Vec<_> = tree.entries.values().map(|entry| entry.collection.clone()).collect();
+    for collection in links {
+        match (collection.parent, &collection.segment) {
+            (Some(parent), Some(segment)) => {
+                if let Some(parent) = tree.entries.get_mut(&parent) {
+                    parent.children.insert(segment.clone(), collection.id);
+                }
+            }
+            _ => tree.home = collection.id,
+        }
+    }
+}
