@@ -8,7 +8,7 @@ use super::target::{self, Authorities, HrefForm, Target, TargetError, TreePath};
 use super::{Dav, precondition};
 use crate::ids::Segment;
 use crate::limits;
-use crate::vault::{AccountStore, Collection, Node, Summary};
+use crate::vault::{AccountStore, Collection, CollectionKind, Node, Summary};
 use crate::xml::{self, Element, XmlLimits};
 
 /// What stands at a target, as it was when the request began. A method that writes resolves
@@ -35,7 +35,51 @@ pub enum Resource {
     Nowhere,
 }
 
+/// The kinds of resource that properties and reports tell apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// `/`
+    Root,
+    /// `/dav/`
+    DavRoot,
+    /// `/dav/principals/`
+    Principals,
+    /// A principal.
+    Principal,
+    /// `/dav/calendars/`
+    Calendars,
+    /// A calendar home.
+    Home,
+    /// An ordinary collection.
+    Plain,
+    /// A calendar.
+    Calendar,
+    /// A calendar object resource.
+    CalendarObject,
+    /// Any other object.
+    File,
+}
+
 impl Resource {
+    /// Its kind; none for what does not exist.
+    pub fn kind(&self) -> Option<Kind> {
+        Some(match self {
+            Resource::Root => Kind::Root,
+            Resource::DavRoot => Kind::DavRoot,
+            Resource::Principals => Kind::Principals,
+            Resource::Principal => Kind::Principal,
+            Resource::Calendars => Kind::Calendars,
+            Resource::Collection(collection) => match collection.kind {
+                CollectionKind::Home => Kind::Home,
+                CollectionKind::Plain => Kind::Plain,
+                CollectionKind::Calendar(_) => Kind::Calendar,
+            },
+            Resource::Object(_, object) if object.calendar.is_some() => Kind::CalendarObject,
+            Resource::Object(..) => Kind::File,
+            Resource::Missing(..) | Resource::Nowhere => return None,
+        })
+    }
+
     /// What stands at a path of the account's own tree.
     pub fn of(node: Node) -> Resource {
         match node {

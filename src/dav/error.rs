@@ -256,7 +256,7 @@ mod tests {
     fn a_full_store_is_507_and_a_failed_one_503() {
         let full = DavError::from(VaultError::Store(StoreError::Full)).into_response();
         assert_eq!(full.status, StatusCode::INSUFFICIENT_STORAGE);
-        let closed = DavError::from(VaultError::Store(StoreError::Closed)).into_response();
+        let closed = DavError::from(VaultError::Store(StoreError::Failed)).into_response();
         assert_eq!(closed.status, StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(closed.headers[RETRY_AFTER], RETRY_SECONDS);
     }

@@ -1,5 +1,5 @@
 //! POST to a calendar's add-member URL: the server names the new object (RFC 5995). The URL is
-//! the calendar's own with the query [`ADD_MEMBER`], advertised as DAV:add-member.
+//! the calendar's own, with or without the query [`ADD_MEMBER`].
 
 use http::StatusCode;
 use http::header::LOCATION;
@@ -22,13 +22,13 @@ pub const ADD_MEMBER: &str = "add-member";
 /// Answers POST.
 ///
 /// # Errors
-/// 405 for another URL than the one that is advertised; else as PUT.
+/// 405 for another query, and elsewhere than on a calendar; else as PUT.
 pub fn run(context: &Context<'_>) -> Result<Response, DavError> {
     let query = context.request.target.split_once('?').map(|(_, query)| query);
     let Resource::Collection(calendar) = &context.resource else {
         return Err(elsewhere(context));
     };
-    if query != Some(ADD_MEMBER) || !calendar.is_calendar() {
+    if query.is_some_and(|query| query != ADD_MEMBER) || !calendar.is_calendar() {
         return Err(elsewhere(context));
     }
     let path = context.path()?;
