@@ -19,7 +19,7 @@ use super::locks::Write;
 use super::message::{Body, Response};
 use super::precondition as named;
 use super::target::{HrefForm, href};
-use crate::ical;
+use crate::ical::Span;
 use crate::ical::accept::{Refusal, accept};
 use crate::ical::tree::Calendar;
 use crate::ids::Segment;
@@ -33,6 +33,9 @@ use crate::vault::{
 pub(super) const CALENDAR_TYPE: &str = "text/calendar; charset=utf-8";
 /// For a file without Content-Type (RFC 9110 section 8.3).
 pub(super) const UNKNOWN_TYPE: &str = "application/octet-stream";
+
+/// The span of an object of which nothing is known.
+const WHOLE_SPAN: Span = Span { first: i64::MIN, last: i64::MAX };
 
 /// Answers PUT.
 ///
@@ -160,7 +163,7 @@ pub(super) fn calendar_facts(
     let facts = CalendarFacts {
         uid: found.uid,
         component: found.kind,
-        span: ical::summary_span(&calendar),
+        span: WHOLE_SPAN,
     };
     fits(&facts, into)?;
     Ok(facts)
