@@ -9,10 +9,10 @@ use std::sync::Arc;
 
 use http::HeaderMap;
 
+use super::context::Context;
 use super::error::DavError;
 use super::headers::{self, EntityTag, EtagList, HeaderError, IfHeader, IfKind};
 use super::locks::{self, Write};
-use super::context::Context;
 use super::precondition::{LOCK_TOKEN_SUBMITTED, Precondition};
 use super::target::{Authorities, HrefForm, Target, TreePath, href};
 use crate::ids::Segment;
@@ -145,7 +145,11 @@ pub fn check_read(
         (None, Some(date)) => state.modified.is_some_and(|modified| modified <= date),
         (None, None) => false,
     };
-    Ok(if known { Freshness::NotModified } else { Freshness::Send })
+    Ok(if known {
+        Freshness::NotModified
+    } else {
+        Freshness::Send
+    })
 }
 
 /// What stands at a path of the account's own tree: `x.ics/` is no name of the object `x.ics`,
@@ -201,7 +205,10 @@ impl State {
     fn of(node: &Node) -> Self {
         match node {
             Node::Object(_, object) => State::of_object(object),
-            Node::Collection(_) => State { exists: true, ..State::default() },
+            Node::Collection(_) => State {
+                exists: true,
+                ..State::default()
+            },
             Node::Missing(..) | Node::Nowhere => State::default(),
         }
     }
@@ -250,11 +257,7 @@ impl Conditions {
     }
 
     /// The If header (RFC 4918 section 10.4.3).
-    fn states_hold(
-        &self,
-        account: &AccountStore,
-        target: &[Segment],
-    ) -> Result<bool, VaultError> {
+    fn states_hold(&self, account: &AccountStore, target: &[Segment]) -> Result<bool, VaultError> {
         let Some(states) = &self.states else {
             return Ok(true);
         };
@@ -300,7 +303,10 @@ fn has_state(
         }
         IfKind::StateToken(token) => {
             let covering = |lock: &Arc<Lock>| locks::covers(lock, path);
-            if locks.iter().any(|lock| lock.token == *token && covering(lock)) {
+            if locks
+                .iter()
+                .any(|lock| lock.token == *token && covering(lock))
+            {
                 return Ok(true);
             }
             // a sync-token is a state token too (RFC 6578 section 5)

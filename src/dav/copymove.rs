@@ -20,8 +20,8 @@ use super::put::{NO_FILES_HERE, calendar_facts, fits, keeps_uid, uid_error};
 use super::target::TreePath;
 use crate::ids::Segment;
 use crate::vault::{
-    AccountStore, CalendarFacts, Collection, CollectionKind, Destination, LockDepth, Node,
-    Summary, VaultError,
+    AccountStore, CalendarFacts, Collection, CollectionKind, Destination, LockDepth, Node, Summary,
+    VaultError,
 };
 
 /// Which of the two methods.
@@ -92,7 +92,14 @@ impl<'a> Plan<'a> {
         let depth = headers::depth(headers).map_err(bad_header)?;
         let overwrite = headers::overwrite(headers).map_err(bad_header)?;
         let conditions = Conditions::of(context)?;
-        Ok(Plan { method, source, to, depth, overwrite, conditions })
+        Ok(Plan {
+            method,
+            source,
+            to,
+            depth,
+            overwrite,
+            conditions,
+        })
     }
 
     /// Finds out what is at the destination, and checks Overwrite, conditions and locks. Inside
@@ -121,7 +128,11 @@ impl<'a> Plan<'a> {
             Method::Move => &writes[..],
         };
         conditions::check(account, &self.conditions, &self.source.path, writes)?;
-        Ok(Place { parent, segment, taken })
+        Ok(Place {
+            parent,
+            segment,
+            taken,
+        })
     }
 }
 
@@ -133,12 +144,19 @@ struct Place {
 }
 
 fn parent_of(account: &AccountStore, there: &Collection) -> Result<Arc<Collection>, DavError> {
-    let parent = there.parent.ok_or(DavError::Forbidden("the home cannot be replaced"))?;
-    account.collection(parent).ok_or(DavError::Conflict("the destination is gone"))
+    let parent = there
+        .parent
+        .ok_or(DavError::Forbidden("the home cannot be replaced"))?;
+    account
+        .collection(parent)
+        .ok_or(DavError::Conflict("the destination is gone"))
 }
 
 fn name_of(there: &Collection) -> Result<Segment, DavError> {
-    there.segment.clone().ok_or(DavError::Forbidden("the home cannot be replaced"))
+    there
+        .segment
+        .clone()
+        .ok_or(DavError::Forbidden("the home cannot be replaced"))
 }
 
 fn transfer_object(
@@ -163,7 +181,11 @@ fn transfer_object(
             keeps_uid(&account, &place.parent, &place.segment, facts)?;
         }
         let (parent, segment) = (place.parent.id, place.segment.clone());
-        let to = Destination { parent, segment, calendar };
+        let to = Destination {
+            parent,
+            segment,
+            calendar,
+        };
         let result = match plan.method {
             Method::Copy => tx.copy_object(from.id, &now, to),
             Method::Move => tx.move_object(from.id, &now, to),
@@ -256,24 +278,30 @@ fn copy_collection(
     may_hold(&place.parent, source)?;
     let parent = place.parent.id;
     let mut created = !place.taken;
-    context.account.copy_collection(source.id, depth, place.destination(), |tx| {
-        match conditions::node(tx.account(), plan.source)? {
-            Node::Collection(now) if now.id == source.id => {}
-            _ => return Err(DavError::NotFound),
-        }
-        let place = plan.check(tx.account())?;
-        if place.parent.id != parent {
-            return Err(DavError::Conflict("the destination was replaced"));
-        }
-        created = !place.taken;
-        Ok(())
-    })?;
+    context
+        .account
+        .copy_collection(source.id, depth, place.destination(), |tx| {
+            match conditions::node(tx.account(), plan.source)? {
+                Node::Collection(now) if now.id == source.id => {}
+                _ => return Err(DavError::NotFound),
+            }
+            let place = plan.check(tx.account())?;
+            if place.parent.id != parent {
+                return Err(DavError::Conflict("the destination was replaced"));
+            }
+            created = !place.taken;
+            Ok(())
+        })?;
     Ok(created)
 }
 
 impl Place {
     fn destination(self) -> Destination {
-        Destination { parent: self.parent.id, segment: self.segment, calendar: None }
+        Destination {
+            parent: self.parent.id,
+            segment: self.segment,
+            calendar: None,
+        }
     }
 }
 

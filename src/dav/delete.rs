@@ -33,7 +33,9 @@ pub fn run(context: &Context<'_>) -> Result<Response, DavError> {
             }
             // RFC 4918 section 9.6.1: a client must not send another depth
             Node::Collection(_) if !matches!(depth, None | Some(Depth::Infinity)) => {
-                return Err(DavError::BadRequest("DELETE of a collection reaches to infinity"));
+                return Err(DavError::BadRequest(
+                    "DELETE of a collection reaches to infinity",
+                ));
             }
             Node::Collection(collection) => tx.delete_collection(collection.id)?,
             Node::Missing(..) | Node::Nowhere => return Err(DavError::NotFound),

@@ -26,7 +26,13 @@ const TRIES: usize = 16;
 /// Nothing may run, be loaded, be sent anywhere or be framed.
 const POLICY: &str = "default-src 'none'; frame-ancestors 'none'; sandbox";
 /// What a browser may show by itself: types that cannot hold a script.
-const SHOWN: &[&str] = &["text/plain", "image/png", "image/jpeg", "image/gif", "image/webp"];
+const SHOWN: &[&str] = &[
+    "text/plain",
+    "image/png",
+    "image/jpeg",
+    "image/gif",
+    "image/webp",
+];
 
 /// Answers GET and HEAD.
 ///
@@ -79,16 +85,17 @@ fn representation(
         return Err(DavError::RangeNotSatisfiable(object.size));
     }
     let response = with_validators(Response::new(StatusCode::OK), object);
-    let response = guarded(response, &object.content_type).with(ACCEPT_RANGES, "bytes");
+    let kind = content_type(object);
+    let response = guarded(response, &kind).with(ACCEPT_RANGES, "bytes");
     if context.request.method == Method::HEAD {
-        let response = response.with(CONTENT_TYPE, &object.content_type);
+        let response = response.with(CONTENT_TYPE, &kind);
         return Ok(response.with(CONTENT_LENGTH, &object.size.to_string()));
     }
     let body = Bytes::from(context.account.body(collection.id, object)?);
     Ok(match ranges {
         Ranges::Parts(parts) => partial(context, response, object, &body, &parts),
         Ranges::Whole | Ranges::Unsatisfiable => {
-            let mut response = response.with(CONTENT_TYPE, &object.content_type);
+            let mut response = response.with(CONTENT_TYPE, &kind);
             response.body = Body::Full(body);
             response
         }
@@ -112,25 +119,45 @@ fn partial(
         |part: &Range<u64>| format!("bytes {}-{}/{}", part.start, part.end - 1, object.size);
     if let [part] = parts {
         response.body = Body::Full(slice(part));
-        let response = response.with(CONTENT_TYPE, &object.content_type);
+        let response = response.with(CONTENT_TYPE, &content_type(object));
         return response.with(CONTENT_RANGE, &content_range(part));
     }
+    let kind = content_type(object);
     // random, so that no content can end a part early
     let boundary = hex(&context.dav.ambient.bytes::<16>());
     let mut whole = Vec::new();
     for part in parts {
-        let (kind, range) = (&object.content_type, content_range(part));
-        let head = format!("\r\n--{boundary}\r\nContent-Type: {kind}\r\nContent-Range: {range}\r\n\r\n");
+        let range = content_range(part);
+        let head =
+            format!("\r\n--{boundary}\r\nContent-Type: {kind}\r\nContent-Range: {range}\r\n\r\n");
         whole.extend_from_slice(head.as_bytes());
         whole.extend_from_slice(&slice(part));
     }
     whole.extend_from_slice(format!("\r\n--{boundary}--\r\n").as_bytes());
     response.body = Body::Full(Bytes::from(whole));
-    response.with(CONTENT_TYPE, &format!("multipart/byteranges; boundary={boundary}"))
+    response.with(
+        CONTENT_TYPE,
+        &format!("multipart/byteranges; boundary={boundary}"),
+    )
 }
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The media type of an object, as DAV:getcontenttype has it: a calendar object's names its
+/// component, by which clients sort them, and never what a file was stored as before it was
+/// moved into a calendar.
+pub(super) fn content_type(object: &Summary) -> String {
+    match &object.calendar {
+        Some(facts) => {
+            format!(
+                "text/calendar; charset=utf-8; component={}",
+                facts.component.as_str()
+            )
+        }
+        None => object.content_type.clone(),
+    }
 }
 
 /// With ETag and Last-Modified.
@@ -176,7 +203,10 @@ fn page(context: &Context<'_>) -> Response {
     if context.request.method == Method::HEAD {
         return response.with(CONTENT_LENGTH, &text.len().to_string());
     }
-    Response { body: Body::Full(Bytes::from(text)), ..response }
+    Response {
+        body: Body::Full(Bytes::from(text)),
+        ..response
+    }
 }
 
 /// For HTML text and double-quoted attributes.
@@ -206,7 +236,14 @@ mod tests {
             assert_eq!(response.headers[X_CONTENT_TYPE_OPTIONS], "nosniff");
             response.headers.contains_key(CONTENT_DISPOSITION)
         };
-        for active in ["text/html", "image/svg+xml", "text/xml", "text/calendar", "TEXT/HTML;x", "?"] {
+        for active in [
+            "text/html",
+            "image/svg+xml",
+            "text/xml",
+            "text/calendar",
+            "TEXT/HTML;x",
+            "?",
+        ] {
             assert!(disposition(active), "{active}");
         }
         for inert in ["text/plain; charset=utf-8", "image/PNG"] {

@@ -18,8 +18,7 @@ use super::put::{NO_FILES_HERE, UNKNOWN_TYPE};
 use crate::ambient::UnixMillis;
 use crate::limits;
 use crate::vault::{
-    Collection, CollectionKind, Lock, LockDepth, LockScope, NewObject, Node,
-    Transaction,
+    Collection, CollectionKind, Lock, LockDepth, LockScope, NewObject, Node, Transaction,
 };
 use crate::xml::{Element, Writer, dav};
 
@@ -59,7 +58,14 @@ fn create(context: &Context<'_>, info: &Element) -> Result<Response, DavError> {
         let token = format!("urn:uuid:{}", tx.random_uuid());
         let expires = expiry(context, tx.now());
         let root = path.to_vec();
-        let lock = Lock { token, root, depth, scope, owner, expires };
+        let lock = Lock {
+            token,
+            root,
+            depth,
+            scope,
+            owner,
+            expires,
+        };
         tx.add_lock(lock.clone())?;
         Ok::<_, DavError>((lock, status))
     })?;
@@ -71,7 +77,12 @@ fn create(context: &Context<'_>, info: &Element) -> Result<Response, DavError> {
     let others = others.filter(|other| locks::covers(other, path) && other.token != lock.token);
     let mut writer = Writer::document();
     writer.start(dav("prop"));
-    write_locks(&mut writer, context.account, std::iter::once(&lock).chain(others), now);
+    write_locks(
+        &mut writer,
+        context.account,
+        std::iter::once(&lock).chain(others),
+        now,
+    );
     let response = Response::xml(status, writer.finish());
     Ok(response.with(HeaderName::from_static("lock-token"), &token))
 }
@@ -112,16 +123,27 @@ fn lock_info(info: &Element) -> Result<(LockScope, String), DavError> {
     if !info.is(dav("lockinfo")) {
         return Err(DavError::BadRequest("LOCK takes a DAV:lockinfo"));
     }
-    let write = info.child(dav("locktype")).and_then(|kind| kind.child(dav("write")));
-    let scope = info.child(dav("lockscope")).ok_or(DavError::BadRequest("no lockscope"))?;
+    let write = info
+        .child(dav("locktype"))
+        .and_then(|kind| kind.child(dav("write")));
+    let scope = info
+        .child(dav("lockscope"))
+        .ok_or(DavError::BadRequest("no lockscope"))?;
     let exclusive = scope.child(dav("exclusive")).is_some();
     let shared = scope.child(dav("shared")).is_some();
     let scope = match (write, exclusive, shared) {
         (Some(_), true, false) => LockScope::Exclusive,
         (Some(_), false, true) => LockScope::Shared,
-        _ => return Err(DavError::BadRequest("not a write lock, exclusive or shared")),
+        _ => {
+            return Err(DavError::BadRequest(
+                "not a write lock, exclusive or shared",
+            ));
+        }
     };
-    let owner = info.child(dav("owner")).map(Element::to_xml).unwrap_or_default();
+    let owner = info
+        .child(dav("owner"))
+        .map(Element::to_xml)
+        .unwrap_or_default();
     if owner.len() > limits::LOCK_OWNER_BYTES {
         return Err(DavError::TooLarge("a lock's owner"));
     }
@@ -145,12 +167,13 @@ fn refresh(context: &Context<'_>) -> Result<Response, DavError> {
     let path = context.path()?;
     let conditions = Conditions::of(context)?;
     if conditions.submitted().is_empty() {
-        return Err(DavError::BadRequest("LOCK without a body refreshes, and needs an If header"));
+        return Err(DavError::BadRequest(
+            "LOCK without a body refreshes, and needs an If header",
+        ));
     }
     context.account.write(|tx| {
-        let named_here = |lock: &Lock| {
-            conditions.submitted().contains(&lock.token) && locks::covers(lock, path)
-        };
+        let named_here =
+            |lock: &Lock| conditions.submitted().contains(&lock.token) && locks::covers(lock, path);
         let locks = tx.account().locks();
         let Some(lock) = locks.iter().find(|lock| named_here(lock)) else {
             return Err(DavError::Named(&REFRESHED_ELSEWHERE));
@@ -162,7 +185,12 @@ fn refresh(context: &Context<'_>) -> Result<Response, DavError> {
     })?;
     let mut writer = Writer::document();
     writer.start(dav("prop"));
-    write_lock_discovery(&mut writer, context.account, path, context.dav.ambient.now());
+    write_lock_discovery(
+        &mut writer,
+        context.account,
+        path,
+        context.dav.ambient.now(),
+    );
     Ok(Response::xml(StatusCode::OK, writer.finish()))
 }
 
@@ -185,7 +213,10 @@ pub fn run_unlock(context: &Context<'_>) -> Result<Response, DavError> {
     context.account.write(|tx| {
         conditions::check(tx.account(), &conditions, path, &[])?;
         let locks = tx.account().locks();
-        if !locks.iter().any(|lock| lock.token == token && locks::covers(lock, path)) {
+        if !locks
+            .iter()
+            .any(|lock| lock.token == token && locks::covers(lock, path))
+        {
             return Err(DavError::Named(&named::LOCK_TOKEN_MATCHES_REQUEST_URI));
         }
         tx.remove_lock(token);

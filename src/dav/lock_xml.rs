@@ -19,7 +19,10 @@ pub fn write_lock_discovery(
     now: UnixMillis,
 ) {
     let locks = account.locks();
-    let covering = locks.iter().map(Arc::as_ref).filter(|lock| locks::covers(lock, path));
+    let covering = locks
+        .iter()
+        .map(Arc::as_ref)
+        .filter(|lock| locks::covers(lock, path));
     write_locks(writer, account, covering, now);
 }
 

@@ -43,13 +43,22 @@ pub fn run(context: &Context<'_>) -> Result<Response, DavError> {
 /// # Errors
 /// As MKCOL, and calendar-collection-location-ok.
 pub fn run_calendar(context: &Context<'_>) -> Result<Response, DavError> {
-    let (root, kind) = (caldav("mkcalendar"), CollectionKind::Calendar(default_components()));
+    let (root, kind) = (
+        caldav("mkcalendar"),
+        CollectionKind::Calendar(default_components()),
+    );
     make(context, root, kind, Report::Multistatus)
 }
 
 /// What a calendar takes when nothing is said (RFC 4791 section 5.2.3).
 fn default_components() -> ComponentSet {
-    [ComponentKind::Event, ComponentKind::Todo, ComponentKind::Journal].into_iter().collect()
+    [
+        ComponentKind::Event,
+        ComponentKind::Todo,
+        ComponentKind::Journal,
+    ]
+    .into_iter()
+    .collect()
 }
 
 fn make(
@@ -79,7 +88,12 @@ fn make(
         kind_may_hold(parent.kind, kind)?;
         let write = Write::Create(&tree.path);
         conditions::check(tx.account(), &conditions, &tree.path, &[write])?;
-        tx.make_collection(NewCollection { parent: parent.id, segment, kind, properties })?;
+        tx.make_collection(NewCollection {
+            parent: parent.id,
+            segment,
+            kind,
+            properties,
+        })?;
         Ok(())
     })?;
     Ok(Response::new(StatusCode::CREATED).with(CACHE_CONTROL, "no-cache"))
@@ -94,7 +108,9 @@ fn wishes<'c>(context: &'c Context<'_>, root: QName) -> Result<Vec<&'c Element>,
         return Ok(Vec::new());
     };
     if !body.is(root) {
-        return Err(DavError::UnsupportedMediaType("another element than the method's own"));
+        return Err(DavError::UnsupportedMediaType(
+            "another element than the method's own",
+        ));
     }
     let sets = body.children_named(dav("set"));
     let properties = sets.flat_map(|set| set.children_named(dav("prop")));
@@ -117,18 +133,29 @@ fn judge(
     let mut kind = default;
     let mut properties = Properties::new();
     // the type first, since it decides what the other properties mean
-    for (at, wish) in wishes.iter().enumerate().filter(|(_, wish)| wish.is(dav("resourcetype"))) {
+    for (at, wish) in wishes
+        .iter()
+        .enumerate()
+        .filter(|(_, wish)| wish.is(dav("resourcetype")))
+    {
         match resource_type(wish, default) {
             Ok(wanted) => kind = wanted,
             Err(error) => refusals.push((at, error)),
         }
     }
     for (at, wish) in wishes.iter().enumerate() {
-        let outcome = match (property::find(&wish.name).map(|row| (row, row.access)), kind) {
+        let outcome = match (
+            property::find(&wish.name).map(|row| (row, row.access)),
+            kind,
+        ) {
             (Some((row, Access::AtCreation)), _) if row.name == dav("resourcetype") => Ok(()),
             (Some((_, Access::AtCreation)), CollectionKind::Calendar(_)) => {
                 parse_component_set(wish).map(|set| {
-                    let said = if set.is_empty() { default_components() } else { set };
+                    let said = if set.is_empty() {
+                        default_components()
+                    } else {
+                        set
+                    };
                     kind = CollectionKind::Calendar(said);
                 })
             }
@@ -145,7 +172,11 @@ fn judge(
             Err(error) => refusals.push((at, error)),
         }
     }
-    if refusals.is_empty() { Ok((kind, properties)) } else { Err(refusals) }
+    if refusals.is_empty() {
+        Ok((kind, properties))
+    } else {
+        Err(refusals)
+    }
 }
 
 fn at_creation(name: &Name) -> bool {
@@ -182,7 +213,9 @@ fn refused(
     wishes: &[&Element],
     refusals: Refusals,
 ) -> Response {
-    let first = refusals.first().map_or(StatusCode::FORBIDDEN, |(_, error)| error.status());
+    let first = refusals
+        .first()
+        .map_or(StatusCode::FORBIDDEN, |(_, error)| error.status());
     let mut writer = Writer::document();
     match report {
         Report::MkcolResponse => writer.start(dav("mkcol-response")),
@@ -196,8 +229,10 @@ fn refused(
     for (at, error) in &refusals {
         propstat(&mut writer, &[wishes[*at]], error.status(), Some(error));
     }
-    let others: Vec<&Element> =
-        (0..wishes.len()).filter(|at| !failed(*at)).map(|at| wishes[at]).collect();
+    let others: Vec<&Element> = (0..wishes.len())
+        .filter(|at| !failed(*at))
+        .map(|at| wishes[at])
+        .collect();
     if !others.is_empty() {
         propstat(&mut writer, &others, StatusCode::FAILED_DEPENDENCY, None);
     }

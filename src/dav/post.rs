@@ -24,7 +24,11 @@ pub const ADD_MEMBER: &str = "add-member";
 /// # Errors
 /// 405 for another query, and elsewhere than on a calendar; else as PUT.
 pub fn run(context: &Context<'_>) -> Result<Response, DavError> {
-    let query = context.request.target.split_once('?').map(|(_, query)| query);
+    let query = context
+        .request
+        .target
+        .split_once('?')
+        .map(|(_, query)| query);
     let Resource::Collection(calendar) = &context.resource else {
         return Err(elsewhere(context));
     };

@@ -13,7 +13,7 @@ use http::header::{CONTENT_ENCODING, CONTENT_LOCATION, CONTENT_RANGE, CONTENT_TY
 use super::conditions::{self, Conditions, bad_header};
 use super::context::Context;
 use super::error::DavError;
-use super::get::{guarded, with_validators};
+use super::get::{content_type, guarded, with_validators};
 use super::headers::{self, Return};
 use super::locks::Write;
 use super::message::{Body, Response};
@@ -24,8 +24,8 @@ use crate::ical::accept::{Refusal, accept};
 use crate::ical::tree::Calendar;
 use crate::ids::Segment;
 use crate::vault::{
-    AccountStore, CalendarFacts, Collection, CollectionKind, NewObject, Node, Summary,
-    Transaction, VaultError,
+    AccountStore, CalendarFacts, Collection, CollectionKind, NewObject, Node, Summary, Transaction,
+    VaultError,
 };
 
 /// How calendar objects are stored, whatever parameters the client gave: their charset is
@@ -35,7 +35,10 @@ pub(super) const CALENDAR_TYPE: &str = "text/calendar; charset=utf-8";
 pub(super) const UNKNOWN_TYPE: &str = "application/octet-stream";
 
 /// The span of an object of which nothing is known.
-const WHOLE_SPAN: Span = Span { first: i64::MIN, last: i64::MAX };
+const WHOLE_SPAN: Span = Span {
+    first: i64::MIN,
+    last: i64::MAX,
+};
 
 /// Answers PUT.
 ///
@@ -63,7 +66,12 @@ pub fn run(context: &Context<'_>) -> Result<Response, DavError> {
         true => StatusCode::CREATED,
         false => StatusCode::NO_CONTENT,
     };
-    Ok(answer(context, with_validators(Response::new(status), &object), &object, path))
+    Ok(answer(
+        context,
+        with_validators(Response::new(status), &object),
+        &object,
+        path,
+    ))
 }
 
 /// The collection that an object at `node` is in or would be in.
@@ -91,7 +99,9 @@ fn name_of<'a>(node: &'a Node, path: &'a [Segment]) -> Result<&'a Segment, DavEr
     match node {
         Node::Object(_, object) => Ok(&object.segment),
         Node::Missing(_, segment) => Ok(segment),
-        _ => path.last().ok_or(DavError::Conflict("the home is no object")),
+        _ => path
+            .last()
+            .ok_or(DavError::Conflict("the home is no object")),
     }
 }
 
@@ -125,9 +135,15 @@ impl Content {
                 return Err(DavError::TooLarge("a file beyond the configured size"));
             }
             // with its parameters: a charset that is lost cannot be guessed again
-            let content_type = context.header(CONTENT_TYPE.as_str()).unwrap_or(UNKNOWN_TYPE);
+            let content_type = context
+                .header(CONTENT_TYPE.as_str())
+                .unwrap_or(UNKNOWN_TYPE);
             let content_type = content_type.to_owned();
-            return Ok(Content { body, content_type, calendar: None });
+            return Ok(Content {
+                body,
+                content_type,
+                calendar: None,
+            });
         }
         if let Some(given) = media_type {
             let charset = given.charset.as_deref().unwrap_or("utf-8");
@@ -138,7 +154,11 @@ impl Content {
         }
         let facts = calendar_facts(context, &body, into)?;
         let content_type = CALENDAR_TYPE.to_owned();
-        Ok(Content { body, content_type, calendar: Some(facts) })
+        Ok(Content {
+            body,
+            content_type,
+            calendar: Some(facts),
+        })
     }
 }
 
@@ -217,7 +237,8 @@ pub(super) fn store(
         content_type: content.content_type,
         calendar: content.calendar,
     };
-    tx.put(new).map_err(|error| uid_error(&account, parent, error))
+    tx.put(new)
+        .map_err(|error| uid_error(&account, parent, error))
 }
 
 /// An object keeps its UID for life: a client that knows it by its UID would lose it.
@@ -232,16 +253,27 @@ pub(super) fn keeps_uid(
 ) -> Result<(), DavError> {
     let existing = account.object(parent.id, name)?;
     let other = existing.is_some_and(|object| {
-        object.calendar.as_ref().is_some_and(|known| known.uid != facts.uid)
+        object
+            .calendar
+            .as_ref()
+            .is_some_and(|known| known.uid != facts.uid)
     });
     if other {
-        return Err(uid_error(account, parent, VaultError::UidConflict(name.clone())));
+        return Err(uid_error(
+            account,
+            parent,
+            VaultError::UidConflict(name.clone()),
+        ));
     }
     Ok(())
 }
 
 /// Names the object that has the UID already.
-pub(super) fn uid_error(account: &AccountStore, parent: &Collection, error: VaultError) -> DavError {
+pub(super) fn uid_error(
+    account: &AccountStore,
+    parent: &Collection,
+    error: VaultError,
+) -> DavError {
     let VaultError::UidConflict(segment) = error else {
         return error.into();
     };
@@ -266,8 +298,12 @@ pub(super) fn answer(
         response.status = StatusCode::OK;
     }
     response.body = Body::Full(context.request.body.clone());
-    guarded(response, &object.content_type)
-        .with(CONTENT_TYPE, &object.content_type)
+    let kind = content_type(object);
+    guarded(response, &kind)
+        .with(CONTENT_TYPE, &kind)
         .with(CONTENT_LOCATION, &context.href(path, HrefForm::Object))
-        .with(HeaderName::from_static("preference-applied"), "return=representation")
+        .with(
+            HeaderName::from_static("preference-applied"),
+            "return=representation",
+        )
 }
