@@ -50,7 +50,7 @@ pub const METHODS: &[MethodRow] = &[
     MethodRow {
         name: "PROPPATCH",
         body: BodyKind::Xml,
-        applies: existing,
+        applies: in_home,
         run: proppatch::run,
     },
     MethodRow {
@@ -87,6 +87,11 @@ pub fn everywhere(_: &Resource) -> bool {
 /// Where something is.
 pub fn existing(resource: &Resource) -> bool {
     resource.exists()
+}
+
+/// On what is in a home, and on the home.
+pub fn in_home(resource: &Resource) -> bool {
+    matches!(resource, Resource::Collection(_) | Resource::Object(..))
 }
 
 /// On an object.

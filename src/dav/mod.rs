@@ -13,6 +13,7 @@ pub mod lock_xml;
 pub mod locks;
 pub mod message;
 pub mod method;
+pub mod multistatus;
 pub mod precondition;
 mod properties_acl;
 pub mod properties_calendar;
@@ -23,6 +24,7 @@ pub mod proppatch;
 pub mod report;
 mod respond;
 pub mod target;
+pub mod update;
 
 use std::sync::Arc;
 

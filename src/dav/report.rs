@@ -26,6 +26,8 @@ pub const REPORTS: &[Report] = &[];
 pub fn run(context: &Context<'_>) -> Result<Response, DavError> {
     let body = required(context)?;
     let kind = context.resource.kind().ok_or(DavError::NotFound)?;
-    let row = REPORTS.iter().find(|row| body.is(row.name) && (row.on)(kind));
+    let row = REPORTS
+        .iter()
+        .find(|row| body.is(row.name) && (row.on)(kind));
     (row.ok_or(&SUPPORTED_REPORT)?.run)(context, body)
 }
