@@ -13,5 +13,7 @@ pub mod seal;
 pub mod xml;
 // floor 2
 pub mod store;
+// floor 3
+pub mod vault;
 // floor 5
 pub mod dav;
