@@ -4,6 +4,8 @@
 //! steps of `limits::STREAM_STEP_BYTES`. The first step is computed at once, so that a short
 //! answer has its length, and what fails early is still a clean error.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::StatusCode;
 use http::header::HeaderName;
@@ -17,7 +19,7 @@ use super::property::{Found, Scene, Subject, Wanted, rows};
 use crate::ical::project::{CompRequest, project};
 use crate::ical::tree::Calendar;
 use crate::limits;
-use crate::vault::VaultError;
+use crate::vault::{AccountStore, Collection, Summary, VaultError};
 use crate::xml::{Writer, caldav, dav};
 
 /// Whether a source has more to write.
@@ -178,6 +180,51 @@ enum Data {
     Damaged,
 }
 
+/// What became of an object that was listed.
+pub enum Body {
+    /// Its body, and the object as it is now: the two belong together.
+    There(Arc<Summary>, Vec<u8>),
+    /// Its row does not open.
+    Damaged,
+    /// It is not there any more.
+    Gone,
+}
+
+/// The body of an object that a snapshot has, or of what overwrote it since.
+///
+/// # Errors
+/// `VaultError`, when the store does not answer.
+pub fn current_body(
+    account: &AccountStore,
+    parent: &Collection,
+    object: &Arc<Summary>,
+) -> Result<Body, VaultError> {
+    /// Overwrites in a row that are waited out before the object counts as gone.
+    const TRIES: usize = 8;
+    let mut current = object.clone();
+    for _ in 0..TRIES {
+        match account.body(parent.id, &current) {
+            Ok(bytes) => {
+                if !Arc::ptr_eq(&current, object) {
+                    // newer than what the answer's receipt waits for
+                    account.barrier().wait().map_err(VaultError::Store)?;
+                }
+                return Ok(Body::There(current, bytes));
+            }
+            Err(VaultError::Damaged(row)) => {
+                tracing::error!(row, "a body does not open");
+                return Ok(Body::Damaged);
+            }
+            Err(VaultError::Missing) => match account.object(parent.id, &object.segment)? {
+                Some(newer) => current = newer,
+                None => return Ok(Body::Gone),
+            },
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(Body::Gone)
+}
+
 impl Responder {
     /// For a request.
     pub fn new(context: &Context<'_>, selection: Selection) -> Responder {
@@ -198,10 +245,20 @@ impl Responder {
         resource: &Resource,
         writer: &mut Writer,
     ) -> Result<(), VaultError> {
-        match self.load(resource)? {
-            Some((Some(newer), data)) => self.write_loaded(href, &newer, data, writer),
-            Some((None, data)) => self.write_loaded(href, resource, data, writer),
-            None => {
+        let Resource::Object(parent, object) = resource else {
+            return self.write_loaded(href, resource, Data::NotWanted, writer);
+        };
+        let wanted = matches!(&self.selection, Selection::Named(items) if Self::wants_data(items));
+        if object.calendar.is_none() || !wanted {
+            return self.write_loaded(href, resource, Data::NotWanted, writer);
+        }
+        match current_body(&self.scene.account, parent, object)? {
+            Body::There(newer, bytes) => {
+                let resource = Resource::Object(parent.clone(), newer);
+                self.write_loaded(href, &resource, Data::Bytes(bytes), writer)
+            }
+            Body::Damaged => self.write_loaded(href, resource, Data::Damaged, writer),
+            Body::Gone => {
                 write_status_response(href, StatusCode::NOT_FOUND, writer);
                 Ok(())
             }
@@ -222,47 +279,11 @@ impl Responder {
         self.write_loaded(href, resource, Data::Bytes(body), writer)
     }
 
-    fn wants_data(&self) -> bool {
-        matches!(&self.selection, Selection::Named(items)
-            if items.iter().any(|item| matches!(item, Item::CalendarData(_))))
-    }
-
-    /// The body, if one is wanted, and the object's newer state when it was overwritten since
-    /// the listing began: getetag and calendar-data must belong together. `None`: it is gone.
-    fn load(&self, resource: &Resource) -> Result<Option<(Option<Resource>, Data)>, VaultError> {
-        /// Overwrites in a row that are waited out before the object counts as gone.
-        const TRIES: usize = 8;
-        let Resource::Object(parent, object) = resource else {
-            return Ok(Some((None, Data::NotWanted)));
-        };
-        if object.calendar.is_none() || !self.wants_data() {
-            return Ok(Some((None, Data::NotWanted)));
-        }
-        let account = &self.scene.account;
-        let mut newer = None;
-        for _ in 0..TRIES {
-            let current = newer.as_ref().unwrap_or(object);
-            match account.body(parent.id, current) {
-                Err(VaultError::Missing) => newer = account.object(parent.id, &object.segment)?,
-                Err(VaultError::Damaged(row)) => {
-                    tracing::error!(row, "a body does not open");
-                    return Ok(Some((None, Data::Damaged)));
-                }
-                body => {
-                    let Some(newer) = newer else {
-                        return Ok(Some((None, Data::Bytes(body?))));
-                    };
-                    // newer than what the answer's receipt waited for
-                    account.barrier().wait().map_err(VaultError::Store)?;
-                    let newer = Resource::Object(parent.clone(), newer);
-                    return Ok(Some((Some(newer), Data::Bytes(body?))));
-                }
-            }
-            if newer.is_none() {
-                return Ok(None);
-            }
-        }
-        Ok(None)
+    /// Whether bodies have to be read.
+    pub fn wants_data(items: &[Item]) -> bool {
+        items
+            .iter()
+            .any(|item| matches!(item, Item::CalendarData(_)))
     }
 
     fn write_loaded(
