@@ -15,5 +15,7 @@ pub mod xml;
 pub mod store;
 // floor 3
 pub mod vault;
+// floor 4
+pub mod account;
 // floor 5
 pub mod dav;

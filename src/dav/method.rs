@@ -52,7 +52,7 @@ pub const METHODS: &[MethodRow] = &[
     MethodRow {
         name: "PROPPATCH",
         body: BodyKind::Xml,
-        applies: existing,
+        applies: in_home,
         run: proppatch::run,
     },
     MethodRow {
@@ -156,6 +156,11 @@ pub fn existing(resource: &Resource) -> bool {
     resource.exists()
 }
 
+/// On what is in a home, and on the home.
+pub fn in_home(resource: &Resource) -> bool {
+    matches!(resource, Resource::Collection(_) | Resource::Object(..))
+}
+
 /// On an object.
 pub fn on_object(resource: &Resource) -> bool {
     matches!(resource, Resource::Object(..))
@@ -177,11 +182,6 @@ pub fn below_home(resource: &Resource) -> bool {
         Resource::Collection(collection) => collection.parent.is_some(),
         resource => on_object(resource),
     }
-}
-
-/// On a home and everything in it.
-pub fn in_home(resource: &Resource) -> bool {
-    matches!(resource, Resource::Collection(_) | Resource::Object(..))
 }
 
 /// On a home and everything in it, and where something could be.

@@ -13,10 +13,8 @@ use super::error::DavError;
 use super::locks::Write;
 use super::message::Response;
 use super::precondition as named;
-use super::properties_calendar::parse_component_set;
-use super::property::{self, Access};
+use super::update::{Place, Update, Updated, apply_updates, component_set, parse_updates};
 use crate::ical::{ComponentKind, ComponentSet};
-use crate::limits;
 use crate::vault::{CollectionKind, NewCollection, Node, Properties};
 use crate::xml::{Element, Name, QName, Writer, caldav, dav};
 
@@ -64,19 +62,26 @@ fn default_components() -> ComponentSet {
 fn make(
     context: &Context<'_>,
     root: QName,
-    kind: CollectionKind,
+    default: CollectionKind,
     report: Report,
 ) -> Result<Response, DavError> {
     let tree = context.tree()?;
     let conditions = Conditions::of(context)?;
-    let wishes = wishes(context, root)?;
-    let (kind, properties) = match judge(&wishes, kind) {
-        Ok(judged) => judged,
-        Err(refusals) => return Ok(refused(context, report, &wishes, refusals)),
+    let updates = match &context.xml {
+        Some(body) if body.is(root) => parse_updates(body)?,
+        // reserved for future use (RFC 5689 section 3)
+        Some(_) => {
+            return Err(DavError::UnsupportedMediaType(
+                "another root than the method's",
+            ));
+        }
+        None => Vec::new(),
     };
-    if properties.values().map(String::len).sum::<usize>() > limits::PROPERTIES_BYTES {
-        return Err(DavError::Named(&named::QUOTA_NOT_EXCEEDED));
+    let (kind, updated) = judge(&updates, default);
+    if !updated.is_done() {
+        return Ok(refused(context, report, &updated));
     }
+    let properties = updated.properties;
     context.account.write(|tx| {
         let (parent, segment) = match conditions::node(tx.account(), tree)? {
             Node::Missing(parent, segment) => (parent, segment),
@@ -99,88 +104,48 @@ fn make(
     Ok(Response::new(StatusCode::CREATED).with(CACHE_CONTROL, "no-cache"))
 }
 
-/// The properties that the body sets, in document order.
-///
-/// # Errors
-/// 415 for another root, which is reserved (RFC 5689 section 3); 413 for too many.
-fn wishes<'c>(context: &'c Context<'_>, root: QName) -> Result<Vec<&'c Element>, DavError> {
-    let Some(body) = &context.xml else {
-        return Ok(Vec::new());
+/// What is to be made, and whether every property allows it.
+fn judge(updates: &[Update<'_>], default: CollectionKind) -> (CollectionKind, Updated) {
+    let said = |wanted: QName| {
+        let set =
+            move |update: &Update<'_>| matches!(update, Update::Set(_)) && *update.name() == wanted;
+        updates.iter().any(set).then(|| Name::from(wanted))
     };
-    if !body.is(root) {
-        return Err(DavError::UnsupportedMediaType(
-            "another element than the method's own",
-        ));
-    }
-    let sets = body.children_named(dav("set"));
-    let properties = sets.flat_map(|set| set.children_named(dav("prop")));
-    let wishes: Vec<&Element> = properties.flat_map(Element::elements).collect();
-    if wishes.len() > limits::PROPERTIES_PER_REQUEST {
-        return Err(DavError::TooLarge("properties of one request"));
-    }
-    Ok(wishes)
-}
-
-/// A property that cannot be set, by its place among the wishes, and why.
-type Refusals = Vec<(usize, DavError)>;
-
-/// What is to be made, or what stands against it.
-fn judge(
-    wishes: &[&Element],
-    default: CollectionKind,
-) -> Result<(CollectionKind, Properties), Refusals> {
-    let mut refusals = Refusals::new();
-    let mut kind = default;
-    let mut properties = Properties::new();
     // the type first, since it decides what the other properties mean
-    for (at, wish) in wishes
-        .iter()
-        .enumerate()
-        .filter(|(_, wish)| wish.is(dav("resourcetype")))
-    {
-        match resource_type(wish, default) {
-            Ok(wanted) => kind = wanted,
-            Err(error) => refusals.push((at, error)),
+    let mut kind = default;
+    let mut refusal = None;
+    for update in updates {
+        match update {
+            Update::Set(element) if element.is(dav("resourcetype")) => {
+                match resource_type(element, default) {
+                    Ok(wanted) => kind = wanted,
+                    Err(error) => refusal = Some((element.name.clone(), error)),
+                }
+            }
+            _ => {}
         }
     }
-    for (at, wish) in wishes.iter().enumerate() {
-        let outcome = match (
-            property::find(&wish.name).map(|row| (row, row.access)),
-            kind,
-        ) {
-            (Some((row, Access::AtCreation)), _) if row.name == dav("resourcetype") => Ok(()),
-            (Some((_, Access::AtCreation)), CollectionKind::Calendar(_)) => {
-                parse_component_set(wish).map(|set| {
-                    let said = if set.is_empty() {
-                        default_components()
-                    } else {
-                        set
-                    };
-                    kind = CollectionKind::Calendar(said);
-                })
-            }
-            (Some((_, Access::AtCreation | Access::Protected)), _) => {
-                Err(DavError::Named(&named::CANNOT_MODIFY_PROTECTED_PROPERTY))
-            }
-            (Some((row, Access::Stored(check))), _) if (row.on)(kind_of(kind)) => check(wish),
-            // dead, or live on other kinds of resource only
-            (Some((_, Access::Stored(_))) | None, _) => Ok(()),
-        };
-        match outcome {
-            Ok(()) if at_creation(&wish.name) => {}
-            Ok(()) => _ = properties.insert(wish.name.clone(), wish.to_xml()),
-            Err(error) => refusals.push((at, error)),
+    let mut updated = apply_updates(&Properties::new(), updates, Place::New(kind_of(kind)));
+    let components = said(caldav("supported-calendar-component-set"));
+    match (kind, component_set(updates), components) {
+        (CollectionKind::Calendar(_), Ok(Some(set)), _) if !set.is_empty() => {
+            kind = CollectionKind::Calendar(set);
+        }
+        (CollectionKind::Calendar(_), _, _) | (_, _, None) => {}
+        (_, _, Some(name)) => {
+            // not a property of other collections, and nothing would keep it
+            let protected = DavError::Named(&named::CANNOT_MODIFY_PROTECTED_PROPERTY);
+            refusal.get_or_insert((name, protected));
         }
     }
-    if refusals.is_empty() {
-        Ok((kind, properties))
-    } else {
-        Err(refusals)
+    if let Some((refused, error)) = refusal {
+        for (name, outcome) in &mut updated.outcomes {
+            if *name == refused {
+                *outcome = Some(error.clone());
+            }
+        }
     }
-}
-
-fn at_creation(name: &Name) -> bool {
-    property::find(name).is_some_and(|row| matches!(row.access, Access::AtCreation))
+    (kind, updated)
 }
 
 fn kind_of(kind: CollectionKind) -> Kind {
@@ -207,60 +172,31 @@ fn resource_type(wish: &Element, default: CollectionKind) -> Result<CollectionKi
 }
 
 /// The answer when properties cannot be set: each with its reason, the others with 424.
-fn refused(
-    context: &Context<'_>,
-    report: Report,
-    wishes: &[&Element],
-    refusals: Refusals,
-) -> Response {
-    let first = refusals
-        .first()
-        .map_or(StatusCode::FORBIDDEN, |(_, error)| error.status());
+fn refused(context: &Context<'_>, report: Report, updated: &Updated) -> Response {
+    let errors = || {
+        updated
+            .outcomes
+            .iter()
+            .filter_map(|(_, refusal)| refusal.as_ref())
+    };
     let mut writer = Writer::document();
-    match report {
-        Report::MkcolResponse => writer.start(dav("mkcol-response")),
+    let status = match report {
+        Report::MkcolResponse => {
+            writer.start(dav("mkcol-response"));
+            errors()
+                .next()
+                .map_or(StatusCode::FORBIDDEN, DavError::status)
+        }
         Report::Multistatus => {
             writer.start(dav("multistatus"));
             writer.start(dav("response"));
             writer.element_text(dav("href"), &context.own_href());
+            StatusCode::MULTI_STATUS
         }
-    }
-    let failed = |at: usize| refusals.iter().any(|(place, _)| *place == at);
-    for (at, error) in &refusals {
-        propstat(&mut writer, &[wishes[*at]], error.status(), Some(error));
-    }
-    let others: Vec<&Element> = (0..wishes.len())
-        .filter(|at| !failed(*at))
-        .map(|at| wishes[at])
-        .collect();
-    if !others.is_empty() {
-        propstat(&mut writer, &others, StatusCode::FAILED_DEPENDENCY, None);
-    }
-    let status = match report {
-        Report::MkcolResponse => first,
-        Report::Multistatus => StatusCode::MULTI_STATUS,
     };
+    updated.write_propstats(&mut writer);
     let mut response = Response::xml(status, writer.finish()).with(CACHE_CONTROL, "no-cache");
-    let reason = refusals.iter().find_map(|(_, error)| error.condition());
-    response.refusal = Some(reason.map_or("a property cannot be set", |known| known.name.local));
+    let known = errors().find_map(DavError::condition);
+    response.refusal = Some(known.map_or("a property cannot be set", |known| known.name.local));
     response
-}
-
-fn propstat(
-    writer: &mut Writer,
-    wishes: &[&Element],
-    status: StatusCode,
-    error: Option<&DavError>,
-) {
-    writer.start(dav("propstat"));
-    writer.start(dav("prop"));
-    for wish in wishes {
-        writer.name_empty(&wish.name);
-    }
-    writer.end();
-    writer.element_text(dav("status"), &format!("HTTP/1.1 {status}"));
-    if let Some(error) = error {
-        error.write_error(writer);
-    }
-    writer.end();
 }

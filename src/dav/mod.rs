@@ -18,6 +18,7 @@ pub mod locks;
 pub mod message;
 pub mod method;
 pub mod mkcol;
+pub mod multistatus;
 pub mod post;
 pub mod precondition;
 mod properties_acl;
@@ -32,6 +33,7 @@ pub mod report;
 mod resource_tests;
 mod respond;
 pub mod target;
+pub mod update;
 
 use std::sync::Arc;
 

@@ -18,7 +18,13 @@ const fn row(
     get: fn(&Subject<'_>, &mut Writer) -> Result<Found, VaultError>,
 ) -> Property {
     let (allprop, access) = (Allprop::Named, Access::Protected);
-    Property { name: dav(local), on, allprop, access, get }
+    Property {
+        name: dav(local),
+        on,
+        allprop,
+        access,
+        get,
+    }
 }
 
 /// The rows.
@@ -26,7 +32,9 @@ pub const ROWS: &[Property] = &[
     row("current-user-principal", everywhere, |subject, writer| {
         own_principal("current-user-principal", subject, writer)
     }),
-    row("owner", owned, |subject, writer| own_principal("owner", subject, writer)),
+    row("owner", owned, |subject, writer| {
+        own_principal("owner", subject, writer)
+    }),
     row("principal-URL", principals, |subject, writer| {
         own_principal("principal-URL", subject, writer)
     }),
@@ -42,8 +50,16 @@ pub const ROWS: &[Property] = &[
     row("group-membership", principals, |_, writer| {
         write_empty(dav("group-membership"), writer)
     }),
-    row("supported-privilege-set", everywhere, supported_privilege_set),
-    row("current-user-privilege-set", everywhere, current_user_privilege_set),
+    row(
+        "supported-privilege-set",
+        everywhere,
+        supported_privilege_set,
+    ),
+    row(
+        "current-user-privilege-set",
+        everywhere,
+        current_user_privilege_set,
+    ),
     row("acl", everywhere, acl),
     row("acl-restrictions", everywhere, acl_restrictions),
     row("inherited-acl-set", everywhere, |_, writer| {
@@ -61,7 +77,11 @@ fn own_principal(
     subject: &Subject<'_>,
     writer: &mut Writer,
 ) -> Result<Found, VaultError> {
-    write_href(dav(local), &principal_href(subject.scene.account.name()), writer)
+    write_href(
+        dav(local),
+        &principal_href(subject.scene.account.name()),
+        writer,
+    )
 }
 
 /// A privilege, what it means, and those it contains.
@@ -72,7 +92,11 @@ struct Privilege {
 }
 
 const fn leaf(name: QName, description: &'static str) -> Privilege {
-    Privilege { name, description, contains: &[] }
+    Privilege {
+        name,
+        description,
+        contains: &[],
+    }
 }
 
 /// The privileges of what is in a home (RFC 3744 section 3, RFC 4791 section 6.1.1). DAV:write-acl
@@ -86,7 +110,10 @@ const ALL: Privilege = Privilege {
             description: "Read",
             contains: &[
                 leaf(dav("read-acl"), "Read the access control list"),
-                leaf(dav("read-current-user-privilege-set"), "Read one's own privileges"),
+                leaf(
+                    dav("read-current-user-privilege-set"),
+                    "Read one's own privileges",
+                ),
                 leaf(caldav("read-free-busy"), "Read busy times"),
             ],
         },
@@ -110,7 +137,10 @@ const READ_ONLY: Privilege = Privilege {
     description: "Read",
     contains: &[
         leaf(dav("read-acl"), "Read the access control list"),
-        leaf(dav("read-current-user-privilege-set"), "Read one's own privileges"),
+        leaf(
+            dav("read-current-user-privilege-set"),
+            "Read one's own privileges",
+        ),
     ],
 };
 

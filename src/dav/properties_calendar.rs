@@ -23,7 +23,13 @@ const fn row(
     access: Access,
     get: fn(&Subject<'_>, &mut Writer) -> Result<Found, VaultError>,
 ) -> Property {
-    Property { name, on, allprop: Allprop::Named, access, get }
+    Property {
+        name,
+        on,
+        allprop: Allprop::Named,
+        access,
+        get,
+    }
 }
 
 /// The rows.
@@ -46,30 +52,68 @@ pub const ROWS: &[Property] = &[
         Access::AtCreation,
         component_set,
     ),
-    row(caldav("supported-calendar-data"), calendars, Access::Protected, calendar_data),
-    row(caldav("max-resource-size"), calendars, Access::Protected, |subject, writer| {
-        let bytes = subject.scene.object_bytes.to_string();
-        write_text(caldav("max-resource-size"), &bytes, writer)
-    }),
-    row(caldav("max-attendees-per-instance"), calendars, Access::Protected, |subject, writer| {
-        let attendees = subject.scene.attendees.to_string();
-        write_text(caldav("max-attendees-per-instance"), &attendees, writer)
-    }),
-    row(caldav("supported-collation-set"), calendars, Access::Protected, collation_set),
-    row(caldav("calendar-home-set"), principals, Access::Protected, |subject, writer| {
-        let home = href(subject.scene.account.name(), &[], HrefForm::Collection);
-        write_href(caldav("calendar-home-set"), &home, writer)
-    }),
-    row(caldav("calendar-user-address-set"), principals, Access::Protected, address_set),
-    row(caldav("calendar-user-type"), principals, Access::Protected, |_, writer| {
-        write_text(caldav("calendar-user-type"), "INDIVIDUAL", writer)
-    }),
-    row(cs("email-address-set"), principals, Access::Protected, |subject, writer| {
-        writer.start(cs("email-address-set"));
-        writer.element_text(cs("email-address"), subject.scene.account.email().as_str());
-        writer.end();
-        Ok(Found::Yes)
-    }),
+    row(
+        caldav("supported-calendar-data"),
+        calendars,
+        Access::Protected,
+        calendar_data,
+    ),
+    row(
+        caldav("max-resource-size"),
+        calendars,
+        Access::Protected,
+        |subject, writer| {
+            let bytes = subject.scene.object_bytes.to_string();
+            write_text(caldav("max-resource-size"), &bytes, writer)
+        },
+    ),
+    row(
+        caldav("max-attendees-per-instance"),
+        calendars,
+        Access::Protected,
+        |subject, writer| {
+            let attendees = subject.scene.attendees.to_string();
+            write_text(caldav("max-attendees-per-instance"), &attendees, writer)
+        },
+    ),
+    row(
+        caldav("supported-collation-set"),
+        calendars,
+        Access::Protected,
+        collation_set,
+    ),
+    row(
+        caldav("calendar-home-set"),
+        principals,
+        Access::Protected,
+        |subject, writer| {
+            let home = href(subject.scene.account.name(), &[], HrefForm::Collection);
+            write_href(caldav("calendar-home-set"), &home, writer)
+        },
+    ),
+    row(
+        caldav("calendar-user-address-set"),
+        principals,
+        Access::Protected,
+        address_set,
+    ),
+    row(
+        caldav("calendar-user-type"),
+        principals,
+        Access::Protected,
+        |_, writer| write_text(caldav("calendar-user-type"), "INDIVIDUAL", writer),
+    ),
+    row(
+        cs("email-address-set"),
+        principals,
+        Access::Protected,
+        |subject, writer| {
+            writer.start(cs("email-address-set"));
+            writer.element_text(cs("email-address"), subject.scene.account.email().as_str());
+            writer.end();
+            Ok(Found::Yes)
+        },
+    ),
 ];
 
 /// Checks a time zone as clients give it: an iCalendar object with exactly one VTIMEZONE
@@ -83,7 +127,11 @@ pub fn check_timezone(text: &str) -> Result<(), DavError> {
         let components = &calendar.root.components;
         calendar.further.is_empty() && components.len() == 1 && components[0].name == "VTIMEZONE"
     });
-    if one { Ok(()) } else { Err(DavError::Named(&VALID_CALENDAR_DATA)) }
+    if one {
+        Ok(())
+    } else {
+        Err(DavError::Named(&VALID_CALENDAR_DATA))
+    }
 }
 
 fn component_set(subject: &Subject<'_>, writer: &mut Writer) -> Result<Found, VaultError> {
@@ -94,7 +142,10 @@ fn component_set(subject: &Subject<'_>, writer: &mut Writer) -> Result<Found, Va
         return Ok(Found::No);
     };
     writer.start(caldav("supported-calendar-component-set"));
-    for kind in ComponentKind::ALL.into_iter().filter(|kind| set.contains(*kind)) {
+    for kind in ComponentKind::ALL
+        .into_iter()
+        .filter(|kind| set.contains(*kind))
+    {
         writer.empty_with(caldav("comp"), &[("name", kind.as_str())]);
     }
     writer.end();

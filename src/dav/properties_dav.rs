@@ -20,7 +20,13 @@ const fn row(
     allprop: Allprop,
     get: fn(&Subject<'_>, &mut Writer) -> Result<Found, VaultError>,
 ) -> Property {
-    Property { name: dav(local), on, allprop, access: Access::Protected, get }
+    Property {
+        name: dav(local),
+        on,
+        allprop,
+        access: Access::Protected,
+        get,
+    }
 }
 
 /// The rows.
@@ -33,7 +39,12 @@ pub const ROWS: &[Property] = &[
         access: Access::Stored(|_| Ok(())),
         get: displayname,
     },
-    row("getcontentlength", objects, Allprop::Given, getcontentlength),
+    row(
+        "getcontentlength",
+        objects,
+        Allprop::Given,
+        getcontentlength,
+    ),
     row("getcontenttype", objects, Allprop::Given, getcontenttype),
     row("getetag", objects, Allprop::Given, getetag),
     row("getlastmodified", in_tree, Allprop::Given, getlastmodified),
@@ -46,8 +57,18 @@ pub const ROWS: &[Property] = &[
         get: resourcetype,
     },
     row("supportedlock", in_tree, Allprop::Given, supportedlock),
-    row("supported-report-set", everywhere, Allprop::Named, supported_report_set),
-    row("supported-method-set", everywhere, Allprop::Named, supported_method_set),
+    row(
+        "supported-report-set",
+        everywhere,
+        Allprop::Named,
+        supported_report_set,
+    ),
+    row(
+        "supported-method-set",
+        everywhere,
+        Allprop::Named,
+        supported_method_set,
+    ),
     row("sync-token", synchronised, Allprop::Named, sync_token),
     row("add-member", calendars, Allprop::Named, add_member),
     row("resource-id", in_tree, Allprop::Named, resource_id),
@@ -82,9 +103,11 @@ fn displayname(subject: &Subject<'_>, writer: &mut Writer) -> Result<Found, Vaul
     let found = get_stored(dav("displayname"), subject, writer)?;
     match subject.kind {
         // a principal must have one (RFC 3744 section 4)
-        Kind::Home | Kind::Principal if found == Found::No => {
-            write_text(dav("displayname"), subject.scene.account.name().as_str(), writer)
-        }
+        Kind::Home | Kind::Principal if found == Found::No => write_text(
+            dav("displayname"),
+            subject.scene.account.name().as_str(),
+            writer,
+        ),
         _ => Ok(found),
     }
 }
@@ -188,7 +211,10 @@ fn supported_report_set(subject: &Subject<'_>, writer: &mut Writer) -> Result<Fo
 
 fn supported_method_set(subject: &Subject<'_>, writer: &mut Writer) -> Result<Found, VaultError> {
     writer.start(dav("supported-method-set"));
-    for row in method::METHODS.iter().filter(|row| (row.applies)(subject.resource)) {
+    for row in method::METHODS
+        .iter()
+        .filter(|row| (row.applies)(subject.resource))
+    {
         writer.empty_with(dav("supported-method"), &[("name", row.name)]);
     }
     writer.end();
@@ -199,7 +225,11 @@ fn sync_token(subject: &Subject<'_>, writer: &mut Writer) -> Result<Found, Vault
     let Resource::Collection(collection) = subject.resource else {
         return Ok(Found::No);
     };
-    write_text(dav("sync-token"), &subject.scene.account.token(collection), writer)
+    write_text(
+        dav("sync-token"),
+        &subject.scene.account.token(collection),
+        writer,
+    )
 }
 
 /// A calendar's sync-token; on the home, what changes with anything below it.

@@ -119,7 +119,13 @@ impl<'a> Subject<'a> {
     pub fn new(scene: &'a Scene, resource: &'a Resource, href: &'a str) -> Option<Self> {
         let kind = resource.kind()?;
         let stored = OnceCell::new();
-        Some(Subject { scene, resource, kind, href, stored })
+        Some(Subject {
+            scene,
+            resource,
+            kind,
+            href,
+            stored,
+        })
     }
 
     /// Its stored properties, read once at most.
@@ -219,7 +225,10 @@ pub struct Wanted {
 impl Wanted {
     /// The property of a name.
     pub fn named(name: &Name) -> Wanted {
-        Wanted { name: name.clone(), row: find(name) }
+        Wanted {
+            name: name.clone(),
+            row: find(name),
+        }
     }
 }
 

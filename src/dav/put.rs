@@ -19,8 +19,8 @@ use super::locks::Write;
 use super::message::{Body, Response};
 use super::precondition as named;
 use super::target::{HrefForm, href};
-use crate::ical::Span;
 use crate::ical::accept::{Refusal, accept};
+use crate::ical::summary::extent;
 use crate::ical::tree::Calendar;
 use crate::ids::Segment;
 use crate::vault::{
@@ -33,12 +33,6 @@ use crate::vault::{
 pub(super) const CALENDAR_TYPE: &str = "text/calendar; charset=utf-8";
 /// For a file without Content-Type (RFC 9110 section 8.3).
 pub(super) const UNKNOWN_TYPE: &str = "application/octet-stream";
-
-/// The span of an object of which nothing is known.
-const WHOLE_SPAN: Span = Span {
-    first: i64::MIN,
-    last: i64::MAX,
-};
 
 /// Answers PUT.
 ///
@@ -183,7 +177,7 @@ pub(super) fn calendar_facts(
     let facts = CalendarFacts {
         uid: found.uid,
         component: found.kind,
-        span: WHOLE_SPAN,
+        extent: extent(&calendar),
     };
     fits(&facts, into)?;
     Ok(facts)
