@@ -211,11 +211,11 @@ impl Query<'_> {
     /// What the summary says.
     fn possible(&self, facts: &CalendarFacts) -> bool {
         let (Plan::KindsOnly(kinds) | Plan::Kinds(kinds)) = &self.plan;
-        let span = facts.span;
-        let touches = |range: &TimeRange| {
-            span.first <= span.last && range.start.0 <= span.last && range.end.0 >= span.first
-        };
-        kinds.iter().all(|kind| *kind == facts.component) && self.windows.iter().all(touches)
+        kinds.iter().all(|kind| *kind == facts.component)
+            && self
+                .windows
+                .iter()
+                .all(|window| facts.extent.touches(*window))
     }
 
     /// What the body says. One that cannot be read any more, or whose recurrence is too complex
