@@ -1,3 +1,147 @@
-//! WebDAV and CalDAV: requests and answers as values.
+//! WebDAV and CalDAV: tables of methods, properties, reports and preconditions; requests and
+//! responses are values, and nothing here does I/O, reads a clock or knows a key.
+//!
+//! A request's path: [`Dav::handle`] -> `Context` (target parsed and looked up) -> row of
+//! `method::METHODS` -> its `run`. Every refusal becomes an answer in `error`.
 
+pub mod acl;
+pub mod conditions;
+pub mod context;
+pub mod copymove;
+pub mod delete;
+pub mod error;
+pub mod get;
 pub mod headers;
+pub mod lock;
+pub mod lock_xml;
+pub mod locks;
+pub mod message;
+pub mod method;
+pub mod mkcol;
+pub mod multistatus;
+pub mod post;
+pub mod precondition;
+mod properties_acl;
+pub mod properties_calendar;
+mod properties_dav;
+pub mod property;
+pub mod propfind;
+pub mod proppatch;
+pub mod put;
+pub mod report;
+#[cfg(test)]
+mod resource_tests;
+mod respond;
+pub mod target;
+pub mod update;
+
+use std::sync::Arc;
+
+use http::header::LOCATION;
+use http::{Method, StatusCode};
+
+pub use error::{CHALLENGE, DavError};
+pub use message::{Body, Request, Response, Steps};
+pub use respond::XML_TYPE;
+
+use crate::ambient::Ambient;
+use crate::limits;
+use crate::vault::AccountStore;
+use crate::xml::XmlLimits;
+use context::Context;
+use method::BodyKind;
+use target::{Target, TargetError};
+
+/// What the configuration decides; what is advertised is what is enforced.
+#[derive(Debug, Clone)]
+pub struct DavSettings {
+    /// Bytes of the largest calendar object or file (CALDAV:max-resource-size).
+    pub object_bytes: usize,
+    /// The most attendees of one instance (CALDAV:max-attendees-per-instance).
+    pub attendees: usize,
+    /// The URL that clients see, where a proxy hides it.
+    pub public_url: Option<String>,
+}
+
+impl Default for DavSettings {
+    fn default() -> Self {
+        DavSettings {
+            object_bytes: limits::OBJECT_BYTES,
+            attendees: limits::ATTENDEES,
+            public_url: None,
+        }
+    }
+}
+
+/// The protocol, ready to answer.
+pub struct Dav {
+    /// What the configuration decides.
+    pub settings: DavSettings,
+    /// Clock and randomness.
+    pub ambient: Arc<Ambient>,
+}
+
+impl Dav {
+    /// Answers a request of a signed-in account. Total: whatever is sent, there is an answer.
+    pub fn handle(&self, account: &AccountStore, request: Request) -> Response {
+        let answer = self
+            .anonymous(&request)
+            .map_or_else(|| self.answer(account, &request), Ok);
+        let mut response = answer.unwrap_or_else(DavError::into_response);
+        // A read may have seen what is not on the disk yet, so it waits too.
+        response.receipt = account.barrier();
+        response
+    }
+
+    fn answer(&self, account: &AccountStore, request: &Request) -> Result<Response, DavError> {
+        let row = method::find(&request.method).ok_or(DavError::NotImplemented)?;
+        let mut context = match Context::new(self, account, request) {
+            // OPTIONS is 200 everywhere; of what is not ours it tells what the server can do
+            Err(DavError::NotFound) if request.method == Method::OPTIONS => {
+                return Ok(method::options_response(None));
+            }
+            context => context?,
+        };
+        if !(row.applies)(&context.resource) {
+            return Err(match context.resource.exists() {
+                true => DavError::MethodNotAllowed(method::allow(&context.resource)),
+                false => DavError::NotFound,
+            });
+        }
+        if row.body == BodyKind::Xml {
+            let limits = if row.name == "REPORT" {
+                XmlLimits::multiget()
+            } else {
+                XmlLimits::default()
+            };
+            context.xml = context.read_xml(&limits)?;
+        }
+        (row.run)(&context)
+    }
+
+    /// What needs no sign-in: OPTIONS, whose answer is then the same for every path, and the
+    /// redirect of the well-known path (RFC 6764 section 5). `None`: ask for credentials.
+    pub fn anonymous(&self, request: &Request) -> Option<Response> {
+        match Target::parse(&request.target) {
+            Ok(Target::WellKnown) => {
+                Some(Response::new(StatusCode::MOVED_PERMANENTLY).with(LOCATION, target::DAV_ROOT))
+            }
+            _ if request.method != Method::OPTIONS => None,
+            // the server as a whole (RFC 9110 section 9.3.7)
+            _ if request.target == "*" => Some(method::options_response(None)),
+            Err(TargetError::Malformed) => {
+                Some(DavError::from(TargetError::Malformed).into_response())
+            }
+            _ if request.headers.contains_key(http::header::AUTHORIZATION) => None,
+            _ => Some(method::options_response(None)),
+        }
+    }
+
+    /// Bytes of body that a method may have; http enforces it while receiving.
+    pub fn body_limit(&self, method: &Method) -> usize {
+        match method::find(method).map(|row| row.body) {
+            Some(BodyKind::Any) => self.settings.object_bytes,
+            Some(BodyKind::Xml | BodyKind::None) | None => limits::XML_BYTES,
+        }
+    }
+}

@@ -1,0 +1,258 @@
+//! GET and HEAD: objects byte for byte, whole or in ranges; collections as a short page for
+//! whoever opens one in a browser (RFC 4918 section 9.4).
+//!
+//! What is sent was written by clients, so no browser may run it (HARDENING H17, H18): nosniff,
+//! a sandbox without scripts, and everything but plain text and pictures as a download.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{
+    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE,
+    CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, LAST_MODIFIED, X_CONTENT_TYPE_OPTIONS,
+};
+use http::{Method, StatusCode};
+
+use super::conditions::{self, Conditions, Freshness, entity_tag};
+use super::context::{Context, Resource};
+use super::error::DavError;
+use super::headers::{self, Ranges, format_date};
+use super::message::{Body, Response};
+use crate::vault::{Collection, Node, Summary, VaultError};
+
+/// Looks at an object that was overwritten between its summary and its body so often at most.
+const TRIES: usize = 16;
+/// Nothing may run, be loaded, be sent anywhere or be framed.
+const POLICY: &str = "default-src 'none'; frame-ancestors 'none'; sandbox";
+/// What a browser may show by itself: types that cannot hold a script.
+const SHOWN: &[&str] = &[
+    "text/plain",
+    "image/png",
+    "image/jpeg",
+    "image/gif",
+    "image/webp",
+];
+
+/// Answers GET and HEAD.
+///
+/// # Errors
+/// 404, 412, 416; 500 for a damaged object.
+pub fn run(context: &Context<'_>) -> Result<Response, DavError> {
+    match &context.resource {
+        Resource::Object(..) => object(context),
+        Resource::Missing(..) | Resource::Nowhere => Err(DavError::NotFound),
+        _ => Ok(page(context)),
+    }
+}
+
+fn object(context: &Context<'_>) -> Result<Response, DavError> {
+    let conditions = Conditions::of(context)?;
+    let path = context.path()?;
+    for _ in 0..TRIES {
+        let Node::Object(collection, object) = context.account.resolve(path)? else {
+            return Err(DavError::NotFound);
+        };
+        let fresh = conditions::check_read(context.account, &conditions, path, &object)?;
+        if fresh == Freshness::NotModified {
+            let response = Response::new(StatusCode::NOT_MODIFIED);
+            return Ok(with_validators(response, &object).with(CACHE_CONTROL, "private, no-cache"));
+        }
+        match representation(context, &collection, &object) {
+            // overwritten since: its new summary tells where the new body is
+            Err(DavError::Vault(VaultError::Missing) | DavError::NotFound) => {}
+            answer => return answer,
+        }
+    }
+    Err(DavError::NotFound)
+}
+
+fn representation(
+    context: &Context<'_>,
+    collection: &Arc<Collection>,
+    object: &Arc<Summary>,
+) -> Result<Response, DavError> {
+    let headers = &context.request.headers;
+    let tag = entity_tag(object);
+    let ranged = headers::if_range(headers)
+        .is_none_or(|condition| condition.holds(&tag, object.modified.seconds()));
+    // a Range has a meaning for GET alone (RFC 9110 section 14.2)
+    let ranges = match ranged && context.request.method == Method::GET {
+        true => headers::ranges(headers, object.size),
+        false => Ranges::Whole,
+    };
+    if ranges == Ranges::Unsatisfiable {
+        return Err(DavError::RangeNotSatisfiable(object.size));
+    }
+    let response = with_validators(Response::new(StatusCode::OK), object);
+    let kind = content_type(object);
+    let response = guarded(response, &kind).with(ACCEPT_RANGES, "bytes");
+    if context.request.method == Method::HEAD {
+        let response = response.with(CONTENT_TYPE, &kind);
+        return Ok(response.with(CONTENT_LENGTH, &object.size.to_string()));
+    }
+    let body = Bytes::from(context.account.body(collection.id, object)?);
+    Ok(match ranges {
+        Ranges::Parts(parts) => partial(context, response, object, &body, &parts),
+        Ranges::Whole | Ranges::Unsatisfiable => {
+            let mut response = response.with(CONTENT_TYPE, &kind);
+            response.body = Body::Full(body);
+            response
+        }
+    })
+}
+
+/// 206 (RFC 9110 section 15.3.7).
+fn partial(
+    context: &Context<'_>,
+    mut response: Response,
+    object: &Summary,
+    body: &Bytes,
+    parts: &[Range<u64>],
+) -> Response {
+    response.status = StatusCode::PARTIAL_CONTENT;
+    let slice = |part: &Range<u64>| {
+        let place = |at: u64| usize::try_from(at).map_or(body.len(), |at| at.min(body.len()));
+        body.slice(place(part.start)..place(part.end))
+    };
+    let content_range =
+        |part: &Range<u64>| format!("bytes {}-{}/{}", part.start, part.end - 1, object.size);
+    if let [part] = parts {
+        response.body = Body::Full(slice(part));
+        let response = response.with(CONTENT_TYPE, &content_type(object));
+        return response.with(CONTENT_RANGE, &content_range(part));
+    }
+    let kind = content_type(object);
+    // random, so that no content can end a part early
+    let boundary = hex(&context.dav.ambient.bytes::<16>());
+    let mut whole = Vec::new();
+    for part in parts {
+        let range = content_range(part);
+        let head =
+            format!("\r\n--{boundary}\r\nContent-Type: {kind}\r\nContent-Range: {range}\r\n\r\n");
+        whole.extend_from_slice(head.as_bytes());
+        whole.extend_from_slice(&slice(part));
+    }
+    whole.extend_from_slice(format!("\r\n--{boundary}--\r\n").as_bytes());
+    response.body = Body::Full(Bytes::from(whole));
+    response.with(
+        CONTENT_TYPE,
+        &format!("multipart/byteranges; boundary={boundary}"),
+    )
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The media type of an object, as DAV:getcontenttype has it: a calendar object's names its
+/// component, by which clients sort them, and never what a file was stored as before it was
+/// moved into a calendar.
+pub(super) fn content_type(object: &Summary) -> String {
+    match &object.calendar {
+        Some(facts) => {
+            format!(
+                "text/calendar; charset=utf-8; component={}",
+                facts.component.as_str()
+            )
+        }
+        None => object.content_type.clone(),
+    }
+}
+
+/// With ETag and Last-Modified.
+pub(super) fn with_validators(response: Response, object: &Summary) -> Response {
+    response
+        .with(ETAG, &object.etag.to_string())
+        .with(LAST_MODIFIED, &format_date(object.modified.seconds()))
+}
+
+/// With what keeps a browser from running it.
+pub(super) fn guarded(response: Response, content_type: &str) -> Response {
+    let bare = content_type.split(';').next().unwrap_or("").trim();
+    let response = response
+        .with(X_CONTENT_TYPE_OPTIONS, "nosniff")
+        .with(CONTENT_SECURITY_POLICY, POLICY)
+        .with(CACHE_CONTROL, "private, no-cache");
+    if SHOWN.iter().any(|shown| bare.eq_ignore_ascii_case(shown)) {
+        return response;
+    }
+    // without a file name: the browser takes the last segment of the URL
+    response.with(CONTENT_DISPOSITION, "attachment")
+}
+
+/// The page of a collection. It says where one is and lists nothing, since it would end up in
+/// a browser's history.
+fn page(context: &Context<'_>) -> Response {
+    let what = match &context.resource {
+        Resource::Collection(collection) if collection.is_calendar() => "a calendar",
+        Resource::Collection(_) => "a collection",
+        _ => "a place",
+    };
+    let href = escaped(&context.own_href());
+    let text = format!(
+        "<!DOCTYPE html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<title>{href}</title>\n\
+         <h1>{href}</h1>\n<p>This is {what} of a CalDAV server. Enter its address into a \
+         calendar program.</p>\n</html>\n"
+    );
+    let response = Response::new(StatusCode::OK)
+        .with(CONTENT_TYPE, "text/html; charset=utf-8")
+        .with(X_CONTENT_TYPE_OPTIONS, "nosniff")
+        .with(CONTENT_SECURITY_POLICY, POLICY)
+        .with(CACHE_CONTROL, "private, no-cache");
+    if context.request.method == Method::HEAD {
+        return response.with(CONTENT_LENGTH, &text.len().to_string());
+    }
+    Response {
+        body: Body::Full(Bytes::from(text)),
+        ..response
+    }
+}
+
+/// For HTML text and double-quoted attributes.
+fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&#39;"),
+            character => out.push(character),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn h18_only_harmless_types_are_shown() {
+        let disposition = |kind: &str| {
+            let response = guarded(Response::new(StatusCode::OK), kind);
+            assert_eq!(response.headers[X_CONTENT_TYPE_OPTIONS], "nosniff");
+            response.headers.contains_key(CONTENT_DISPOSITION)
+        };
+        for active in [
+            "text/html",
+            "image/svg+xml",
+            "text/xml",
+            "text/calendar",
+            "TEXT/HTML;x",
+            "?",
+        ] {
+            assert!(disposition(active), "{active}");
+        }
+        for inert in ["text/plain; charset=utf-8", "image/PNG"] {
+            assert!(!disposition(inert), "{inert}");
+        }
+    }
+
+    #[test]
+    fn h17_pages_are_escaped() {
+        assert_eq!(escaped("<a b='\"&"), "&lt;a b=&#39;&quot;&amp;");
+    }
+}

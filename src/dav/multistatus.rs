@@ -1,0 +1,469 @@
+//! Multistatus answers (RFC 4918 section 13), written while they are sent.
+//!
+//! A source writes one DAV:response at a time into a writer; what gathers there leaves in
+//! steps of `limits::STREAM_STEP_BYTES`. The first step is computed at once, so that a short
+//! answer has its length, and what fails early is still a clean error.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::StatusCode;
+use http::header::HeaderName;
+
+use super::context::{Context, Resource};
+use super::error::DavError;
+use super::headers::{self, Return};
+use super::message::Response;
+use super::property::Allprop;
+use super::property::{Found, Scene, Subject, Wanted, rows};
+use crate::ical::project::{CompRequest, project};
+use crate::ical::tree::Calendar;
+use crate::limits;
+use crate::vault::{AccountStore, Collection, Summary, VaultError};
+use crate::xml::{Writer, caldav, dav};
+
+/// Whether a source has more to write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    /// Call it again.
+    More,
+    /// That was all.
+    Done,
+}
+
+/// Writes the next part, about one DAV:response, of a multistatus.
+pub type Source = Box<dyn FnMut(&mut Writer) -> Result<Progress, VaultError> + Send>;
+
+struct Stream {
+    source: Source,
+    writer: Option<Writer>,
+}
+
+impl Iterator for Stream {
+    type Item = Result<Bytes, VaultError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let mut writer = self.writer.take()?;
+        while writer.len() < limits::STREAM_STEP_BYTES {
+            match (self.source)(&mut writer) {
+                Ok(Progress::More) => {}
+                Ok(Progress::Done) => return Some(Ok(Bytes::from(writer.finish()))),
+                Err(error) => return Some(Err(error)),
+            }
+        }
+        let step = Bytes::from(writer.take());
+        self.writer = Some(writer);
+        Some(Ok(step))
+    }
+}
+
+/// A 207 answer of what the source writes.
+///
+/// # Errors
+/// What the source could not do in its first step.
+pub fn respond(source: Source) -> Result<Response, DavError> {
+    let mut writer = Writer::document();
+    writer.start(dav("multistatus"));
+    let mut stream = Stream {
+        source,
+        writer: Some(writer),
+    };
+    let first = stream.next().transpose()?.unwrap_or_default();
+    if stream.writer.is_none() {
+        return Ok(Response::xml(StatusCode::MULTI_STATUS, first.to_vec()));
+    }
+    Ok(Response::multistatus(Box::new(
+        std::iter::once(Ok(first)).chain(stream),
+    )))
+}
+
+/// A 207 answer with a few responses that are written at once.
+pub fn respond_now(write: impl FnOnce(&mut Writer)) -> Response {
+    let mut writer = Writer::document();
+    writer.start(dav("multistatus"));
+    write(&mut writer);
+    Response::xml(StatusCode::MULTI_STATUS, writer.finish())
+}
+
+/// Writes DAV:status.
+pub fn write_status(status: StatusCode, writer: &mut Writer) {
+    writer.start(dav("status"));
+    writer.text("HTTP/1.1 ");
+    writer.text(status.as_str());
+    writer.text(" ");
+    writer.text(status.canonical_reason().unwrap_or(""));
+    writer.end();
+}
+
+/// Writes a DAV:response with a status of its own.
+pub fn write_status_response(href: &str, status: StatusCode, writer: &mut Writer) {
+    writer.start(dav("response"));
+    writer.element_text(dav("href"), href);
+    write_status(status, writer);
+    writer.end();
+}
+
+/// Writes a DAV:response with a refusal and its named condition.
+pub fn write_error_response(href: &str, error: &DavError, writer: &mut Writer) {
+    writer.start(dav("response"));
+    writer.element_text(dav("href"), href);
+    write_status(error.status(), writer);
+    error.write_error(writer);
+    writer.end();
+}
+
+/// One thing asked for of each resource.
+#[derive(Clone)]
+pub enum Item {
+    /// A property.
+    Property(Wanted),
+    /// CALDAV:calendar-data, whole or in parts (reports only).
+    CalendarData(CompRequest),
+}
+
+/// What is asked for of each resource.
+#[derive(Clone)]
+pub enum Selection {
+    /// DAV:allprop, and what DAV:include adds.
+    Allprop(Vec<Wanted>),
+    /// DAV:propname.
+    Propname,
+    /// DAV:prop.
+    Named(Vec<Item>),
+}
+
+/// Whether properties that are not there are told of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Absent {
+    /// With a 404 propstat.
+    Told,
+    /// Not at all (RFC 8144 section 2.1).
+    LeftOut,
+}
+
+impl Absent {
+    /// What the request prefers.
+    pub fn of(context: &Context<'_>) -> Absent {
+        match headers::prefer(&context.request.headers).wanted {
+            Some(Return::Minimal) => Absent::LeftOut,
+            _ => Absent::Told,
+        }
+    }
+}
+
+/// Says that the preference was followed, and that the answer depends on it (RFC 7240 section 3).
+pub fn with_preference(response: Response, absent: Absent) -> Response {
+    let response = response.with(http::header::VARY, "Prefer, Brief");
+    match absent {
+        Absent::Told => response,
+        Absent::LeftOut => response.with(
+            HeaderName::from_static("preference-applied"),
+            "return=minimal",
+        ),
+    }
+}
+
+/// Writes the DAV:response of one resource after another.
+pub struct Responder {
+    /// The moment.
+    pub scene: Scene,
+    /// What is asked for.
+    pub selection: Selection,
+    /// Whether missing properties are told of.
+    pub absent: Absent,
+}
+
+/// The body of an object, for CALDAV:calendar-data.
+enum Data {
+    NotWanted,
+    Bytes(Vec<u8>),
+    Damaged,
+}
+
+/// What became of an object that was listed.
+pub enum Body {
+    /// Its body, and the object as it is now: the two belong together.
+    There(Arc<Summary>, Vec<u8>),
+    /// Its row does not open.
+    Damaged,
+    /// It is not there any more.
+    Gone,
+}
+
+/// The body of an object that a snapshot has, or of what overwrote it since.
+///
+/// # Errors
+/// `VaultError`, when the store does not answer.
+pub fn current_body(
+    account: &AccountStore,
+    parent: &Collection,
+    object: &Arc<Summary>,
+) -> Result<Body, VaultError> {
+    /// Overwrites in a row that are waited out before the object counts as gone.
+    const TRIES: usize = 8;
+    let mut current = object.clone();
+    for _ in 0..TRIES {
+        match account.body(parent.id, &current) {
+            Ok(bytes) => {
+                if !Arc::ptr_eq(&current, object) {
+                    // newer than what the answer's receipt waits for
+                    account.barrier().wait().map_err(VaultError::Store)?;
+                }
+                return Ok(Body::There(current, bytes));
+            }
+            Err(VaultError::Damaged(row)) => {
+                tracing::error!(row, "a body does not open");
+                return Ok(Body::Damaged);
+            }
+            Err(VaultError::Missing) => match account.object(parent.id, &object.segment)? {
+                Some(newer) => current = newer,
+                None => return Ok(Body::Gone),
+            },
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(Body::Gone)
+}
+
+impl Responder {
+    /// For a request.
+    pub fn new(context: &Context<'_>, selection: Selection) -> Responder {
+        Responder {
+            scene: Scene::new(context),
+            selection,
+            absent: Absent::of(context),
+        }
+    }
+
+    /// Writes the response of a resource; 404 when it is not there (any more).
+    ///
+    /// # Errors
+    /// Only what ends the whole answer: a damaged row is a 500 propstat.
+    pub fn write(
+        &self,
+        href: &str,
+        resource: &Resource,
+        writer: &mut Writer,
+    ) -> Result<(), VaultError> {
+        let Resource::Object(parent, object) = resource else {
+            return self.write_loaded(href, resource, Data::NotWanted, writer);
+        };
+        let wanted = matches!(&self.selection, Selection::Named(items) if Self::wants_data(items));
+        if object.calendar.is_none() || !wanted {
+            return self.write_loaded(href, resource, Data::NotWanted, writer);
+        }
+        match current_body(&self.scene.account, parent, object)? {
+            Body::There(newer, bytes) => {
+                let resource = Resource::Object(parent.clone(), newer);
+                self.write_loaded(href, &resource, Data::Bytes(bytes), writer)
+            }
+            Body::Damaged => self.write_loaded(href, resource, Data::Damaged, writer),
+            Body::Gone => {
+                write_status_response(href, StatusCode::NOT_FOUND, writer);
+                Ok(())
+            }
+        }
+    }
+
+    /// Writes the response of an object whose body was read already.
+    ///
+    /// # Errors
+    /// As `write`.
+    pub fn write_with_body(
+        &self,
+        href: &str,
+        resource: &Resource,
+        body: Vec<u8>,
+        writer: &mut Writer,
+    ) -> Result<(), VaultError> {
+        self.write_loaded(href, resource, Data::Bytes(body), writer)
+    }
+
+    /// Whether bodies have to be read.
+    pub fn wants_data(items: &[Item]) -> bool {
+        items
+            .iter()
+            .any(|item| matches!(item, Item::CalendarData(_)))
+    }
+
+    fn write_loaded(
+        &self,
+        href: &str,
+        resource: &Resource,
+        data: Data,
+        writer: &mut Writer,
+    ) -> Result<(), VaultError> {
+        let Some(subject) = Subject::new(&self.scene, resource, href) else {
+            write_status_response(href, StatusCode::NOT_FOUND, writer);
+            return Ok(());
+        };
+        writer.start(dav("response"));
+        writer.element_text(dav("href"), href);
+        match &self.selection {
+            Selection::Propname => self.write_names(&subject, writer)?,
+            Selection::Allprop(include) => {
+                let items = allprop(&subject, include)?;
+                self.write_items(&subject, &items, &data, writer)?;
+            }
+            Selection::Named(items) => self.write_items(&subject, items, &data, writer)?,
+        }
+        writer.end();
+        Ok(())
+    }
+
+    fn write_names(&self, subject: &Subject<'_>, writer: &mut Writer) -> Result<(), VaultError> {
+        writer.start(dav("propstat"));
+        writer.start(dav("prop"));
+        for name in subject.names()? {
+            writer.name_empty(&name);
+        }
+        writer.end();
+        write_status(StatusCode::OK, writer);
+        writer.end();
+        Ok(())
+    }
+
+    fn write_items(
+        &self,
+        subject: &Subject<'_>,
+        items: &[Item],
+        data: &Data,
+        writer: &mut Writer,
+    ) -> Result<(), VaultError> {
+        let mut absent: Vec<&Item> = Vec::new();
+        let mut damaged: Vec<&Item> = Vec::new();
+        let told = self.absent == Absent::Told;
+        // An empty 200 propstat stands only where nothing else would (RFC 8144 section 2.1).
+        let possible =
+            !told || items.is_empty() || items.iter().any(|item| may_have(subject, item));
+        if possible {
+            writer.start(dav("propstat"));
+            writer.start(dav("prop"));
+            for item in items {
+                match write_item(subject, item, data, writer) {
+                    Ok(Found::Yes) => {}
+                    Ok(Found::No) => absent.push(item),
+                    Err(VaultError::Damaged(_)) => damaged.push(item),
+                    Err(error) => return Err(error),
+                }
+            }
+            writer.end();
+            write_status(StatusCode::OK, writer);
+            writer.end();
+        } else {
+            absent.extend(items);
+        }
+        if told {
+            write_propstat(&absent, StatusCode::NOT_FOUND, writer);
+        }
+        write_propstat(&damaged, StatusCode::INTERNAL_SERVER_ERROR, writer);
+        Ok(())
+    }
+}
+
+/// Whether a resource can have what is asked for, judged without computing it.
+fn may_have(subject: &Subject<'_>, item: &Item) -> bool {
+    match item {
+        Item::CalendarData(_) => subject.kind == super::context::Kind::CalendarObject,
+        Item::Property(wanted) => {
+            wanted.row.is_some_and(|row| (row.on)(subject.kind))
+                || subject.stored().is_ok_and(|stored| !stored.is_empty())
+        }
+    }
+}
+
+/// What allprop gives of a resource: rows that say so, everything dead, and what is included.
+fn allprop(subject: &Subject<'_>, include: &[Wanted]) -> Result<Vec<Item>, VaultError> {
+    let kind = subject.kind;
+    let given = rows().filter(|row| row.allprop == Allprop::Given && (row.on)(kind));
+    let mut wanted: Vec<Wanted> = given
+        .map(|row| Wanted {
+            name: row.name.into(),
+            row: Some(row),
+        })
+        .collect();
+    let dead = match subject.dead() {
+        Ok(dead) => dead
+            .map(|name| Wanted {
+                name: name.clone(),
+                row: None,
+            })
+            .collect(),
+        Err(VaultError::Damaged(row)) => {
+            tracing::error!(row, "stored properties do not open");
+            Vec::new()
+        }
+        Err(error) => return Err(error),
+    };
+    wanted.extend(dead);
+    for one in include {
+        if wanted.iter().all(|other| other.name != one.name) {
+            wanted.push(one.clone());
+        }
+    }
+    let mut items: Vec<Item> = wanted.into_iter().map(Item::Property).collect();
+    // a property of the table that this resource happens to lack is no news in allprop
+    items.retain(|item| match item {
+        Item::Property(Wanted {
+            row: Some(row),
+            name,
+        }) => {
+            row.allprop == Allprop::Named
+                || include.iter().any(|one| one.name == *name)
+                || (row.get)(subject, &mut Writer::fragment()) == Ok(Found::Yes)
+        }
+        _ => true,
+    });
+    Ok(items)
+}
+
+fn write_item(
+    subject: &Subject<'_>,
+    item: &Item,
+    data: &Data,
+    writer: &mut Writer,
+) -> Result<Found, VaultError> {
+    let request = match item {
+        Item::Property(wanted) => return subject.write(wanted, writer),
+        Item::CalendarData(request) => request,
+    };
+    let bytes = match data {
+        Data::NotWanted => return Ok(Found::No),
+        Data::Damaged => return Err(VaultError::Damaged(String::new())),
+        Data::Bytes(bytes) => bytes,
+    };
+    writer.start(caldav("calendar-data"));
+    if *request == CompRequest::everything("VCALENDAR") {
+        writer.text(&String::from_utf8_lossy(bytes));
+    } else {
+        match Calendar::parse(bytes) {
+            Ok(calendar) => {
+                writer.text(&String::from_utf8_lossy(&project(
+                    bytes, &calendar, request,
+                )));
+            }
+            // it was accepted once; what cannot be taken apart is given whole
+            Err(_) => writer.text(&String::from_utf8_lossy(bytes)),
+        }
+    }
+    writer.end();
+    Ok(Found::Yes)
+}
+
+fn write_propstat(items: &[&Item], status: StatusCode, writer: &mut Writer) {
+    if items.is_empty() {
+        return;
+    }
+    writer.start(dav("propstat"));
+    writer.start(dav("prop"));
+    for item in items {
+        match item {
+            Item::Property(Wanted { row: Some(row), .. }) => writer.empty(row.name),
+            Item::Property(wanted) => writer.name_empty(&wanted.name),
+            Item::CalendarData(_) => writer.empty(caldav("calendar-data")),
+        }
+    }
+    writer.end();
+    write_status(status, writer);
+    writer.end();
+}

@@ -1,0 +1,151 @@
+//! The reports of RFC 3744 section 9. Of all principals there are, an account finds itself and
+//! nobody else (HARDENING H15).
+
+use http::StatusCode;
+
+use super::super::context::{Context, Kind, Resource};
+use super::super::error::DavError;
+use super::super::message::Response;
+use super::super::multistatus::{self, Responder};
+use super::super::property::{Found, Scene, Subject, Wanted};
+use super::super::propfind::Listing;
+use super::super::target::principal_href;
+use super::calendar_data;
+use crate::vault::VaultError;
+use crate::xml::{self, Element, Node, QName, Writer, XmlLimits, caldav, cs, dav};
+
+/// The properties that can be searched (section 9.5), with words for people.
+const SEARCHABLE: [(QName, &str); 3] = [
+    (dav("displayname"), "Name"),
+    (caldav("calendar-user-address-set"), "Calendar user address"),
+    (cs("email-address-set"), "E-mail address"),
+];
+
+/// Whether the account's own principal is in the answer.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Own {
+    Listed,
+    LeftOut,
+}
+
+fn answer(context: &Context<'_>, body: &Element, own: Own) -> Result<Response, DavError> {
+    let selection = calendar_data::selection(body)?;
+    let mut listing = Listing::default();
+    if own == Own::Listed {
+        let href = principal_href(context.account.name());
+        listing.others.push((href, Resource::Principal));
+    }
+    multistatus::respond(listing.source(Responder::new(context, selection)))
+}
+
+/// DAV:acl-principal-prop-set (section 9.2): the principals of the one ACE.
+///
+/// # Errors
+/// 400, 413.
+pub fn of_acl(context: &Context<'_>, body: &Element) -> Result<Response, DavError> {
+    answer(context, body, Own::Listed)
+}
+
+/// DAV:principal-match (section 9.3): of the members, those that are the asker, or whose
+/// property names the asker.
+///
+/// # Errors
+/// 400, 413.
+pub fn matching(context: &Context<'_>, body: &Element) -> Result<Response, DavError> {
+    let names_asker = |property: &Element| {
+        let known = ["principal-URL", "owner", "current-user-principal"];
+        property
+            .elements()
+            .all(|element| known.iter().any(|name| element.is(dav(name))))
+    };
+    let asked = body.child(dav("self")).is_some()
+        || body
+            .child(dav("principal-property"))
+            .is_some_and(names_asker);
+    let inside = !matches!(context.resource.kind(), Some(Kind::Calendars));
+    answer(
+        context,
+        body,
+        if asked && inside {
+            Own::Listed
+        } else {
+            Own::LeftOut
+        },
+    )
+}
+
+/// DAV:principal-property-search (section 9.4).
+///
+/// # Errors
+/// 400, 413.
+pub fn search(context: &Context<'_>, body: &Element) -> Result<Response, DavError> {
+    let scene = Scene::new(context);
+    let href = principal_href(context.account.name());
+    let subject = Subject::new(&scene, &Resource::Principal, &href).ok_or(DavError::NotFound)?;
+    let mut hits = Vec::new();
+    for search in body.children_named(dav("property-search")) {
+        let (Some(prop), Some(text)) = (search.child(dav("prop")), search.child(dav("match")))
+        else {
+            return Err(DavError::BadRequest(
+                "a property-search without prop and match",
+            ));
+        };
+        let text = text.text().trim().to_lowercase();
+        let mut hit = !text.is_empty();
+        for property in prop.elements() {
+            hit = hit && finds(&subject, property, &text)?;
+        }
+        hits.push(hit);
+    }
+    let found = match body.attribute("test") {
+        Some("anyof") => hits.contains(&true),
+        _ => !hits.is_empty() && !hits.contains(&false),
+    };
+    answer(
+        context,
+        body,
+        if found { Own::Listed } else { Own::LeftOut },
+    )
+}
+
+/// Whether a searchable property of the principal contains the text.
+fn finds(subject: &Subject<'_>, property: &Element, text: &str) -> Result<bool, VaultError> {
+    if !SEARCHABLE.iter().any(|(name, _)| property.is(*name)) {
+        return Ok(false);
+    }
+    let mut writer = Writer::fragment();
+    if subject.write(&Wanted::named(&property.name), &mut writer)? == Found::No {
+        return Ok(false);
+    }
+    let value = xml::parse(&writer.finish(), &XmlLimits::default());
+    Ok(value.is_ok_and(|value| texts(&value).to_lowercase().contains(text)))
+}
+
+/// All texts inside, one to a line.
+fn texts(element: &Element) -> String {
+    let inner = element.children.iter().map(|node| match node {
+        Node::Text(text) => text.clone(),
+        Node::Element(element) => texts(element),
+    });
+    inner.collect::<Vec<_>>().join("\n")
+}
+
+/// DAV:principal-search-property-set (section 9.5).
+///
+/// # Errors
+/// None.
+pub fn searchable(_: &Context<'_>, _: &Element) -> Result<Response, DavError> {
+    let mut writer = Writer::document();
+    writer.start(dav("principal-search-property-set"));
+    for (name, description) in SEARCHABLE {
+        writer.start(dav("principal-search-property"));
+        writer.start(dav("prop"));
+        writer.empty(name);
+        writer.end();
+        writer.start_with(dav("description"), &[("xml:lang", "en")]);
+        writer.text(description);
+        writer.end();
+        writer.end();
+    }
+    Ok(Response::xml(StatusCode::OK, writer.finish()))
+}

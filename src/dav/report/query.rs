@@ -1,0 +1,263 @@
+//! CALDAV:calendar-query (RFC 4791 section 7.8).
+//!
+//! Summaries rule out most objects by component and time; only the bodies of the rest are read
+//! and matched. The answer is gathered in memory, within a bound, so that too much of it is a
+//! clean refusal rather than half an answer.
+
+use std::sync::Arc;
+
+use super::super::context::{Context, Resource};
+use super::super::error::DavError;
+use super::super::headers::{self, Depth};
+use super::super::message::Response;
+use super::super::multistatus::{Body, Responder, Selection, current_body, with_preference};
+use super::super::precondition::{NUMBER_OF_MATCHES_WITHIN_LIMITS, VALID_FILTER};
+use super::super::properties_calendar::check_timezone;
+use super::super::target::{HrefForm, encode_segment};
+use super::{calendar_data, filter};
+use crate::ical::definitions;
+use crate::ical::filter::{CompCondition, Filter, Test};
+use crate::ical::instances::Instances;
+use crate::ical::kind::ComponentKind;
+use crate::ical::overlap::TimeRange;
+use crate::ical::tree::Calendar;
+use crate::ical::zone::{Zone, Zones};
+use crate::limits;
+use crate::vault::{AccountStore, CalendarFacts, Collection, Summary};
+use crate::xml::{self, Element, Name, Writer, XmlLimits, caldav, dav};
+use http::StatusCode;
+
+/// Answers with the objects that match.
+///
+/// # Errors
+/// 403 with valid-filter, supported-filter, supported-collation, supported-calendar-data,
+/// valid-calendar-data (CALDAV:timezone) or number-of-matches-within-limits.
+pub fn run(context: &Context<'_>, body: &Element) -> Result<Response, DavError> {
+    let selection = calendar_data::selection(body)?;
+    let filter = body
+        .child(caldav("filter"))
+        .ok_or(DavError::Named(&VALID_FILTER))?;
+    let filter = filter::parse(filter)?;
+    let zone = match body.child(caldav("timezone")) {
+        Some(element) => Some(parse_zone(&element.text())?),
+        None => None,
+    };
+    let query = Query {
+        account: context.account,
+        plan: Plan::of(&filter),
+        windows: filter.windows(),
+        filter,
+        zone,
+        wants_body: matches!(&selection, Selection::Named(items) if Responder::wants_data(items)),
+        responder: Responder::new(context, selection),
+    };
+    let mut writer = Writer::document();
+    writer.start(dav("multistatus"));
+    match &context.resource {
+        Resource::Object(parent, object) => {
+            let zone = query.zone_of(parent);
+            query.consider(parent, object, &zone, &context.own_href(), &mut writer)?;
+        }
+        Resource::Collection(collection) if deep(context)? => {
+            for calendar in calendars(context.account, collection) {
+                query.calendar(&calendar, &mut writer)?;
+            }
+        }
+        _ => {}
+    }
+    let response = Response::xml(StatusCode::MULTI_STATUS, writer.finish());
+    Ok(with_preference(response, query.responder.absent))
+}
+
+/// Whether members are looked at. Without a Depth it would be 0 (section 7.8), which on a
+/// collection finds nothing and is never what was meant; clients called MSFT- say 0 and mean 1.
+fn deep(context: &Context<'_>) -> Result<bool, DavError> {
+    let depth = headers::depth(&context.request.headers);
+    let depth = depth.map_err(|error| DavError::BadRequest(error.header()))?;
+    let microsoft = context
+        .header("user-agent")
+        .is_some_and(|agent| agent.starts_with("MSFT-"));
+    Ok(depth != Some(Depth::Zero) || microsoft)
+}
+
+/// The calendar itself, or all calendars below.
+fn calendars(account: &AccountStore, top: &Arc<Collection>) -> Vec<Arc<Collection>> {
+    let mut open = vec![top.clone()];
+    let mut found = Vec::new();
+    while let Some(collection) = open.pop() {
+        if collection.is_calendar() {
+            found.push(collection);
+        } else {
+            let mut members = account.collections(collection.id);
+            members.reverse();
+            open.append(&mut members);
+        }
+    }
+    found
+}
+
+/// What the summaries alone can say of a filter.
+enum Plan {
+    /// It asks only that the object is of one of these kinds, each of them: no body is needed.
+    KindsOnly(Vec<ComponentKind>),
+    /// At least these kinds must be there; then the body decides.
+    Kinds(Vec<ComponentKind>),
+}
+
+impl Plan {
+    fn of(filter: &Filter) -> Plan {
+        let CompCondition::Defined {
+            time_range: None,
+            properties,
+            components,
+            test: Test::AllOf,
+        } = &filter.root.condition
+        else {
+            return Plan::Kinds(Vec::new());
+        };
+        let mut only = properties.is_empty();
+        let mut kinds = Vec::new();
+        for component in components {
+            let kind = ComponentKind::parse(&component.name);
+            match (&component.condition, kind) {
+                (
+                    CompCondition::Defined {
+                        time_range,
+                        properties,
+                        components,
+                        ..
+                    },
+                    Some(kind),
+                ) => {
+                    kinds.push(kind);
+                    only &= time_range.is_none() && properties.is_empty() && components.is_empty();
+                }
+                _ => only = false,
+            }
+        }
+        if only {
+            Plan::KindsOnly(kinds)
+        } else {
+            Plan::Kinds(kinds)
+        }
+    }
+}
+
+struct Query<'a> {
+    account: &'a AccountStore,
+    filter: Filter,
+    plan: Plan,
+    windows: Vec<TimeRange>,
+    /// The report's own time zone; without it each calendar's counts.
+    zone: Option<Zone>,
+    wants_body: bool,
+    responder: Responder,
+}
+
+impl Query<'_> {
+    fn calendar(&self, calendar: &Arc<Collection>, writer: &mut Writer) -> Result<(), DavError> {
+        let path = self.account.path_of(calendar.id);
+        let base = super::super::target::href(self.account.name(), &path, HrefForm::Collection);
+        let zone = self.zone_of(calendar);
+        let mut href = String::new();
+        for object in self.account.members(calendar.id)?.objects {
+            href.clear();
+            href.push_str(&base);
+            encode_segment(&object.segment, &mut href);
+            self.consider(calendar, &object, &zone, &href, writer)?;
+        }
+        Ok(())
+    }
+
+    /// Writes the response of an object, if it matches.
+    fn consider(
+        &self,
+        parent: &Arc<Collection>,
+        object: &Arc<Summary>,
+        zone: &Zone,
+        href: &str,
+        writer: &mut Writer,
+    ) -> Result<(), DavError> {
+        let Some(facts) = &object.calendar else {
+            return Ok(());
+        };
+        if !self.possible(facts) {
+            return Ok(());
+        }
+        let resource = Resource::Object(parent.clone(), object.clone());
+        if matches!(self.plan, Plan::KindsOnly(_)) && !self.wants_body {
+            self.responder.write(href, &resource, writer)?;
+        } else {
+            match current_body(self.account, parent, object)? {
+                // deleted since the listing began
+                Body::Gone => {}
+                // nothing can be said of it, so it is reported for itself (HARDENING H32)
+                Body::Damaged => self.responder.write(href, &resource, writer)?,
+                Body::There(newer, bytes) => {
+                    if self.matches(&bytes, zone) {
+                        let resource = Resource::Object(parent.clone(), newer);
+                        self.responder
+                            .write_with_body(href, &resource, bytes, writer)?;
+                    }
+                }
+            }
+        }
+        if writer.len() > limits::QUERY_ANSWER_BYTES {
+            return Err(DavError::Named(&NUMBER_OF_MATCHES_WITHIN_LIMITS));
+        }
+        Ok(())
+    }
+
+    /// What the summary says.
+    fn possible(&self, facts: &CalendarFacts) -> bool {
+        let (Plan::KindsOnly(kinds) | Plan::Kinds(kinds)) = &self.plan;
+        kinds.iter().all(|kind| *kind == facts.component)
+            && self
+                .windows
+                .iter()
+                .all(|window| facts.extent.touches(*window))
+    }
+
+    /// What the body says. One that cannot be read any more, or whose recurrence is too complex
+    /// to tell, is given to the client rather than hidden.
+    fn matches(&self, bytes: &[u8], zone: &Zone) -> bool {
+        let Ok(calendar) = Calendar::parse(bytes) else {
+            return true;
+        };
+        let zones = definitions::zones(&calendar, zone.clone());
+        let times = Instances::new(&calendar, &zones);
+        self.filter.matches(&calendar, &times).unwrap_or(true)
+    }
+
+    /// Where floating times are read: the report's zone, the calendar's, or else UTC
+    /// (RFC 4791 section 9.8).
+    fn zone_of(&self, calendar: &Collection) -> Zone {
+        if let Some(zone) = &self.zone {
+            return zone.clone();
+        }
+        let stored = calendar
+            .properties
+            .get(&Name::from(caldav("calendar-timezone")));
+        stored
+            .and_then(|stored| xml::parse(stored.as_bytes(), &XmlLimits::default()).ok())
+            .and_then(|element| parse_zone(&element.text()).ok())
+            .unwrap_or_else(Zone::utc)
+    }
+}
+
+/// Reads a time zone as clients give it.
+///
+/// # Errors
+/// valid-calendar-data.
+fn parse_zone(text: &str) -> Result<Zone, DavError> {
+    check_timezone(text)?;
+    let invalid = DavError::Named(&super::super::precondition::VALID_CALENDAR_DATA);
+    let calendar = Calendar::parse(text.trim().as_bytes()).map_err(|_| invalid.clone())?;
+    let definition = calendar
+        .root
+        .components("VTIMEZONE")
+        .find_map(definitions::definition);
+    let definition = definition.ok_or(invalid)?;
+    let tzid = definition.tzid.clone();
+    Ok(Zones::new(vec![definition], Zone::utc()).resolve(&tzid).0)
+}
