@@ -5,6 +5,7 @@
 
 // floor 0
 pub mod ambient;
+pub mod config;
 pub mod ids;
 pub mod limits;
 // floor 1
@@ -15,3 +16,6 @@ pub mod xml;
 pub mod store;
 // floor 5
 pub mod dav;
+// floor 6
+pub mod cli;
+pub mod http;
