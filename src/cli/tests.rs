@@ -1,0 +1,1 @@
+//! The local socket with an office whose accounts are not needed is tested once vault is there.
