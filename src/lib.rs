@@ -14,6 +14,8 @@ pub mod seal;
 pub mod xml;
 // floor 2
 pub mod store;
+// floor 3
+pub mod vault;
 // floor 5
 pub mod dav;
 // floor 6

@@ -317,14 +317,6 @@ fn padme(length: usize) -> usize {
 }
 
 #[cfg(test)]
-impl Sealed {
-    /// A row that no key opens, for tests of the store alone.
-    pub(crate) fn for_test(bytes: Vec<u8>) -> Self {
-        Sealed(bytes)
-    }
-}
-
-#[cfg(test)]
 mod tests {
     use super::*;
     use crate::ambient::OsRandom;

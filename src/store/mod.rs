@@ -141,6 +141,14 @@ impl Store {
         Scan::new(self, prefix, |_| ()).map(|row| row.map(|(name, ())| name))
     }
 
+    /// Whether it holds no row at all.
+    ///
+    /// # Errors
+    /// As `get`.
+    pub fn is_empty(&self) -> Result<bool, StoreError> {
+        self.with_rows(|db| guarded(|| Ok(db.iter().keys().next().transpose()?.is_none())))
+    }
+
     /// Whether writes should be planned now: `Full` while the disk has less than
     /// `limits::STORE_RESERVE_BYTES` left, `Failed` after a failed write. Asked before a write is
     /// planned, so that a full disk refuses work while everything can still be read; deletions

@@ -66,9 +66,13 @@ impl Vault {
     /// The account of this name or, failing that, of this address (case does not matter there).
     pub fn account_named(&self, name_or_email: &str) -> Option<Arc<AccountRecord>> {
         let accounts = self.accounts.read();
-        let by_name = accounts.values().find(|account| account.name.as_str() == name_or_email);
+        let by_name = accounts
+            .values()
+            .find(|account| account.name.as_str() == name_or_email);
         let found = by_name.or_else(|| {
-            accounts.values().find(|account| account.email.as_str().eq_ignore_ascii_case(name_or_email))
+            accounts
+                .values()
+                .find(|account| account.email.as_str().eq_ignore_ascii_case(name_or_email))
         });
         found.cloned()
     }
@@ -84,9 +88,19 @@ impl Vault {
     }
 
     /// Replaces the key slots of an account by what `change` makes of them; durable when it returns.
-    pub fn change_slots(&self, id: AccountId, change: impl FnOnce(&mut Vec<Slot>)) -> io::Result<()> {
+    pub fn change_slots(
+        &self,
+        id: AccountId,
+        change: impl FnOnce(&mut Vec<Slot>),
+    ) -> io::Result<()> {
         let _one = self.administration.lock();
-        let mut file = self.key_file(id).map_or(KeyFile { generation: 0, slots: Vec::new() }, |file| (*file).clone());
+        let mut file = self.key_file(id).map_or(
+            KeyFile {
+                generation: 0,
+                slots: Vec::new(),
+            },
+            |file| (*file).clone(),
+        );
         change(&mut file.slots);
         file.generation += 1;
         self.key_files.replace(id, &file)?;
@@ -97,33 +111,54 @@ impl Vault {
     /// Makes an account with its home, its calendar and its tasks; durable when it returns. The
     /// directory row comes last: before it the account does not exist, and the rest is purged.
     pub fn create_account(
-        self: &Arc<Self>, name: UserName, email: Email, admin: bool, cut: impl FnOnce(AccountId, &AccountKey) -> Vec<Slot>,
+        self: &Arc<Self>,
+        name: UserName,
+        email: Email,
+        admin: bool,
+        cut: impl FnOnce(AccountId, &AccountKey) -> Vec<Slot>,
     ) -> Result<AccountId, CreateError> {
         let id = AccountId::from_bytes(self.ambient.bytes());
         let key = self.ambient.random(|random| AccountKey::generate(random));
         let slots = cut(id, &key);
-        let record = AccountRecord { id, name, email, admin, enabled: true, created: self.ambient.now() };
+        let record = AccountRecord {
+            id,
+            name,
+            email,
+            admin,
+            enabled: true,
+            created: self.ambient.now(),
+        };
         {
             let _one = self.administration.lock();
             let accounts = self.accounts.read();
             if accounts.values().any(|other| other.name == record.name) {
                 return Err(CreateError::NameTaken);
             }
-            if accounts.values().any(|other| other.email.as_str().eq_ignore_ascii_case(record.email.as_str())) {
+            if accounts.values().any(|other| {
+                other
+                    .email
+                    .as_str()
+                    .eq_ignore_ascii_case(record.email.as_str())
+            }) {
                 return Err(CreateError::EmailTaken);
             }
         }
-        self.change_slots(id, |file| *file = slots).map_err(CreateError::KeyFile)?;
+        self.change_slots(id, |file| *file = slots)
+            .map_err(CreateError::KeyFile)?;
         let account = self.create_home(&record, key)?;
         account.write(|tx| {
             let home = tx.account().home().id;
-            let events = ComponentSet::of(&[ComponentKind::Event, ComponentKind::Journal]);
-            tx.make_collection(first_calendar(home, "calendar", "Calendar", events)).map(drop)
+            let events = ComponentSet::EMPTY
+                .with(ComponentKind::Event)
+                .with(ComponentKind::Journal);
+            tx.make_collection(first_calendar(home, "calendar", "Calendar", events))
+                .map(drop)
         })?;
         account.write(|tx| {
             let home = tx.account().home().id;
-            let todos = ComponentSet::of(&[ComponentKind::Todo]);
-            tx.make_collection(first_calendar(home, "tasks", "Tasks", todos)).map(drop)
+            let todos = ComponentSet::EMPTY.with(ComponentKind::Todo);
+            tx.make_collection(first_calendar(home, "tasks", "Tasks", todos))
+                .map(drop)
         })?;
         self.put_record(record)?;
         Ok(id)
@@ -132,7 +167,10 @@ impl Vault {
     /// Lets an account sign in, or not; durable when it returns.
     pub fn set_enabled(&self, id: AccountId, enabled: bool) -> Result<(), CreateError> {
         let record = self.account(id).ok_or(VaultError::Missing)?;
-        self.put_record(AccountRecord { enabled, ..(*record).clone() })?;
+        self.put_record(AccountRecord {
+            enabled,
+            ..(*record).clone()
+        })?;
         if !enabled {
             self.lock(id);
         }
@@ -149,7 +187,9 @@ impl Vault {
             enabled: record.enabled,
             created: record.created,
         };
-        let name = self.host_names.row(Kind::Directory, record.id.bytes(), 0, 0);
+        let name = self
+            .host_names
+            .row(Kind::Directory, record.id.bytes(), 0, 0);
         batch.put(name, self.seal_host(Kind::Directory, &name, &encode(&row)));
         self.store.commit(batch).wait()?;
         self.accounts.write().insert(record.id, Arc::new(record));
@@ -170,7 +210,10 @@ impl Vault {
         let mut doomed = Vec::new();
         for (_, row) in self.roster()? {
             if row.account == id {
-                let row = RosterRow { state: RosterState::Doomed, ..row };
+                let row = RosterRow {
+                    state: RosterState::Doomed,
+                    ..row
+                };
                 self.put_roster(&mut batch, &row);
                 doomed.push(row);
             }
@@ -189,12 +232,17 @@ impl Vault {
             let place = scanned_place(Kind::Directory, AccountId::NONE, CollectionId::NONE, &name);
             let content = stored.open(&self.host_rows, &place).ok();
             let Some(row) = content.and_then(|content| decode::<DirectoryRow>(&content)) else {
-                tracing::error!(row = name.short(), "a row of the account directory is damaged; its account cannot sign in");
+                tracing::error!(
+                    row = name.short(),
+                    "a row of the account directory is damaged; its account cannot sign in"
+                );
                 continue;
             };
             match self.key_files.read(row.id) {
                 Ok(Some(file)) => drop(self.slots.write().insert(row.id, Arc::new(file))),
-                Ok(None) => tracing::error!(account = %row.id, "the account has no key file; it cannot be opened"),
+                Ok(None) => {
+                    tracing::error!(account = %row.id, "the account has no key file; it cannot be opened")
+                }
                 Err(error) => return Err(VaultOpenError::KeyFile(row.id, error)),
             }
             let record = AccountRecord {
@@ -213,19 +261,32 @@ impl Vault {
     /// Seals a row of the host that scans find.
     pub(super) fn seal_host(&self, kind: Kind, name: &RowName, content: &[u8]) -> Sealed {
         let place = scanned_place(kind, AccountId::NONE, CollectionId::NONE, name);
-        self.ambient.random(|random| self.host_rows.seal(&place, content, random))
+        self.ambient
+            .random(|random| self.host_rows.seal(&place, content, random))
     }
 
     /// Whether a slot is still in the key file: a revocation holds at once.
     pub fn has_slot(&self, id: AccountId, slot: SlotId) -> bool {
-        self.slots.read().get(&id).is_some_and(|file| file.slot(slot).is_some())
+        self.slots
+            .read()
+            .get(&id)
+            .is_some_and(|file| file.slot(slot).is_some())
     }
 }
 
-fn first_calendar(home: CollectionId, segment: &str, title: &str, components: ComponentSet) -> NewCollection {
+fn first_calendar(
+    home: CollectionId,
+    segment: &str,
+    title: &str,
+    components: ComponentSet,
+) -> NewCollection {
     let name = Name::from(xml::dav("displayname"));
-    let displayname =
-        Element { name: name.clone(), attributes: Vec::new(), children: vec![xml::Node::Text(title.into())], lang: None };
+    let displayname = Element {
+        name: name.clone(),
+        attributes: Vec::new(),
+        children: vec![xml::Node::Text(title.into())],
+        lang: None,
+    };
     NewCollection {
         parent: home,
         segment: Segment::parse(segment).expect("a fixed name"),

@@ -2,11 +2,13 @@
 //! the sealed summaries on first use, updated by every commit, dropped when memory or keys go.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
 
 use super::model::Summary;
 use super::rows::{Tombstone, digest_add};
-use crate::ids::{CollectionId, ObjectId, Segment};
+use super::tree::State;
+use crate::ids::{ObjectId, Segment};
 use crate::seal::EtagKey;
 
 /// What happened at a revision.
@@ -64,7 +66,8 @@ impl Index {
         if let Some(facts) = &summary.calendar {
             self.uids.insert(facts.uid.clone(), summary.segment.clone());
         }
-        self.changes.insert(summary.revision, At::Live(summary.clone()));
+        self.changes
+            .insert(summary.revision, At::Live(summary.clone()));
         self.objects.insert(summary.segment.clone(), summary);
     }
 
@@ -77,13 +80,18 @@ impl Index {
                 self.uids.remove(&facts.uid);
             }
         }
-        self.changes.insert(tombstone.revision, At::Gone(tombstone.clone()));
+        self.changes
+            .insert(tombstone.revision, At::Gone(tombstone.clone()));
         self.gone.insert(tombstone.segment.clone(), tombstone);
     }
 
     fn forget(&mut self, tombstone: &Tombstone) {
         self.changes.remove(&tombstone.revision);
-        if self.gone.get(&tombstone.segment).is_some_and(|held| held.id == tombstone.id) {
+        if self
+            .gone
+            .get(&tombstone.segment)
+            .is_some_and(|held| held.id == tombstone.id)
+        {
             self.gone.remove(&tombstone.segment);
         }
     }
@@ -110,37 +118,35 @@ impl Index {
     }
 }
 
-/// Which collections have their index in memory, and when each was last used.
+/// Which collections have their index in memory.
 #[derive(Default)]
 pub(super) struct IndexCache {
-    held: HashMap<CollectionId, (std::sync::Weak<super::tree::State>, usize, u64)>,
-    clock: u64,
+    held: Vec<Weak<State>>,
 }
 
 impl IndexCache {
-    /// Notes that `id` was used and has `summaries`; returns those to drop so that at most
-    /// `capacity` summaries are held. The one just used stays, however large.
-    pub fn used(
-        &mut self, id: CollectionId, state: &Arc<super::tree::State>, summaries: usize, capacity: usize,
-    ) -> Vec<Arc<super::tree::State>> {
-        self.clock += 1;
-        self.held.insert(id, (Arc::downgrade(state), summaries, self.clock));
-        self.held.retain(|_, (state, ..)| state.strong_count() > 0);
-        let mut total: usize = self.held.values().map(|(_, summaries, _)| summaries).sum();
-        let mut dropped = Vec::new();
-        while total > capacity && self.held.len() > 1 {
-            let oldest = self.held.iter().filter(|(other, _)| **other != id).min_by_key(|(_, (_, _, used))| *used);
-            let Some((&oldest, _)) = oldest else { break };
-            let (state, summaries, _) = self.held.remove(&oldest).expect("it was just found");
-            total -= summaries;
-            dropped.extend(state.upgrade());
-        }
-        dropped
-    }
-
-    /// Summaries held at the moment.
-    #[cfg(test)]
-    pub fn collections(&self) -> usize {
-        self.held.len()
+    /// Notes that the index of `state` was loaded, and drops those that were not used for longest
+    /// until at most `capacity` summaries are held. The one just loaded stays, however large.
+    pub fn loaded(&mut self, state: &Arc<State>, capacity: usize) {
+        let mut held: Vec<_> = self
+            .held
+            .iter()
+            .filter_map(Weak::upgrade)
+            .filter(|other| !Arc::ptr_eq(other, state))
+            .collect();
+        held.sort_by_key(|other| std::cmp::Reverse(other.used.load(Ordering::Relaxed)));
+        held.insert(0, state.clone());
+        let mut total = 0;
+        held.retain(|other| {
+            let summaries = other.index.read().as_ref().map_or(0, Index::len);
+            total += summaries;
+            let stays = Arc::ptr_eq(other, state) || total <= capacity;
+            if !stays {
+                total -= summaries;
+                *other.index.write() = None;
+            }
+            stays && (Arc::ptr_eq(other, state) || other.index.read().is_some())
+        });
+        self.held = held.iter().map(Arc::downgrade).collect();
     }
 }

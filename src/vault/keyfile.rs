@@ -41,7 +41,9 @@ impl KeyFiles {
     /// Opens the directory, making it when it is not there.
     pub fn open(directory: &Path) -> io::Result<Self> {
         fs::create_dir_all(directory)?;
-        Ok(KeyFiles { directory: directory.to_owned() })
+        Ok(KeyFiles {
+            directory: directory.to_owned(),
+        })
     }
 
     fn path(&self, account: AccountId) -> PathBuf {
@@ -56,18 +58,27 @@ impl KeyFiles {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
         };
-        let content = bytes.strip_prefix(MAGIC).and_then(|rest| rest.strip_prefix(&[VERSION]));
+        let content = bytes
+            .strip_prefix(MAGIC)
+            .and_then(|rest| rest.strip_prefix(&[VERSION]));
         let file = content.and_then(|content| postcard::from_bytes(content).ok());
-        file.map(Some).ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))
+        file.map(Some)
+            .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))
     }
 
     /// Replaces an account's key file; durable when it returns.
     pub fn replace(&self, account: AccountId, file: &KeyFile) -> io::Result<()> {
         let mut start = MAGIC.to_vec();
         start.push(VERSION);
-        let bytes = postcard::to_extend(file, start).expect("writing to memory, of types that postcard takes");
+        let bytes = postcard::to_extend(file, start)
+            .expect("writing to memory, of types that postcard takes");
         let new = self.directory.join(format!("{account}.new"));
-        let mut handle = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+        let mut handle = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&new)?;
         handle.write_all(&bytes)?;
         handle.sync_all()?;
         fs::rename(&new, self.path(account))?;
@@ -106,10 +117,21 @@ mod tests {
         let files = KeyFiles::open(directory.path()).unwrap();
         let account = AccountId::from_bytes([5; 16]);
         assert!(files.read(account).unwrap().is_none());
-        files.replace(account, &KeyFile { generation: 7, slots: Vec::new() }).unwrap();
+        files
+            .replace(
+                account,
+                &KeyFile {
+                    generation: 7,
+                    slots: Vec::new(),
+                },
+            )
+            .unwrap();
         assert_eq!(files.read(account).unwrap().unwrap().generation, 7);
         fs::write(files.path(account), b"sealdav key slots\n\x02").unwrap();
-        assert_eq!(files.read(account).err().unwrap().kind(), io::ErrorKind::InvalidData);
+        assert_eq!(
+            files.read(account).err().unwrap().kind(),
+            io::ErrorKind::InvalidData
+        );
         files.destroy(account).unwrap();
         assert!(files.read(account).unwrap().is_none());
     }

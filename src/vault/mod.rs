@@ -30,8 +30,8 @@ mod unlock;
 pub use directory::{AccountRecord, CreateError};
 pub use keyfile::KeyFile;
 pub use model::{
-    CalendarFacts, Change, Changes, Collection, CollectionKind, Destination, Etag, Lock, LockDepth, LockScope, Members,
-    NewCollection, NewObject, Node, Properties, Summary, VaultError,
+    CalendarFacts, Change, Changes, Collection, CollectionKind, Destination, Etag, Lock, LockDepth,
+    LockScope, Members, NewCollection, NewObject, Node, Properties, Summary, VaultError,
 };
 pub use read::AccountStore;
 pub use transaction::Transaction;
@@ -39,6 +39,7 @@ pub use transaction::Transaction;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::path::Path;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Weak};
 
 use parking_lot::{Mutex, RwLock};
@@ -68,6 +69,8 @@ pub struct Vault {
     registry: Mutex<HashMap<AccountId, Weak<Inner>>>,
     indexes: Mutex<IndexCache>,
     index_capacity: usize,
+    /// Counts uses of indexes, to find the one that was not used for longest.
+    uses: AtomicU64,
     purges: Mutex<Vec<RosterRow>>,
 }
 
@@ -115,13 +118,22 @@ impl From<StoreError> for VaultError {
 
 impl Vault {
     /// Opens the vault over `store`; `keys_dir` holds the key files.
-    pub fn open(store: Store, host: HostKey, keys_dir: &Path, ambient: Arc<Ambient>) -> Result<Arc<Self>, VaultOpenError> {
+    pub fn open(
+        store: Store,
+        host: HostKey,
+        keys_dir: &Path,
+        ambient: Arc<Ambient>,
+    ) -> Result<Arc<Self>, VaultOpenError> {
         Self::open_with(store, host, keys_dir, ambient, limits::INDEX_SUMMARIES)
     }
 
     /// The same, with room for `index_capacity` summaries in memory.
     pub fn open_with(
-        store: Store, host: HostKey, keys_dir: &Path, ambient: Arc<Ambient>, index_capacity: usize,
+        store: Store,
+        host: HostKey,
+        keys_dir: &Path,
+        ambient: Arc<Ambient>,
+        index_capacity: usize,
     ) -> Result<Arc<Self>, VaultOpenError> {
         let vault = Vault {
             host_rows: host.rows(),
@@ -133,6 +145,7 @@ impl Vault {
             registry: Mutex::default(),
             indexes: Mutex::default(),
             index_capacity,
+            uses: AtomicU64::default(),
             purges: Mutex::default(),
             store,
             host,
@@ -162,15 +175,27 @@ impl Vault {
     /// A row that only the right host key finds and opens.
     fn check_host_key(&self) -> Result<(), VaultOpenError> {
         let name = self.host_names.row(Kind::HostCheck, &[0; 16], 0, 0);
-        let place = Place::single(Kind::HostCheck, AccountId::NONE, CollectionId::NONE, ObjectId::NONE);
+        let place = Place::single(
+            Kind::HostCheck,
+            AccountId::NONE,
+            CollectionId::NONE,
+            ObjectId::NONE,
+        );
         if let Some(stored) = self.store.get(&name)? {
-            return stored.open(&self.host_rows, &place).map(drop).map_err(|_| VaultOpenError::WrongHostKey);
+            return stored
+                .open(&self.host_rows, &place)
+                .map(drop)
+                .map_err(|_| VaultOpenError::WrongHostKey);
         }
         if !self.store.is_empty()? {
             return Err(VaultOpenError::WrongHostKey);
         }
         let mut batch = Batch::new();
-        batch.put(name, self.ambient.random(|random| self.host_rows.seal(&place, b"sealdav", random)));
+        batch.put(
+            name,
+            self.ambient
+                .random(|random| self.host_rows.seal(&place, b"sealdav", random)),
+        );
         Ok(self.store.commit(batch).wait()?)
     }
 }

@@ -16,7 +16,8 @@ impl Vault {
         both[..16].copy_from_slice(row.account.bytes());
         both[16..].copy_from_slice(row.collection.bytes());
         let hash = *blake3::hash(&both).as_bytes();
-        self.host_names.row(Kind::Roster, hash[..16].try_into().expect("16 bytes"), 0, 0)
+        self.host_names
+            .row(Kind::Roster, hash[..16].try_into().expect("16 bytes"), 0, 0)
     }
 
     pub(super) fn put_roster(&self, batch: &mut Batch, row: &RosterRow) {
@@ -33,7 +34,10 @@ impl Vault {
             let content = stored.open(&self.host_rows, &place).ok();
             match content.and_then(|content| decode(&content)) {
                 Some(row) => rows.push((name, row)),
-                None => tracing::error!(row = name.short(), "a roster row is damaged; what it lists is never purged"),
+                None => tracing::error!(
+                    row = name.short(),
+                    "a roster row is damaged; what it lists is never purged"
+                ),
             }
         }
         Ok(rows)

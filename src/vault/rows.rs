@@ -144,18 +144,12 @@ impl SummaryRow {
             SummaryRow::Gone(tombstone) => tombstone.id,
         }
     }
-
-    pub fn revision(&self) -> u64 {
-        match self {
-            SummaryRow::Live(summary) => summary.revision,
-            SummaryRow::Gone(tombstone) => tombstone.revision,
-        }
-    }
 }
 
 /// Encodes a row's content.
 pub(super) fn encode<T: Serialize>(value: &T) -> Zeroizing<Vec<u8>> {
-    let bytes = postcard::to_extend(value, vec![VERSION]).expect("writing to memory, of types that postcard takes");
+    let bytes = postcard::to_extend(value, vec![VERSION])
+        .expect("writing to memory, of types that postcard takes");
     Zeroizing::new(bytes)
 }
 

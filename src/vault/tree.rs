@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use parking_lot::RwLock;
 
@@ -10,7 +11,9 @@ use super::index::Index;
 use super::model::{Collection, Lock};
 use super::rows::{HeadRow, LinkRow};
 use crate::ids::{AccountId, CollectionId, ObjectId, Segment};
-use crate::seal::{CollectionKey, EtagKey, Kind, LastingKey, NameKey, Place, RowKey, RowName, RowPrefix};
+use crate::seal::{
+    CollectionKey, EtagKey, Kind, LastingKey, NameKey, Place, RowKey, RowName, RowPrefix,
+};
 
 /// One epoch of a collection's shared key.
 pub(super) struct Epoch {
@@ -29,17 +32,42 @@ pub(super) struct State {
     /// Oldest first, never empty.
     pub epochs: Vec<Epoch>,
     pub index: RwLock<Option<Index>>,
+    /// The vault's count of uses at its last use.
+    pub used: AtomicU64,
 }
 
 impl State {
-    pub fn new(account: AccountId, id: CollectionId, lasting: LastingKey, keys: Vec<(u32, CollectionKey)>) -> Self {
-        let epochs = keys.into_iter().map(|(number, key)| Epoch { number, rows: key.rows(), key }).collect();
-        State { id, account, names: lasting.names(), etags: lasting.etags(), lasting, epochs, index: RwLock::new(None) }
+    pub fn new(
+        account: AccountId,
+        id: CollectionId,
+        lasting: LastingKey,
+        keys: Vec<(u32, CollectionKey)>,
+    ) -> Self {
+        let epochs = keys
+            .into_iter()
+            .map(|(number, key)| Epoch {
+                number,
+                rows: key.rows(),
+                key,
+            })
+            .collect();
+        State {
+            id,
+            account,
+            names: lasting.names(),
+            etags: lasting.etags(),
+            lasting,
+            epochs,
+            index: RwLock::new(None),
+            used: AtomicU64::new(0),
+        }
     }
 
     /// The epoch that new rows are sealed in.
     pub fn current(&self) -> &Epoch {
-        self.epochs.last().expect("a collection has at least one epoch")
+        self.epochs
+            .last()
+            .expect("a collection has at least one epoch")
     }
 
     pub fn epoch(&self, number: u32) -> Option<&Epoch> {
@@ -47,13 +75,33 @@ impl State {
     }
 
     /// The place of a chunk of an object's body or properties.
-    pub fn chunk_place(&self, kind: Kind, object: ObjectId, epoch: u32, revision: u64, chunk: u32, last: bool) -> Place {
-        Place { kind, account: self.account, collection: self.id, object, epoch, revision, chunk, last }
+    pub fn chunk_place(
+        &self,
+        kind: Kind,
+        object: ObjectId,
+        epoch: u32,
+        revision: u64,
+        chunk: u32,
+        last: bool,
+    ) -> Place {
+        Place {
+            kind,
+            account: self.account,
+            collection: self.id,
+            object,
+            epoch,
+            revision,
+            chunk,
+            last,
+        }
     }
 
     /// The place of a row that a scan finds: bound to its own name, since what it is about is inside.
     pub fn scanned_place(&self, kind: Kind, name: &RowName, epoch: u32) -> Place {
-        Place { epoch, ..scanned_place(kind, self.account, self.id, name) }
+        Place {
+            epoch,
+            ..scanned_place(kind, self.account, self.id, name)
+        }
     }
 
     pub fn head_name(&self) -> RowName {
@@ -62,8 +110,17 @@ impl State {
 
     /// All that a purge of this collection must remove.
     pub fn prefixes(&self) -> Vec<[u8; 16]> {
-        let kinds = [Kind::Summary, Kind::Body, Kind::ObjectProperties, Kind::Head, Kind::CollectionProperties];
-        kinds.iter().map(|kind| prefix_bytes(self.names.prefix(*kind))).collect()
+        let kinds = [
+            Kind::Summary,
+            Kind::Body,
+            Kind::ObjectProperties,
+            Kind::Head,
+            Kind::CollectionProperties,
+        ];
+        kinds
+            .iter()
+            .map(|kind| prefix_bytes(self.names.prefix(*kind)))
+            .collect()
     }
 
     /// The row that links this collection into the tree.
@@ -76,7 +133,11 @@ impl State {
             created: collection.created,
             changed_in_parent: collection.changed_in_parent,
             lasting: *self.lasting.expose(),
-            epochs: self.epochs.iter().map(|epoch| (epoch.number, *epoch.key.expose())).collect(),
+            epochs: self
+                .epochs
+                .iter()
+                .map(|epoch| (epoch.number, *epoch.key.expose()))
+                .collect(),
         }
     }
 }
@@ -86,8 +147,15 @@ pub(super) fn prefix_bytes(prefix: RowPrefix) -> [u8; 16] {
 }
 
 /// The place of a row that a scan finds.
-pub(super) fn scanned_place(kind: Kind, account: AccountId, collection: CollectionId, name: &RowName) -> Place {
-    let hash = name.bytes()[16..32].try_into().expect("a row name has 36 bytes");
+pub(super) fn scanned_place(
+    kind: Kind,
+    account: AccountId,
+    collection: CollectionId,
+    name: &RowName,
+) -> Place {
+    let hash = name.bytes()[16..32]
+        .try_into()
+        .expect("a row name has 36 bytes");
     Place::single(kind, account, collection, ObjectId::from_bytes(hash))
 }
 
@@ -118,7 +186,10 @@ impl Tree {
         let mut at = self.entries.get(&id);
         while let Some(entry) = at {
             path.extend(entry.collection.segment.clone());
-            at = entry.collection.parent.and_then(|parent| self.entries.get(&parent));
+            at = entry
+                .collection
+                .parent
+                .and_then(|parent| self.entries.get(&parent));
         }
         path.reverse();
         path

@@ -38,7 +38,9 @@ impl Inner {
     /// Seals a row of the account's tree that scans find.
     pub fn seal(&self, kind: Kind, name: &RowName, content: &[u8]) -> Sealed {
         let place = scanned_place(kind, self.id, CollectionId::NONE, name);
-        self.vault.ambient.random(|random| self.rows.seal(&place, content, random))
+        self.vault
+            .ambient
+            .random(|random| self.rows.seal(&place, content, random))
     }
 
     pub fn link_name(&self, id: CollectionId) -> RowName {
@@ -47,7 +49,8 @@ impl Inner {
 
     pub fn lock_name(&self, token: &str) -> RowName {
         let hash = *blake3::hash(token.as_bytes()).as_bytes();
-        self.names.row(Kind::Lock, hash[..16].try_into().expect("16 bytes"), 0, 0)
+        self.names
+            .row(Kind::Lock, hash[..16].try_into().expect("16 bytes"), 0, 0)
     }
 
     /// Seals a collection's head.
@@ -55,7 +58,9 @@ impl Inner {
         let name = state.head_name();
         let epoch = state.current();
         let place = state.scanned_place(Kind::Head, &name, epoch.number);
-        self.vault.ambient.random(|random| epoch.rows.seal(&place, &encode(head), random))
+        self.vault
+            .ambient
+            .random(|random| epoch.rows.seal(&place, &encode(head), random))
     }
 
     /// The keys of a new collection.
@@ -65,16 +70,33 @@ impl Inner {
 }
 
 fn new_state(vault: &Vault, account: AccountId, id: CollectionId) -> State {
-    let (lasting, key) = vault.ambient.random(|random| (LastingKey::generate(random), CollectionKey::generate(random)));
+    let (lasting, key) = vault.ambient.random(|random| {
+        (
+            LastingKey::generate(random),
+            CollectionKey::generate(random),
+        )
+    });
     State::new(account, id, lasting, vec![(1, key)])
 }
 
 impl Vault {
     /// Unlocks an account, acting for the device that holds `slot`.
-    pub fn unlock(self: &Arc<Self>, id: AccountId, key: AccountKey, slot: SlotId) -> Result<AccountStore, VaultError> {
-        let record = self.account(id).filter(|record| record.enabled).ok_or(VaultError::Missing)?;
+    pub fn unlock(
+        self: &Arc<Self>,
+        id: AccountId,
+        key: AccountKey,
+        slot: SlotId,
+    ) -> Result<AccountStore, VaultError> {
+        let record = self
+            .account(id)
+            .filter(|record| record.enabled)
+            .ok_or(VaultError::Missing)?;
         let mut registry = self.registry.lock();
-        if let Some(inner) = registry.get(&id).and_then(Weak::upgrade).filter(|inner| !inner.dead.load(Ordering::Acquire)) {
+        if let Some(inner) = registry
+            .get(&id)
+            .and_then(Weak::upgrade)
+            .filter(|inner| !inner.dead.load(Ordering::Acquire))
+        {
             return Ok(AccountStore::new(inner, slot));
         }
         registry.retain(|_, inner| inner.strong_count() > 0);
@@ -85,7 +107,12 @@ impl Vault {
 
     /// Ends the use of an account's keys: requests under way finish, later ones must sign in.
     pub fn lock(&self, id: AccountId) {
-        if let Some(inner) = self.registry.lock().remove(&id).and_then(|inner| inner.upgrade()) {
+        if let Some(inner) = self
+            .registry
+            .lock()
+            .remove(&id)
+            .and_then(|inner| inner.upgrade())
+        {
             // Wait for a writer, so that none commits after this returns.
             let _gate = inner.gate.lock();
             inner.dead.store(true, Ordering::Release);
@@ -93,7 +120,11 @@ impl Vault {
     }
 
     /// Writes a new account's home and opens it.
-    pub(super) fn create_home(self: &Arc<Self>, record: &AccountRecord, key: AccountKey) -> Result<AccountStore, VaultError> {
+    pub(super) fn create_home(
+        self: &Arc<Self>,
+        record: &AccountRecord,
+        key: AccountKey,
+    ) -> Result<AccountStore, VaultError> {
         let id = CollectionId::from_bytes(self.ambient.bytes());
         let now = self.ambient.now();
         let state = new_state(self, record.id, id);
@@ -109,25 +140,46 @@ impl Vault {
             objects: 0,
             properties: Arc::default(),
         };
-        let inner = self.inner(record, &key, Tree { home: id, entries: HashMap::new(), locks: Vec::new() });
+        let inner = self.inner(
+            record,
+            &key,
+            Tree {
+                home: id,
+                entries: HashMap::new(),
+                locks: Vec::new(),
+            },
+        );
         let head = HeadRow::new(now);
         let mut batch = Batch::new();
         let account_rows = RosterRow {
             account: record.id,
             collection: CollectionId::NONE,
             state: RosterState::Live,
-            prefixes: vec![prefix_bytes(inner.names.prefix(Kind::Link)), prefix_bytes(inner.names.prefix(Kind::Lock))],
+            prefixes: vec![
+                prefix_bytes(inner.names.prefix(Kind::Link)),
+                prefix_bytes(inner.names.prefix(Kind::Lock)),
+            ],
         };
         self.put_roster(&mut batch, &account_rows);
         self.put_roster(&mut batch, &live(record.id, id, &state));
         let name = inner.link_name(id);
-        batch.put(name, inner.seal(Kind::Link, &name, &encode(&state.link(&collection))));
+        batch.put(
+            name,
+            inner.seal(Kind::Link, &name, &encode(&state.link(&collection))),
+        );
         batch.put(state.head_name(), inner.seal_head(&state, &head));
         self.store.commit(batch).wait()?;
-        let entry = Entry { collection: Arc::new(collection), head, children: BTreeMap::new(), state: Arc::new(state) };
+        let entry = Entry {
+            collection: Arc::new(collection),
+            head,
+            children: BTreeMap::new(),
+            state: Arc::new(state),
+        };
         inner.tree.write().entries.insert(id, entry);
         let inner = Arc::new(inner);
-        self.registry.lock().insert(record.id, Arc::downgrade(&inner));
+        self.registry
+            .lock()
+            .insert(record.id, Arc::downgrade(&inner));
         Ok(AccountStore::new(inner, SlotId::NONE))
     }
 
@@ -147,12 +199,24 @@ impl Vault {
     }
 
     /// Reads an account's tree: one link, one head and the properties of each collection.
-    fn load(self: &Arc<Self>, record: &AccountRecord, key: &AccountKey) -> Result<Inner, VaultError> {
+    fn load(
+        self: &Arc<Self>,
+        record: &AccountRecord,
+        key: &AccountKey,
+    ) -> Result<Inner, VaultError> {
         // A commit enqueued by an earlier `Inner` of this account must have been applied.
         self.store.barrier().wait()?;
-        let empty = Tree { home: CollectionId::NONE, entries: HashMap::new(), locks: Vec::new() };
+        let empty = Tree {
+            home: CollectionId::NONE,
+            entries: HashMap::new(),
+            locks: Vec::new(),
+        };
         let inner = self.inner(record, key, empty);
-        let mut tree = Tree { home: CollectionId::NONE, entries: HashMap::new(), locks: Vec::new() };
+        let mut tree = Tree {
+            home: CollectionId::NONE,
+            entries: HashMap::new(),
+            locks: Vec::new(),
+        };
         for row in self.store.scan(&inner.names.prefix(Kind::Link)) {
             let (name, stored) = row?;
             let place = scanned_place(Kind::Link, record.id, CollectionId::NONE, &name);
@@ -179,19 +243,37 @@ impl Vault {
     }
 
     fn load_collection(&self, account: AccountId, link: &LinkRow) -> Result<Entry, VaultError> {
-        let keys = link.epochs.iter().map(|(number, key)| (*number, CollectionKey::read(key))).collect();
+        let keys = link
+            .epochs
+            .iter()
+            .map(|(number, key)| (*number, CollectionKey::read(key)))
+            .collect();
         let state = State::new(account, link.id, LastingKey::read(&link.lasting), keys);
         let name = state.head_name();
-        let stored = self.store.get(&name)?.ok_or_else(|| VaultError::Damaged(name.short()))?;
+        let stored = self
+            .store
+            .get(&name)?
+            .ok_or_else(|| VaultError::Damaged(name.short()))?;
         let head = state.epochs.iter().rev().find_map(|epoch| {
             let place = state.scanned_place(Kind::Head, &name, epoch.number);
-            stored.clone().open(&epoch.rows, &place).ok().and_then(|content| decode::<HeadRow>(&content))
+            stored
+                .clone()
+                .open(&epoch.rows, &place)
+                .ok()
+                .and_then(|content| decode::<HeadRow>(&content))
         });
         let head = head.ok_or_else(|| VaultError::Damaged(name.short()))?;
         let properties = match head.properties_revision {
             0 => Properties::new(),
             revision => {
-                let chunks = self.read_chunks(&state, Kind::CollectionProperties, None, head_epoch(&state), revision, head.properties_bytes);
+                let chunks = self.read_chunks(
+                    &state,
+                    Kind::CollectionProperties,
+                    None,
+                    head_epoch(&state),
+                    revision,
+                    head.properties_bytes,
+                );
                 match chunks {
                     Ok(Some(content)) => decode(&content).unwrap_or_default(),
                     Ok(None) | Err(VaultError::Damaged(_)) => {
@@ -214,7 +296,12 @@ impl Vault {
             objects: head.objects,
             properties: Arc::new(properties),
         };
-        Ok(Entry { collection: Arc::new(collection), head, children: BTreeMap::new(), state: Arc::new(state) })
+        Ok(Entry {
+            collection: Arc::new(collection),
+            head,
+            children: BTreeMap::new(),
+            state: Arc::new(state),
+        })
     }
 
     fn load_locks(&self, inner: &Inner, tree: &mut Tree) -> Result<(), VaultError> {
@@ -245,12 +332,21 @@ fn head_epoch(state: &State) -> u32 {
 
 /// A collection's roster row while it is linked.
 pub(super) fn live(account: AccountId, id: CollectionId, state: &State) -> RosterRow {
-    RosterRow { account, collection: id, state: RosterState::Live, prefixes: state.prefixes() }
+    RosterRow {
+        account,
+        collection: id,
+        state: RosterState::Live,
+        prefixes: state.prefixes(),
+    }
 }
 
 /// Hangs every collection under its parent, and finds the home.
 fn hang(tree: &mut Tree) {
-    let links: Vec<_> = tree.entries.values().map(|entry| entry.collection.clone()).collect();
+    let links: Vec<_> = tree
+        .entries
+        .values()
+        .map(|entry| entry.collection.clone())
+        .collect();
     for collection in links {
         match (collection.parent, &collection.segment) {
             (Some(parent), Some(segment)) => {

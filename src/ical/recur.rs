@@ -1,1 +1,0 @@
-//! Recurrence (RFC 5545 section 3.8.5).

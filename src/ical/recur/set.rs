@@ -1,0 +1,577 @@
+//! The recurrence set of one component (RFC 5545 section 3.8.5): DTSTART, RRULE and RDATE together,
+//! EXRULE and EXDATE taken away, each instance with its local start (its identity, RECURRENCE-ID)
+//! and its instant.
+
+use super::super::time::{CalDuration, CalTime, DAY_SECONDS, Date, Instant, LocalTime, Period};
+use super::super::zone::{Zone, Zones};
+use super::engine::{Engine, LAST, Walk};
+use super::rule::{Frequency, Rule};
+use super::{Budget, RecurError};
+
+/// Seconds by which a zone's offset may move things: a day, since zones have changed sides of the
+/// date line, and another for two changes in a row.
+const OFFSET_MARGIN: i64 = 2 * DAY_SECONDS;
+
+/// What one component says about its recurrence.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recurrence {
+    /// DTSTART (or DUE of a to-do without it: the caller's choice).
+    pub start: CalTime,
+    /// RRULE.
+    pub rules: Vec<Rule>,
+    /// EXRULE (RFC 2445 section 4.8.5.2). DTSTART is not put into it by force.
+    pub exclusion_rules: Vec<Rule>,
+    /// RDATE.
+    pub dates: Vec<RecurrenceDate>,
+    /// EXDATE. A DATE takes away all instances of that day, also of a timed component.
+    pub exclusions: Vec<CalTime>,
+}
+
+impl Recurrence {
+    /// What does not recur.
+    pub fn single(start: CalTime) -> Recurrence {
+        Recurrence {
+            start,
+            rules: Vec::new(),
+            exclusion_rules: Vec::new(),
+            dates: Vec::new(),
+            exclusions: Vec::new(),
+        }
+    }
+}
+
+/// One value of RDATE (section 3.8.5.2).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RecurrenceDate {
+    /// A DATE or DATE-TIME. A DATE in a timed set takes DTSTART's time of day.
+    At(CalTime),
+    /// A PERIOD: an instance with its own end.
+    Period(Period),
+}
+
+/// One instance's start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Occurrence {
+    /// The start in the zone of the set: `recurrence.start.with_local(start)` is its RECURRENCE-ID.
+    pub start: LocalTime,
+    /// When that is.
+    pub instant: Instant,
+    /// `Some(i)` when only `recurrence.dates[i]` makes this instance (a PERIOD then tells its end).
+    pub date_index: Option<usize>,
+}
+
+/// The end of a set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LastStart {
+    /// It is empty.
+    Empty,
+    /// The last instance.
+    At(Occurrence),
+    /// A rule without COUNT and UNTIL goes on.
+    Unbounded,
+}
+
+/// UNTIL as it is compared.
+#[derive(Debug, Clone, Copy)]
+enum Until {
+    Never,
+    /// The last local second.
+    Local(i64),
+    /// The last instant, and what the zone's clock shows then.
+    Instant(Instant, i64),
+}
+
+#[derive(Debug, Clone)]
+struct Source {
+    engine: Engine,
+    until: Until,
+}
+
+/// An instance from RDATE.
+#[derive(Debug, Clone, Copy)]
+struct Extra {
+    local: i64,
+    instant: Instant,
+    index: usize,
+}
+
+/// A recurrence set, ready to be asked. Times are seconds of the zone's local time inside.
+#[derive(Debug, Clone)]
+pub struct RuleSet {
+    start_as_written: CalTime,
+    zones: Zones,
+    zone: Zone,
+    start: i64,
+    rules: Vec<Source>,
+    exclusion_rules: Vec<Source>,
+    /// Sorted by local time.
+    dates: Vec<Extra>,
+    /// Sorted: EXDATE as local times, as instants and as days.
+    excluded: Vec<i64>,
+    excluded_instants: Vec<Instant>,
+    excluded_days: Vec<i64>,
+}
+
+impl RuleSet {
+    /// Makes it ready; costs nothing that grows with the length of the recurrence.
+    pub fn new(recurrence: &Recurrence, zones: &Zones) -> Result<RuleSet, RecurError> {
+        let mut set = RuleSet {
+            zone: zones.zone_of(&recurrence.start),
+            zones: zones.clone(),
+            start: recurrence.start.local().seconds(),
+            start_as_written: recurrence.start.clone(),
+            rules: Vec::new(),
+            exclusion_rules: Vec::new(),
+            dates: Vec::new(),
+            excluded: Vec::new(),
+            excluded_instants: Vec::new(),
+            excluded_days: Vec::new(),
+        };
+        for rule in &recurrence.rules {
+            let source = set.source(rule)?;
+            // A rule that is also an exclusion rule yields nothing, and would take a step for each.
+            if !recurrence.exclusion_rules.contains(rule) {
+                set.rules.push(source);
+            }
+        }
+        for rule in &recurrence.exclusion_rules {
+            let source = set.source(rule)?;
+            set.exclusion_rules.push(source);
+        }
+        for (index, date) in recurrence.dates.iter().enumerate() {
+            let (RecurrenceDate::At(time) | RecurrenceDate::Period(Period { start: time, .. })) =
+                date;
+            let local = set.seconds_of(time);
+            let instant = match time {
+                CalTime::Utc(_) | CalTime::Zoned { .. } if !set.is_date() => zones.instant(time),
+                _ => set.zone.local_to_instant(LocalTime::from_seconds(local)),
+            };
+            set.dates.push(Extra {
+                local,
+                instant,
+                index,
+            });
+        }
+        // A stable sort: of equal dates the first written stays first.
+        set.dates.sort_by_key(|extra| extra.local);
+        for time in &recurrence.exclusions {
+            set.exclude(time);
+        }
+        set.excluded.sort_unstable();
+        set.excluded_instants.sort_unstable();
+        set.excluded_days.sort_unstable();
+        Ok(set)
+    }
+
+    fn source(&self, rule: &Rule) -> Result<Source, RecurError> {
+        if self.is_date() && rule.frequency() < Frequency::Daily {
+            return Err(RecurError::TimesOnDate);
+        }
+        let zoned = matches!(
+            self.start_as_written,
+            CalTime::Zoned { .. } | CalTime::Utc(_)
+        );
+        let until = match rule.until() {
+            None => Until::Never,
+            Some(CalTime::Date(date)) => Until::Local(day_end(*date)),
+            Some(time) if self.is_date() => Until::Local(day_end(time.local().date)),
+            Some(CalTime::Utc(utc)) if zoned => {
+                let instant = Instant(utc.seconds());
+                Until::Instant(instant, self.zone.instant_to_local(instant).seconds())
+            }
+            Some(time) => Until::Local(time.local().seconds()),
+        };
+        let start = LocalTime::from_seconds(self.start);
+        Ok(Source {
+            engine: Engine::new(rule, start, self.is_date()),
+            until,
+        })
+    }
+
+    fn exclude(&mut self, time: &CalTime) {
+        match time {
+            CalTime::Date(date) => self.excluded_days.push(date.days()),
+            _ if self.is_date() => self.excluded_days.push(time.local().date.days()),
+            CalTime::Floating(local) => self.excluded.push(local.seconds()),
+            CalTime::Utc(_) | CalTime::Zoned { .. } => {
+                self.excluded.push(self.seconds_of(time));
+                self.excluded_instants.push(self.zones.instant(time));
+            }
+        }
+    }
+
+    /// The zone in which the set is evaluated: DTSTART's, or the default one.
+    pub fn zone(&self) -> &Zone {
+        &self.zone
+    }
+
+    /// Whether its instances are whole days.
+    pub fn is_date(&self) -> bool {
+        self.start_as_written.is_date()
+    }
+
+    /// The instances that start in [`from`, `to`), in the order of their local starts. In the hours
+    /// after a gap of the clock their instants may be in another order.
+    /// Ends after an error; an error means that nothing can be said about what follows.
+    pub fn starts(&self, from: LocalTime, to: LocalTime) -> Starts<'_> {
+        self.starts_between(from.seconds(), to.seconds())
+    }
+
+    fn starts_between(&self, from: i64, to: i64) -> Starts<'_> {
+        Starts {
+            set: self,
+            from,
+            to,
+            rules: Vec::new(),
+            exclusion_rules: Vec::new(),
+            next_date: self.dates.partition_point(|extra| extra.local < from),
+            start_is_due: self.start >= from,
+            stage: Stage::New,
+            budget: Budget::new(),
+        }
+    }
+
+    /// Whether any instance starts in [`from`, `to`).
+    pub fn any(&self, from: LocalTime, to: LocalTime) -> Result<bool, RecurError> {
+        Ok(self.starts(from, to).next().transpose()?.is_some())
+    }
+
+    /// A window for `starts` that holds every instance which is at most `longest` long and touches
+    /// the time from `from` to `to`. It may hold more: the caller compares instants afterwards.
+    pub fn window(
+        &self,
+        from: Instant,
+        to: Instant,
+        longest: CalDuration,
+    ) -> (LocalTime, LocalTime) {
+        let length = longest.total_seconds().max(0);
+        let earliest = from.plus(-length);
+        let near = [
+            earliest.plus(-OFFSET_MARGIN),
+            earliest,
+            from,
+            to,
+            to.plus(OFFSET_MARGIN),
+        ];
+        let offsets = near.map(|instant| i64::from(self.zone.offset_at(instant)));
+        let least = offsets.iter().min().copied().unwrap_or(0);
+        let most = offsets.iter().max().copied().unwrap_or(0);
+        // Nominal days are 23 to 25 hours long, and a long instance may span changes that the
+        // samples above miss.
+        let slack = if length < DAY_SECONDS {
+            most - least
+        } else {
+            OFFSET_MARGIN
+        };
+        let local = |instant: Instant, offset: i64| {
+            let seconds = instant.0.saturating_add(offset);
+            LocalTime::from_seconds(seconds.clamp(FIRST, LAST))
+        };
+        (local(earliest.plus(-slack), least), local(to.plus(1), most))
+    }
+
+    /// A RECURRENCE-ID or EXDATE in any form as a local start of this set.
+    pub fn local_of(&self, time: &CalTime) -> LocalTime {
+        LocalTime::from_seconds(self.seconds_of(time))
+    }
+
+    fn seconds_of(&self, time: &CalTime) -> i64 {
+        match time {
+            _ if self.is_date() => time.local().date.midnight().seconds(),
+            CalTime::Date(date) => date.days() * DAY_SECONDS + self.start.rem_euclid(DAY_SECONDS),
+            CalTime::Floating(local) => local.seconds(),
+            CalTime::Utc(_) | CalTime::Zoned { .. } => {
+                if let (CalTime::Zoned { tzid, local }, CalTime::Zoned { tzid: own, .. }) =
+                    (time, &self.start_as_written)
+                    && tzid == own
+                {
+                    return local.seconds();
+                }
+                self.zone
+                    .instant_to_local(self.zones.instant(time))
+                    .seconds()
+            }
+        }
+    }
+
+    /// The instance with this local start, if there is one.
+    pub fn find(&self, start: LocalTime) -> Result<Option<Occurrence>, RecurError> {
+        let start = start.seconds();
+        self.starts_between(start, start + 1).next().transpose()
+    }
+
+    /// The first instance; not DTSTART when that is excluded.
+    pub fn first_start(&self) -> Result<Option<Occurrence>, RecurError> {
+        self.starts_between(i64::MIN, i64::MAX).next().transpose()
+    }
+
+    /// The last instance.
+    pub fn last_start(&self) -> Result<LastStart, RecurError> {
+        let mut budget = Budget::new();
+        let mut bound = self
+            .dates
+            .last()
+            .map_or(self.start, |extra| extra.local.max(self.start));
+        for source in &self.rules {
+            let until = match source.until {
+                Until::Never => None,
+                Until::Local(until) => Some(until),
+                Until::Instant(_, local) => Some(local.saturating_add(OFFSET_MARGIN)),
+            };
+            let counted = source.engine.count_end(&mut budget)?;
+            let Some(end) = [until, counted].into_iter().flatten().min() else {
+                return Ok(LastStart::Unbounded);
+            };
+            bound = bound.max(end);
+        }
+        // Looking back over spans that grow, so that both dense and sparse ends cost little.
+        let first = self
+            .dates
+            .first()
+            .map_or(self.start, |extra| extra.local.min(self.start));
+        let mut before = bound.min(LAST) + 1;
+        let mut span = 60;
+        while before > first {
+            let from = (before - span).max(first);
+            let mut last = None;
+            for occurrence in self.starts_between(from, before) {
+                last = Some(occurrence?);
+            }
+            if let Some(last) = last {
+                return Ok(LastStart::At(last));
+            }
+            before = from;
+            span *= 4;
+        }
+        Ok(LastStart::Empty)
+    }
+
+    /// Whether the set holds this local time before exclusions.
+    fn produces(&self, local: i64, budget: &mut Budget) -> Result<bool, RecurError> {
+        let date = self.dates.binary_search_by_key(&local, |extra| extra.local);
+        if local == self.start || date.is_ok() {
+            return Ok(true);
+        }
+        for source in &self.rules {
+            let lane = Lane::new(self, source, local, budget)?;
+            if lane.head == Some(local) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+/// 0000-01-01T00:00:00 as local seconds.
+const FIRST: i64 = -62_167_219_200;
+
+fn day_end(date: Date) -> i64 {
+    (date.days() + 1) * DAY_SECONDS - 1
+}
+
+/// One rule while it is walked, with its next start.
+#[derive(Debug, Clone)]
+struct Lane<'set> {
+    set: &'set RuleSet,
+    until: Until,
+    walk: Walk<'set>,
+    head: Option<i64>,
+}
+
+impl<'set> Lane<'set> {
+    fn new(
+        set: &'set RuleSet,
+        source: &'set Source,
+        from: i64,
+        budget: &mut Budget,
+    ) -> Result<Self, RecurError> {
+        let mut lane = Lane {
+            set,
+            until: source.until,
+            walk: source.engine.walk(from, budget)?,
+            head: None,
+        };
+        lane.advance(budget)?;
+        Ok(lane)
+    }
+
+    /// Goes to the next start that UNTIL allows.
+    fn advance(&mut self, budget: &mut Budget) -> Result<(), RecurError> {
+        loop {
+            self.head = self.walk.next(budget)?;
+            let (Some(start), Until::Instant(until, local)) = (self.head, self.until) else {
+                break;
+            };
+            // Far from UNTIL the local time tells; near it the instant does, which is not quite in
+            // the same order.
+            if start < local.saturating_sub(OFFSET_MARGIN) {
+                return Ok(());
+            }
+            if start > local.saturating_add(OFFSET_MARGIN) {
+                self.head = None;
+                return Ok(());
+            }
+            let instant = self
+                .set
+                .zone
+                .local_to_instant(LocalTime::from_seconds(start));
+            if instant <= until {
+                return Ok(());
+            }
+            budget.spend()?;
+        }
+        if let Until::Local(until) = self.until {
+            self.head = self.head.filter(|start| *start <= until);
+        }
+        Ok(())
+    }
+
+    /// Goes to the first start at or after `time`.
+    fn catch_up(&mut self, time: i64, budget: &mut Budget) -> Result<(), RecurError> {
+        let mut tries = 0;
+        while self.head.is_some_and(|head| head < time) {
+            budget.spend()?;
+            tries += 1;
+            // A jump with COUNT counts anew, so it is the last resort.
+            if tries == 100 {
+                self.walk.seek(time, budget)?;
+            }
+            self.advance(budget)?;
+        }
+        Ok(())
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    New,
+    Walking,
+    Done,
+}
+
+/// The instances of a window; see `RuleSet::starts`.
+#[derive(Debug, Clone)]
+pub struct Starts<'set> {
+    set: &'set RuleSet,
+    from: i64,
+    to: i64,
+    rules: Vec<Lane<'set>>,
+    exclusion_rules: Vec<Lane<'set>>,
+    next_date: usize,
+    start_is_due: bool,
+    stage: Stage,
+    budget: Budget,
+}
+
+impl Starts<'_> {
+    fn begin(&mut self) -> Result<(), RecurError> {
+        let set = self.set;
+        for source in &set.rules {
+            self.rules
+                .push(Lane::new(set, source, self.from, &mut self.budget)?);
+        }
+        for source in &set.exclusion_rules {
+            let lane = Lane::new(set, source, self.from, &mut self.budget)?;
+            self.exclusion_rules.push(lane);
+        }
+        self.stage = Stage::Walking;
+        Ok(())
+    }
+
+    fn advance(&mut self) -> Result<Option<Occurrence>, RecurError> {
+        if self.stage == Stage::New {
+            self.begin()?;
+        }
+        loop {
+            let Some((local, date)) = self.take_next()? else {
+                return Ok(None);
+            };
+            let start = LocalTime::from_seconds(local);
+            let instant = match date {
+                Some(extra) => extra.instant,
+                None => self.set.zone.local_to_instant(start),
+            };
+            if self.is_excluded(local, instant)? || self.is_shadow(local, instant)? {
+                self.budget.spend()?;
+                continue;
+            }
+            return Ok(Some(Occurrence {
+                start,
+                instant,
+                date_index: date.map(|extra| extra.index),
+            }));
+        }
+    }
+
+    /// Takes the next local start off all that produce it, with the RDATE if only that does.
+    fn take_next(&mut self) -> Result<Option<(i64, Option<Extra>)>, RecurError> {
+        let dates = &self.set.dates;
+        let heads = self.rules.iter().filter_map(|lane| lane.head);
+        let due = self.start_is_due.then_some(self.set.start);
+        let date = dates.get(self.next_date).copied();
+        let next = heads.chain(due).chain(date.map(|extra| extra.local)).min();
+        let Some(next) = next.filter(|next| *next < self.to) else {
+            return Ok(None);
+        };
+        let mut from_rule = false;
+        for lane in &mut self.rules {
+            if lane.head == Some(next) {
+                from_rule = true;
+                lane.advance(&mut self.budget)?;
+            }
+        }
+        if due == Some(next) {
+            from_rule = true;
+            self.start_is_due = false;
+        }
+        while dates
+            .get(self.next_date)
+            .is_some_and(|extra| extra.local == next)
+        {
+            self.next_date += 1;
+        }
+        let date = date.filter(|extra| extra.local == next && !from_rule);
+        Ok(Some((next, date)))
+    }
+
+    fn is_excluded(&mut self, local: i64, instant: Instant) -> Result<bool, RecurError> {
+        let set = self.set;
+        if set.excluded.binary_search(&local).is_ok()
+            || set.excluded_instants.binary_search(&instant).is_ok()
+            || set
+                .excluded_days
+                .binary_search(&local.div_euclid(DAY_SECONDS))
+                .is_ok()
+        {
+            return Ok(true);
+        }
+        for lane in &mut self.exclusion_rules {
+            lane.catch_up(local, &mut self.budget)?;
+            if lane.head == Some(local) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Whether the clock never shows this start, and the time that stands for it is a start itself.
+    fn is_shadow(&mut self, local: i64, instant: Instant) -> Result<bool, RecurError> {
+        let shown = self.set.zone.instant_to_local(instant).seconds();
+        Ok(shown > local && self.set.produces(shown, &mut self.budget)?)
+    }
+}
+
+impl Iterator for Starts<'_> {
+    type Item = Result<Occurrence, RecurError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.stage == Stage::Done {
+            return None;
+        }
+        let next = self.advance().transpose();
+        if !matches!(next, Some(Ok(_))) {
+            self.stage = Stage::Done;
+        }
+        next
+    }
+}

@@ -1,0 +1,536 @@
+//! Reading an unlocked account.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use zeroize::Zeroizing;
+
+use super::index::{At, Index};
+use super::model::{
+    Change, Changes, Collection, Lock, Members, Node, Properties, Summary, VaultError,
+};
+use super::rows::{SummaryRow, decode};
+use super::tree::State;
+use super::unlock::Inner;
+use super::{Vault, transaction};
+use crate::ids::{CollectionId, Email, ObjectId, Segment, SlotId, UserName};
+use crate::seal::{CHUNK_CONTENT_BYTES, Kind};
+use crate::store::Receipt;
+
+/// One unlocked account, acting for one device. Everything it reaches is that account's; no
+/// method takes an account id. Cheap to clone.
+#[derive(Clone)]
+pub struct AccountStore {
+    pub(super) inner: Arc<Inner>,
+    device: SlotId,
+}
+
+impl fmt::Debug for AccountStore {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "AccountStore({})", self.inner.id)
+    }
+}
+
+impl AccountStore {
+    pub(super) fn new(inner: Arc<Inner>, device: SlotId) -> Self {
+        AccountStore { inner, device }
+    }
+
+    /// The account's name.
+    pub fn name(&self) -> &UserName {
+        &self.inner.name
+    }
+
+    /// Its calendar user address.
+    pub fn email(&self) -> &Email {
+        &self.inner.email
+    }
+
+    /// The device that it acts for.
+    pub fn device(&self) -> SlotId {
+        self.device
+    }
+
+    /// Whether it may still be used: not after the account was locked, disabled or deleted, nor
+    /// after the device's slot was revoked.
+    pub fn is_open(&self) -> bool {
+        !self.inner.dead.load(Ordering::Acquire)
+            && self.inner.vault.has_slot(self.inner.id, self.device)
+    }
+
+    /// Durable when everything is that this account has seen so far. No answer, to a read or a
+    /// write, may leave before it is.
+    pub fn barrier(&self) -> Receipt {
+        self.inner.last.lock().clone()
+    }
+
+    /// The home.
+    pub fn home(&self) -> Arc<Collection> {
+        let tree = self.inner.tree.read();
+        tree.entries[&tree.home].collection.clone()
+    }
+
+    /// The collection with this id.
+    pub fn collection(&self, id: CollectionId) -> Option<Arc<Collection>> {
+        self.inner
+            .tree
+            .read()
+            .entries
+            .get(&id)
+            .map(|entry| entry.collection.clone())
+    }
+
+    /// The path of a collection below the home.
+    pub fn path_of(&self, id: CollectionId) -> Vec<Segment> {
+        self.inner.tree.read().path_of(id)
+    }
+
+    /// The collections that are members of a collection, by name.
+    pub fn collections(&self, id: CollectionId) -> Vec<Arc<Collection>> {
+        let tree = self.inner.tree.read();
+        let Some(entry) = tree.entries.get(&id) else {
+            return Vec::new();
+        };
+        entry
+            .children
+            .values()
+            .filter_map(|child| tree.entries.get(child))
+            .map(|child| child.collection.clone())
+            .collect()
+    }
+
+    /// What stands at a path below the home; the empty path is the home.
+    pub fn resolve(&self, path: &[Segment]) -> Result<Node, VaultError> {
+        let (parent, segment) = {
+            let tree = self.inner.tree.read();
+            let Some((segment, above)) = path.split_last() else {
+                return Ok(Node::Collection(
+                    tree.entries[&tree.home].collection.clone(),
+                ));
+            };
+            let mut at = tree.home;
+            for segment in above {
+                match tree.child(at, segment) {
+                    Some(entry) => at = entry.collection.id,
+                    None => return Ok(Node::Nowhere),
+                }
+            }
+            if let Some(entry) = tree.child(at, segment) {
+                return Ok(Node::Collection(entry.collection.clone()));
+            }
+            (tree.entries[&at].collection.clone(), segment)
+        };
+        Ok(match self.object(parent.id, segment)? {
+            Some(summary) => Node::Object(parent, summary),
+            None => Node::Missing(parent, segment.clone()),
+        })
+    }
+
+    /// The members of a collection, as they are now.
+    pub fn members(&self, id: CollectionId) -> Result<Members, VaultError> {
+        let objects = self.with_index(id, |index| index.objects.values().cloned().collect())?;
+        Ok(Members {
+            objects,
+            collections: self.collections(id),
+        })
+    }
+
+    /// The object of this name in a collection.
+    pub fn object(
+        &self,
+        id: CollectionId,
+        segment: &Segment,
+    ) -> Result<Option<Arc<Summary>>, VaultError> {
+        self.with_index(id, |index| index.objects.get(segment).cloned())
+    }
+
+    /// The object of this UID in a calendar.
+    pub fn object_by_uid(
+        &self,
+        id: CollectionId,
+        uid: &str,
+    ) -> Result<Option<Arc<Summary>>, VaultError> {
+        self.with_index(id, |index| {
+            index
+                .uids
+                .get(uid)
+                .and_then(|segment| index.objects.get(segment))
+                .cloned()
+        })
+    }
+
+    /// How many rows of a collection do not open; its other members are served.
+    pub fn damaged(&self, id: CollectionId) -> Result<usize, VaultError> {
+        self.with_index(id, |index| index.damaged)
+    }
+
+    /// The body of an object, byte for byte as received.
+    ///
+    /// # Errors
+    /// `Missing` when it was overwritten or deleted since `object` was looked up; `Damaged` when
+    /// it does not open: the item is reported for itself, all others are served.
+    pub fn body(&self, id: CollectionId, object: &Summary) -> Result<Vec<u8>, VaultError> {
+        let state = self.state(id)?;
+        self.settled(|vault| {
+            vault.read_chunks(
+                &state,
+                Kind::Body,
+                Some(object.id),
+                object.epoch,
+                object.body_revision,
+                object.size,
+            )
+        })
+        .map(|mut body| std::mem::take(&mut *body))
+    }
+
+    /// The stored properties of an object; costs nothing when it has none.
+    pub fn properties(
+        &self,
+        id: CollectionId,
+        object: &Summary,
+    ) -> Result<Arc<Properties>, VaultError> {
+        if object.properties_revision == 0 {
+            return Ok(Arc::default());
+        }
+        let state = self.state(id)?;
+        let (revision, bytes) = (object.properties_revision, object.properties_bytes);
+        let content = self.settled(|vault| {
+            vault.read_chunks(
+                &state,
+                Kind::ObjectProperties,
+                Some(object.id),
+                object.epoch,
+                revision,
+                bytes,
+            )
+        })?;
+        decode(&content)
+            .map(Arc::new)
+            .ok_or_else(|| VaultError::Damaged("properties".into()))
+    }
+
+    /// Reads rows of a commit that may be enqueued and not applied yet.
+    fn settled<T>(
+        &self,
+        read: impl Fn(&Vault) -> Result<Option<T>, VaultError>,
+    ) -> Result<T, VaultError> {
+        if let Some(found) = read(&self.inner.vault)? {
+            return Ok(found);
+        }
+        self.barrier().wait()?;
+        read(&self.inner.vault)?.ok_or(VaultError::Missing)
+    }
+
+    /// The unexpired locks of the account.
+    pub fn locks(&self) -> Vec<Arc<Lock>> {
+        let now = self.inner.vault.ambient.now();
+        self.inner
+            .tree
+            .read()
+            .locks
+            .iter()
+            .filter(|lock| lock.expires > now)
+            .cloned()
+            .collect()
+    }
+
+    /// A collection's sync-token (RFC 6578 section 3), which serves as its ctag too. Bound to the
+    /// collection and to the store's epoch, so that a token from before a restore is refused
+    /// instead of silently losing changes.
+    pub fn token(&self, collection: &Collection) -> String {
+        self.token_at(collection.id, collection.revision)
+    }
+
+    fn token_at(&self, id: CollectionId, revision: u64) -> String {
+        let tree = self.inner.tree.read();
+        let tag = tree
+            .entries
+            .get(&id)
+            .map_or([0; 16], |entry| entry.state.etags.tag(b"sync-token"));
+        let tag = u64::from_le_bytes(tag[..8].try_into().expect("8 bytes"));
+        format!(
+            "urn:sealdav:sync:{tag:016x}:{:x}:{revision}",
+            self.inner.vault.store.epoch()
+        )
+    }
+
+    /// A tag that changes when anything below the home does: computed from the revisions of all
+    /// collections, never stored.
+    pub fn home_ctag(&self) -> String {
+        let tree = self.inner.tree.read();
+        let mut revisions: Vec<_> = tree
+            .entries
+            .values()
+            .map(|entry| (entry.collection.id, entry.head.revision))
+            .collect();
+        revisions.sort_unstable();
+        let mut hasher = blake3::Hasher::new();
+        for (id, revision) in revisions {
+            hasher.update(id.bytes()).update(&revision.to_le_bytes());
+        }
+        let tag = tree.entries[&tree.home]
+            .state
+            .etags
+            .tag(hasher.finalize().as_bytes());
+        format!("urn:sealdav:home:{:032x}", u128::from_le_bytes(tag))
+    }
+
+    /// What changed in a calendar, or in the home, since a token, at most `limit` changes; without
+    /// a token everything live.
+    ///
+    /// # Errors
+    /// `TokenInvalid` (DAV:valid-sync-token) when the token is not of this collection and epoch,
+    /// lies ahead, or is older than the tombstones kept.
+    pub fn changes(
+        &self,
+        id: CollectionId,
+        since: Option<&str>,
+        limit: usize,
+    ) -> Result<Changes, VaultError> {
+        let since = match since {
+            None => 0,
+            Some(token) => {
+                let revision = token
+                    .rsplit(':')
+                    .next()
+                    .and_then(|text| text.parse().ok())
+                    .ok_or(VaultError::TokenInvalid)?;
+                if token != self.token_at(id, revision) {
+                    return Err(VaultError::TokenInvalid);
+                }
+                revision
+            }
+        };
+        self.with_index(id, |index| self.changes_in(index, id, since, limit))?
+    }
+
+    fn changes_in(
+        &self,
+        index: &Index,
+        id: CollectionId,
+        since: u64,
+        limit: usize,
+    ) -> Result<Changes, VaultError> {
+        let tree = self.inner.tree.read();
+        let entry = tree.entries.get(&id).ok_or(VaultError::Missing)?;
+        if since > entry.head.revision || (since != 0 && since < entry.head.floor) {
+            return Err(VaultError::TokenInvalid);
+        }
+        let mut children: Vec<_> = entry
+            .children
+            .values()
+            .filter_map(|child| tree.entries.get(child))
+            .filter(|child| child.collection.changed_in_parent > since)
+            .map(|child| {
+                (
+                    child.collection.changed_in_parent,
+                    Change::Collection(child.collection.clone()),
+                )
+            })
+            .collect();
+        children.sort_by_key(|(revision, _)| *revision);
+        let mut children = children.into_iter().peekable();
+        // From nothing, only what lives is told; so that a continued first sync does not report
+        // what the client never saw, it would have to know: it is told of those, which is harmless.
+        let mut members = index
+            .changes
+            .range(since + 1..)
+            .filter(|(_, at)| since != 0 || matches!(at, At::Live(_)))
+            .map(|(revision, at)| {
+                let change = match at {
+                    At::Live(summary) => Change::Object(summary.clone()),
+                    At::Gone(tombstone) => Change::Gone(tombstone.segment.clone()),
+                };
+                (*revision, change)
+            })
+            .peekable();
+        let mut changes = Vec::new();
+        let mut reached = since;
+        while changes.len() < limit {
+            let child_first = match (children.peek(), members.peek()) {
+                (Some((child, _)), Some((member, _))) => child < member,
+                (child, _) => child.is_some(),
+            };
+            let next = if child_first {
+                children.next()
+            } else {
+                members.next()
+            };
+            let Some((revision, change)) = next else {
+                break;
+            };
+            reached = revision;
+            changes.push(change);
+        }
+        let truncated = children.peek().is_some() || members.peek().is_some();
+        let reached = if truncated {
+            reached
+        } else {
+            entry.head.revision
+        };
+        let collection = entry.collection.clone();
+        drop(tree);
+        Ok(Changes {
+            collection,
+            changes,
+            token: self.token_at(id, reached),
+            truncated,
+        })
+    }
+
+    /// Runs `work` as the account's one writer: it checks every condition and plans one change;
+    /// when it returns Ok the change is enqueued as one atomic commit, durable when `barrier` is.
+    /// Reads inside it see the state before. On Err nothing happened.
+    pub fn write<T, E: From<VaultError>>(
+        &self,
+        work: impl FnOnce(&mut transaction::Transaction) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let _gate = self.inner.gate.lock();
+        if self.inner.dead.load(Ordering::Acquire) {
+            return Err(VaultError::Locked.into());
+        }
+        let mut transaction = transaction::Transaction::new(self.clone());
+        let value = work(&mut transaction)?;
+        transaction.commit();
+        Ok(value)
+    }
+
+    pub(super) fn state(&self, id: CollectionId) -> Result<Arc<State>, VaultError> {
+        self.inner
+            .tree
+            .read()
+            .entries
+            .get(&id)
+            .map(|entry| entry.state.clone())
+            .ok_or(VaultError::Missing)
+    }
+
+    /// Runs `with` on the index of a collection, loading it first if need be.
+    pub(super) fn with_index<T>(
+        &self,
+        id: CollectionId,
+        with: impl FnOnce(&Index) -> T,
+    ) -> Result<T, VaultError> {
+        let state = self.state(id)?;
+        let vault = &self.inner.vault;
+        state.used.store(
+            vault.uses.fetch_add(1, Ordering::Relaxed),
+            Ordering::Relaxed,
+        );
+        if let Some(index) = &*state.index.read() {
+            return Ok(with(index));
+        }
+        // Loading keeps writers out: a scan is not a snapshot.
+        let _gate = self.inner.gate.lock();
+        if let Some(index) = &*state.index.read() {
+            return Ok(with(index));
+        }
+        self.barrier().wait()?;
+        let index = self.load_index(id, &state)?;
+        let value = with(&index);
+        *state.index.write() = Some(index);
+        vault.indexes.lock().loaded(&state, vault.index_capacity);
+        Ok(value)
+    }
+
+    fn load_index(&self, id: CollectionId, state: &State) -> Result<Index, VaultError> {
+        let mut index = Index::default();
+        for row in self
+            .inner
+            .vault
+            .store
+            .scan(&state.names.prefix(Kind::Summary))
+        {
+            let (name, stored) = row?;
+            let opened = state.epochs.iter().rev().find_map(|epoch| {
+                stored
+                    .clone()
+                    .open(
+                        &epoch.rows,
+                        &state.scanned_place(Kind::Summary, &name, epoch.number),
+                    )
+                    .ok()
+            });
+            let row = opened.and_then(|content| decode::<SummaryRow>(&content));
+            match row.filter(|row| state.names.row(Kind::Summary, row.id().bytes(), 0, 0) == name) {
+                Some(SummaryRow::Live(summary)) => {
+                    index.apply(&super::index::IndexEffect::Live(Arc::new(summary)))
+                }
+                Some(SummaryRow::Gone(tombstone)) => {
+                    index.apply(&super::index::IndexEffect::Gone(Arc::new(tombstone)))
+                }
+                None => {
+                    index.damaged += 1;
+                    tracing::error!(account = %self.inner.id, collection = %id, row = name.short(),
+                        "an object's summary is damaged; the object cannot be served, its rows are kept");
+                }
+            }
+        }
+        let head = self
+            .inner
+            .tree
+            .read()
+            .entries
+            .get(&id)
+            .ok_or(VaultError::Missing)?
+            .head;
+        if index.damaged == 0 && index.digest(&state.etags) != head.digest {
+            tracing::error!(account = %self.inner.id, collection = %id,
+                "the rows of a collection do not add up to its head: some were lost or put back from an older state");
+            return Err(VaultError::Damaged(format!("collection {id}")));
+        }
+        Ok(index)
+    }
+}
+
+/// How many chunks a content of `bytes` bytes has; an empty one has one.
+pub(super) fn chunks(bytes: u64) -> u32 {
+    u32::try_from(bytes.div_ceil(CHUNK_CONTENT_BYTES as u64).max(1))
+        .expect("objects are far below 2^48 bytes")
+}
+
+impl Vault {
+    /// Reads the chunks of an object (or, without one, of the collection). None when the first is
+    /// not there.
+    pub(super) fn read_chunks(
+        &self,
+        state: &State,
+        kind: Kind,
+        object: Option<ObjectId>,
+        epoch: u32,
+        revision: u64,
+        bytes: u64,
+    ) -> Result<Option<Zeroizing<Vec<u8>>>, VaultError> {
+        let object = object.unwrap_or(ObjectId::NONE);
+        let key = state
+            .epoch(epoch)
+            .ok_or_else(|| VaultError::Damaged(format!("epoch {epoch}")))?;
+        let count = chunks(bytes);
+        let mut content = Zeroizing::new(Vec::with_capacity(
+            usize::try_from(bytes)
+                .unwrap_or(0)
+                .min(crate::limits::OBJECT_BYTES),
+        ));
+        for chunk in 0..count {
+            let name = state.names.row(kind, object.bytes(), revision, chunk);
+            let stored = match self.store.get(&name)? {
+                Some(stored) => stored,
+                None if chunk == 0 => return Ok(None),
+                None => return Err(VaultError::Damaged(name.short())),
+            };
+            let place = state.chunk_place(kind, object, epoch, revision, chunk, chunk + 1 == count);
+            let opened = stored.open(&key.rows, &place).map_err(|error| {
+                tracing::error!(collection = %state.id, row = name.short(), ?error, "a row does not open");
+                VaultError::Damaged(name.short())
+            })?;
+            content.extend_from_slice(&opened);
+        }
+        if content.len() as u64 == bytes {
+            Ok(Some(content))
+        } else {
+            Err(VaultError::Damaged("length".into()))
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! Vaults for tests: a fresh directory, cheap passwords, an account named alice.
+
+use std::sync::Arc;
+
+use super::{AccountStore, Vault};
+use crate::ambient::{Ambient, OsRandom};
+use crate::ids::{Email, Secret, SlotId, UserName};
+use crate::seal::{AccountKey, Argon2Cost, Generated, HostKey, SecretKind, Slot};
+use crate::store::{Store, StoreOptions};
+
+/// A vault in a directory that goes when this does.
+pub struct TestVault {
+    /// The vault.
+    pub vault: Arc<Vault>,
+    /// Its directory: `db` and `keys`.
+    pub directory: tempfile::TempDir,
+    host: String,
+}
+
+impl TestVault {
+    /// A new one, with room for `index_capacity` summaries in memory.
+    pub fn with_capacity(index_capacity: usize) -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let host = HostKey::generate(&mut OsRandom).to_text().to_string();
+        let vault = open(directory.path(), &host, index_capacity);
+        TestVault {
+            vault,
+            directory,
+            host,
+        }
+    }
+
+    /// A new one.
+    pub fn new() -> Self {
+        Self::with_capacity(crate::limits::INDEX_SUMMARIES)
+    }
+
+    /// Closes it and opens it again, as a restart does. All handles to it must be gone.
+    pub fn restart(self) -> Self {
+        let TestVault {
+            vault,
+            directory,
+            host,
+        } = self;
+        assert_eq!(
+            Arc::strong_count(&vault),
+            1,
+            "somebody still uses the vault"
+        );
+        drop(vault);
+        let vault = open(directory.path(), &host, crate::limits::INDEX_SUMMARIES);
+        TestVault {
+            vault,
+            directory,
+            host,
+        }
+    }
+
+    /// Makes an account and gives what opens it.
+    pub fn add(&self, name: &str) -> Generated {
+        let secret = Generated::random(SecretKind::AppPassword, &mut OsRandom);
+        let email = Email::parse(&format!("{name}@example.org")).unwrap();
+        self.vault
+            .create_account(UserName::parse(name).unwrap(), email, false, |id, key| {
+                let cost = Argon2Cost { kib: 8, passes: 1 };
+                let password = Secret::new("correct horse".into());
+                vec![
+                    Slot::for_password(id, key, &password, cost, self.vault.host(), &mut OsRandom),
+                    Slot::for_generated(id, key, &secret, &mut OsRandom),
+                ]
+            })
+            .unwrap();
+        secret
+    }
+
+    /// Unlocks an account by what `add` gave.
+    pub fn unlock(&self, name: &str, secret: &Generated) -> AccountStore {
+        let (key, slot) = self.key(name, secret);
+        let id = self.vault.account_named(name).unwrap().id;
+        self.vault.unlock(id, key, slot).unwrap()
+    }
+
+    fn key(&self, name: &str, secret: &Generated) -> (AccountKey, SlotId) {
+        let id = self.vault.account_named(name).unwrap().id;
+        let file = self.vault.key_file(id).unwrap();
+        let slot = file.slots.iter().find(|slot| slot.is_for(secret)).unwrap();
+        (slot.open_generated(id, secret).ok().unwrap(), slot.id)
+    }
+}
+
+fn open(directory: &std::path::Path, host: &str, index_capacity: usize) -> Arc<Vault> {
+    let store = Store::open(&directory.join("db"), &StoreOptions::default()).unwrap();
+    let host = HostKey::read(host).unwrap();
+    Vault::open_with(
+        store,
+        host,
+        &directory.join("keys"),
+        Arc::new(Ambient::system()),
+        index_capacity,
+    )
+    .unwrap()
+}
+
+/// One unlocked account, alice, in a vault of its own.
+pub fn account() -> (TestVault, AccountStore) {
+    let vault = TestVault::new();
+    let secret = vault.add("alice");
+    let account = vault.unlock("alice", &secret);
+    (vault, account)
+}

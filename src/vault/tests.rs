@@ -1,0 +1,604 @@
+//! Tests of the vault over a real store.
+
+use std::sync::Arc;
+
+use super::testing::{TestVault, account};
+use super::*;
+use crate::ical::{ComponentKind, Span};
+use crate::ids::Segment;
+use crate::xml::{self, Name};
+
+fn segment(name: &str) -> Segment {
+    Segment::parse(name).unwrap()
+}
+
+fn event(parent: CollectionId, name: &str, uid: &str, body: &str) -> NewObject {
+    let span = Span { first: 0, last: 10 };
+    NewObject {
+        parent,
+        segment: segment(name),
+        body: body.into(),
+        content_type: "text/calendar".into(),
+        calendar: Some(CalendarFacts {
+            uid: uid.into(),
+            component: ComponentKind::Event,
+            span,
+        }),
+    }
+}
+
+fn put(account: &AccountStore, object: NewObject) -> Arc<Summary> {
+    account.write(|tx| tx.put(object)).unwrap().0
+}
+
+fn calendar(account: &AccountStore) -> CollectionId {
+    let Node::Collection(collection) = account.resolve(&[segment("calendar")]).unwrap() else {
+        panic!("no calendar")
+    };
+    collection.id
+}
+
+fn plain(account: &AccountStore, parent: CollectionId, name: &str) -> CollectionId {
+    let new = NewCollection {
+        parent,
+        segment: segment(name),
+        kind: CollectionKind::Plain,
+        properties: Properties::new(),
+    };
+    account.write(|tx| tx.make_collection(new)).unwrap().id
+}
+
+fn property(text: &str) -> Properties {
+    [(Name::from(xml::dav("displayname")), text.to_owned())].into()
+}
+
+fn names(account: &AccountStore, id: CollectionId) -> Vec<String> {
+    account
+        .members(id)
+        .unwrap()
+        .objects
+        .iter()
+        .map(|object| object.segment.as_str().to_owned())
+        .collect()
+}
+
+/// What a client that holds `token` is told, as "name" or "-name".
+fn told(account: &AccountStore, id: CollectionId, token: Option<&str>) -> (Vec<String>, String) {
+    let changes = account.changes(id, token, usize::MAX).unwrap();
+    assert!(!changes.truncated);
+    let told = changes.changes.iter().map(|change| match change {
+        Change::Object(object) => object.segment.as_str().to_owned(),
+        Change::Collection(collection) => {
+            format!("{}/", collection.segment.as_ref().unwrap().as_str())
+        }
+        Change::Gone(segment) => format!("-{}", segment.as_str()),
+    });
+    (told.collect(), changes.token)
+}
+
+#[test]
+fn a_new_account_has_its_two_calendars() {
+    let (_vault, account) = account();
+    let home = account.home();
+    let names: Vec<_> = account
+        .collections(home.id)
+        .iter()
+        .map(|c| c.segment.clone().unwrap().as_str().to_owned())
+        .collect();
+    assert_eq!(names, ["calendar", "tasks"]);
+    assert!(!home.is_calendar());
+    assert!(
+        account
+            .collections(home.id)
+            .iter()
+            .all(|c| c.is_calendar() && c.properties.len() == 1)
+    );
+}
+
+#[test]
+fn what_is_put_is_read_back_also_after_a_restart() {
+    let vault = TestVault::new();
+    let secret = vault.add("alice");
+    let account = vault.unlock("alice", &secret);
+    let id = calendar(&account);
+    let long = "x".repeat(3 * crate::limits::CHUNK_BYTES + 17);
+    for (name, body) in [("a.ics", "lunch"), ("b.ics", ""), ("c.ics", long.as_str())] {
+        let summary = put(&account, event(id, name, name, body));
+        assert_eq!(account.body(id, &summary).unwrap(), body.as_bytes());
+    }
+    account
+        .write(|tx| tx.set_collection_properties(id, property("<x/>")))
+        .unwrap();
+    let a = account.object(id, &segment("a.ics")).unwrap().unwrap();
+    account
+        .write(|tx| tx.set_object_properties(id, &a, property("<y/>")))
+        .unwrap();
+    let token = account.token(&account.collection(id).unwrap());
+    account.barrier().wait().unwrap();
+    drop(account);
+    let vault = vault.restart();
+    let account = vault.unlock("alice", &secret);
+    assert_eq!(names(&account, id), ["a.ics", "b.ics", "c.ics"]);
+    let c = account.object_by_uid(id, "c.ics").unwrap().unwrap();
+    assert_eq!(account.body(id, &c).unwrap(), long.as_bytes());
+    let a = account.object(id, &segment("a.ics")).unwrap().unwrap();
+    assert_eq!(*account.properties(id, &a).unwrap(), property("<y/>"));
+    assert_eq!(
+        *account.collection(id).unwrap().properties,
+        property("<x/>")
+    );
+    assert_eq!(account.token(&account.collection(id).unwrap()), token);
+}
+
+#[test]
+fn overwriting_keeps_the_id_and_changes_the_tag() {
+    let (_vault, account) = account();
+    let id = calendar(&account);
+    let first = put(&account, event(id, "a.ics", "u", "one"));
+    let again = put(&account, event(id, "a.ics", "u", "one"));
+    assert_eq!(first.id, again.id);
+    assert_ne!(
+        first.etag, again.etag,
+        "the same bytes stored again are another version"
+    );
+    assert_eq!(account.body(id, &first), Err(VaultError::Missing));
+    assert_eq!(account.collection(id).unwrap().objects, 1);
+}
+
+#[test]
+fn a_uid_is_unique_in_its_calendar_and_free_when_its_object_goes() {
+    let (_vault, account) = account();
+    let id = calendar(&account);
+    let first = put(&account, event(id, "a.ics", "u", "one"));
+    let refused: Result<_, VaultError> = account.write(|tx| tx.put(event(id, "b.ics", "u", "two")));
+    assert_eq!(
+        refused.unwrap_err(),
+        VaultError::UidConflict(segment("a.ics"))
+    );
+    assert_eq!(names(&account, id), ["a.ics"]);
+    account.write(|tx| tx.delete_object(id, &first)).unwrap();
+    put(&account, event(id, "b.ics", "u", "two"));
+    put(&account, event(id, "a.ics", "v", "three"));
+    assert_eq!(names(&account, id), ["a.ics", "b.ics"]);
+}
+
+#[test]
+fn an_error_changes_nothing() {
+    let (_vault, account) = account();
+    let id = calendar(&account);
+    let before = account.token(&account.collection(id).unwrap());
+    let refused: Result<(), VaultError> = account.write(|tx| {
+        tx.put(event(id, "a.ics", "u", "one"))?;
+        Err(VaultError::Locked)
+    });
+    assert_eq!(refused, Err(VaultError::Locked));
+    assert!(names(&account, id).is_empty());
+    assert_eq!(account.token(&account.collection(id).unwrap()), before);
+}
+
+#[test]
+fn sync_tells_each_change_once() {
+    let (_vault, account) = account();
+    let id = calendar(&account);
+    let a = put(&account, event(id, "a.ics", "a", "one"));
+    put(&account, event(id, "b.ics", "b", "one"));
+    let (all, token) = told(&account, id, None);
+    assert_eq!(all, ["a.ics", "b.ics"]);
+    assert_eq!(told(&account, id, Some(&token)).0, Vec::<String>::new());
+    account.write(|tx| tx.delete_object(id, &a)).unwrap();
+    let b = put(&account, event(id, "b.ics", "b", "two"));
+    assert_eq!(told(&account, id, Some(&token)).0, ["-a.ics", "b.ics"]);
+    put(&account, event(id, "a.ics", "a", "again"));
+    assert_eq!(told(&account, id, Some(&token)).0, ["b.ics", "a.ics"]);
+    let to = Destination {
+        parent: id,
+        segment: segment("c.ics"),
+        calendar: b.calendar.clone(),
+    };
+    account.write(|tx| tx.move_object(id, &b, to)).unwrap();
+    let (moved, token) = told(&account, id, Some(&token));
+    assert_eq!(moved, ["a.ics", "-b.ics", "c.ics"]);
+    // a tombstone's name that is used again by a rename
+    let c = account.object(id, &segment("c.ics")).unwrap().unwrap();
+    let to = Destination {
+        parent: id,
+        segment: segment("b.ics"),
+        calendar: c.calendar.clone(),
+    };
+    account.write(|tx| tx.move_object(id, &c, to)).unwrap();
+    assert_eq!(told(&account, id, Some(&token)).0, ["-c.ics", "b.ics"]);
+    assert_eq!(told(&account, id, None).0, ["a.ics", "b.ics"]);
+}
+
+#[test]
+fn sync_is_cut_at_its_limit_and_continued() {
+    let (_vault, account) = account();
+    let id = calendar(&account);
+    for number in 0..7 {
+        put(
+            &account,
+            event(id, &format!("{number}.ics"), &number.to_string(), "x"),
+        );
+    }
+    let mut seen = Vec::new();
+    let mut token = None;
+    loop {
+        let changes = account.changes(id, token.as_deref(), 3).unwrap();
+        assert!(changes.changes.len() <= 3);
+        seen.extend(changes.changes.iter().map(|change| match change {
+            Change::Object(object) => object.segment.as_str().to_owned(),
+            other => panic!("{other:?}"),
+        }));
+        token = Some(changes.token);
+        if !changes.truncated {
+            break;
+        }
+    }
+    assert_eq!(
+        seen,
+        [
+            "0.ics", "1.ics", "2.ics", "3.ics", "4.ics", "5.ics", "6.ics"
+        ]
+    );
+}
+
+#[test]
+fn foreign_future_and_broken_tokens_are_refused() {
+    let (_vault, account) = account();
+    let (id, tasks) = (
+        calendar(&account),
+        account.collections(account.home().id)[1].id,
+    );
+    let token = account.token(&account.collection(id).unwrap());
+    let ahead = token.rsplit_once(':').unwrap().0.to_owned() + ":99";
+    for bad in [
+        account.token(&account.collection(tasks).unwrap()).as_str(),
+        &ahead,
+        "",
+        "1",
+        "urn:x:1",
+        "ü",
+    ] {
+        assert_eq!(
+            account.changes(id, Some(bad), 10).unwrap_err(),
+            VaultError::TokenInvalid,
+            "{bad}"
+        );
+    }
+    assert!(
+        token.contains(':') || token.contains('/'),
+        "Evolution wants one of them in a token"
+    );
+}
+
+#[test]
+fn the_home_tells_of_calendars_made_changed_and_gone() {
+    let (_vault, account) = account();
+    let home = account.home().id;
+    let (all, token) = told(&account, home, None);
+    assert_eq!(all, ["calendar/", "tasks/"]);
+    let ctag = account.home_ctag();
+    put(&account, event(calendar(&account), "a.ics", "a", "one"));
+    assert_ne!(account.home_ctag(), ctag);
+    assert!(told(&account, home, Some(&token)).0.is_empty());
+    let made = plain(&account, home, "files");
+    account
+        .write(|tx| tx.set_collection_properties(calendar(&account), property("<x/>")))
+        .unwrap();
+    assert_eq!(
+        told(&account, home, Some(&token)).0,
+        ["files/", "calendar/"]
+    );
+    account.write(|tx| tx.delete_collection(made)).unwrap();
+    assert_eq!(
+        told(&account, home, Some(&token)).0,
+        ["calendar/", "-files"]
+    );
+}
+
+#[test]
+fn a_tree_is_copied_moved_and_deleted() {
+    let vault = TestVault::new();
+    let secret = vault.add("alice");
+    let account = vault.unlock("alice", &secret);
+    let home = account.home().id;
+    let a = plain(&account, home, "a");
+    let b = plain(&account, a, "b");
+    let file = |parent| NewObject {
+        calendar: None,
+        ..event(parent, "f", "f", "deep")
+    };
+    put(&account, file(b));
+    account
+        .write(|tx| tx.set_collection_properties(b, property("<x/>")))
+        .unwrap();
+    let to = |name: &str| Destination {
+        parent: home,
+        segment: segment(name),
+        calendar: None,
+    };
+    assert!(
+        account
+            .copy_collection::<VaultError>(a, LockDepth::Infinity, to("c"), |_| Ok(()))
+            .unwrap()
+    );
+    assert!(
+        account
+            .copy_collection::<VaultError>(a, LockDepth::Zero, to("d"), |_| Ok(()))
+            .unwrap()
+    );
+    assert!(
+        !account
+            .copy_collection::<VaultError>(a, LockDepth::Infinity, to("d"), |_| Ok(()))
+            .unwrap()
+    );
+    let c = match account.resolve(&[segment("c")]).unwrap() {
+        Node::Collection(collection) => collection.id,
+        other => panic!("{other:?}"),
+    };
+    assert!(!account.write(|tx| tx.move_collection(c, to("d"))).unwrap());
+    account.write(|tx| tx.delete_collection(a)).unwrap();
+    account.barrier().wait().unwrap();
+    drop(account);
+    let vault = vault.restart();
+    while vault.vault.purge_step().unwrap() {}
+    let account = vault.unlock("alice", &secret);
+    assert!(matches!(
+        account.resolve(&[segment("a")]).unwrap(),
+        Node::Missing(..)
+    ));
+    assert!(matches!(
+        account.resolve(&[segment("a"), segment("b")]).unwrap(),
+        Node::Nowhere
+    ));
+    let Node::Object(collection, object) = account
+        .resolve(&[segment("d"), segment("b"), segment("f")])
+        .unwrap()
+    else {
+        panic!("the copy is not there");
+    };
+    assert_eq!(account.body(collection.id, &object).unwrap(), b"deep");
+    assert_eq!(*collection.properties, property("<x/>"));
+    assert_eq!(
+        vault.vault.roster().unwrap().len(),
+        1 + 3 + 2,
+        "account, home and calendars, d and d/b"
+    );
+}
+
+#[test]
+fn a_refused_copy_leaves_nothing() {
+    let (vault, account) = account();
+    let to = Destination {
+        parent: account.home().id,
+        segment: segment("copy"),
+        calendar: None,
+    };
+    let mut calls = 0;
+    let refused = account.copy_collection(calendar(&account), LockDepth::Infinity, to, |_| {
+        calls += 1;
+        if calls == 2 {
+            Err(VaultError::Locked)
+        } else {
+            Ok(())
+        }
+    });
+    assert_eq!(refused, Err(VaultError::Locked));
+    while vault.vault.purge_step().unwrap() {}
+    assert_eq!(vault.vault.roster().unwrap().len(), 4);
+}
+
+#[test]
+fn locks_survive_a_restart_and_end() {
+    let vault = TestVault::new();
+    let secret = vault.add("alice");
+    let account = vault.unlock("alice", &secret);
+    let lock = |token: &str, milliseconds| Lock {
+        token: token.into(),
+        root: vec![segment("calendar")],
+        depth: LockDepth::Infinity,
+        scope: LockScope::Shared,
+        owner: String::new(),
+        expires: crate::ambient::UnixMillis(vault.vault.ambient().now().0 + milliseconds),
+    };
+    let (kept, gone, ended) = (
+        lock("urn:uuid:1", 60_000),
+        lock("urn:uuid:2", 60_000),
+        lock("urn:uuid:3", -1),
+    );
+    for lock in [kept.clone(), gone, ended] {
+        account.write(|tx| tx.add_lock(lock)).unwrap();
+    }
+    account
+        .write(|tx| Ok::<_, VaultError>(tx.remove_lock("urn:uuid:2")))
+        .unwrap();
+    account.barrier().wait().unwrap();
+    drop(account);
+    let vault = vault.restart();
+    let account = vault.unlock("alice", &secret);
+    assert_eq!(
+        account
+            .locks()
+            .iter()
+            .map(|lock| (**lock).clone())
+            .collect::<Vec<_>>(),
+        [kept]
+    );
+    account
+        .write(|tx| tx.delete_collection(calendar(&account)))
+        .unwrap();
+    assert!(account.locks().is_empty());
+}
+
+#[test]
+fn a_second_account_sees_nothing_of_the_first() {
+    let vault = TestVault::new();
+    let (alice, bob) = (vault.add("alice"), vault.add("bob"));
+    let (alice, bob) = (vault.unlock("alice", &alice), vault.unlock("bob", &bob));
+    let id = calendar(&alice);
+    let object = put(&alice, event(id, "a.ics", "u", "secret"));
+    // Every reading and writing method, with the first account's ids.
+    assert!(bob.collection(id).is_none());
+    assert!(bob.collections(id).is_empty());
+    assert!(bob.path_of(id).is_empty());
+    assert_eq!(bob.members(id).unwrap_err(), VaultError::Missing);
+    assert_eq!(
+        bob.object(id, &object.segment).unwrap_err(),
+        VaultError::Missing
+    );
+    assert_eq!(bob.object_by_uid(id, "u").unwrap_err(), VaultError::Missing);
+    assert_eq!(bob.body(id, &object).unwrap_err(), VaultError::Missing);
+    assert_eq!(bob.changes(id, None, 9).unwrap_err(), VaultError::Missing);
+    let into = || Destination {
+        parent: id,
+        segment: segment("x"),
+        calendar: None,
+    };
+    let own = calendar(&bob);
+    let mine = put(&bob, event(own, "b.ics", "b", "mine"));
+    let refused: Vec<Result<(), VaultError>> = vec![
+        bob.write(|tx| tx.put(event(id, "b.ics", "b", "x")).map(drop)),
+        bob.write(|tx| tx.delete_object(id, &object)),
+        bob.write(|tx| tx.delete_collection(id)),
+        bob.write(|tx| tx.set_collection_properties(id, Properties::new())),
+        bob.write(|tx| tx.set_object_properties(id, &object, property("<x/>"))),
+        bob.write(|tx| {
+            tx.move_object(
+                id,
+                &object,
+                Destination {
+                    parent: own,
+                    ..into()
+                },
+            )
+            .map(drop)
+        }),
+        bob.write(|tx| tx.move_object(own, &mine, into()).map(drop)),
+        bob.write(|tx| {
+            tx.copy_object(
+                id,
+                &object,
+                Destination {
+                    parent: own,
+                    ..into()
+                },
+            )
+            .map(drop)
+        }),
+        bob.write(|tx| tx.copy_object(own, &mine, into()).map(drop)),
+        bob.write(|tx| {
+            tx.move_collection(
+                id,
+                Destination {
+                    parent: own,
+                    ..into()
+                },
+            )
+            .map(drop)
+        }),
+        bob.write(|tx| tx.move_collection(own, into()).map(drop)),
+        bob.copy_collection(
+            id,
+            LockDepth::Infinity,
+            Destination {
+                parent: own,
+                ..into()
+            },
+            |_| Ok(()),
+        )
+        .map(drop),
+        bob.copy_collection(own, LockDepth::Infinity, into(), |_| Ok(()))
+            .map(drop),
+    ];
+    for (number, refusal) in refused.iter().enumerate() {
+        assert_eq!(*refusal, Err(VaultError::Missing), "{number}");
+    }
+    assert_eq!(names(&alice, id), ["a.ics"]);
+    assert_eq!(names(&bob, own), ["b.ics"]);
+}
+
+#[test]
+fn indexes_fit_their_room() {
+    let vault = TestVault::with_capacity(20);
+    let secret = vault.add("alice");
+    let account = vault.unlock("alice", &secret);
+    let home = account.home().id;
+    let files: Vec<_> = ["a", "b", "c"]
+        .map(|name| plain(&account, home, name))
+        .into();
+    for id in &files {
+        for number in 0..9 {
+            put(
+                &account,
+                NewObject {
+                    calendar: None,
+                    ..event(*id, &number.to_string(), "", "x")
+                },
+            );
+        }
+    }
+    let loaded = |account: &AccountStore| {
+        files
+            .iter()
+            .filter(|id| account.state(**id).unwrap().index.read().is_some())
+            .count()
+    };
+    for _ in 0..3 {
+        for id in &files {
+            // writes while others come and go
+            put(
+                &account,
+                NewObject {
+                    calendar: None,
+                    ..event(*id, "0", "", "y")
+                },
+            );
+            assert_eq!(names(&account, *id).len(), 9);
+            assert!(loaded(&account) <= 3);
+        }
+    }
+    *account.state(files[0]).unwrap().index.write() = None;
+    assert_eq!(names(&account, files[0]).len(), 9);
+    assert!(loaded(&account) <= 2, "a third of nine does not fit twenty");
+}
+
+#[test]
+fn a_deleted_account_cannot_be_opened_and_its_rows_go() {
+    let vault = TestVault::new();
+    let (alice, bob) = (vault.add("alice"), vault.add("bob"));
+    put(
+        &vault.unlock("alice", &alice),
+        event(calendar(&vault.unlock("alice", &alice)), "a.ics", "u", "x"),
+    );
+    let id = vault.vault.account_named("alice").unwrap().id;
+    let live = vault.unlock("alice", &alice);
+    vault.vault.delete_account(id).unwrap();
+    assert!(!live.is_open());
+    let refused: Result<_, VaultError> =
+        live.write(|tx| tx.put(event(calendar(&live), "b.ics", "b", "x")));
+    assert_eq!(refused.unwrap_err(), VaultError::Locked);
+    drop(live);
+    while vault.vault.purge_step().unwrap() {}
+    assert_eq!(vault.vault.roster().unwrap().len(), 4, "what is bob's");
+    assert!(vault.vault.account_named("alice").is_none());
+    let vault = vault.restart();
+    assert_eq!(vault.vault.accounts().len(), 1);
+    assert!(vault.unlock("bob", &bob).is_open());
+}
+
+#[test]
+fn the_wrong_host_key_is_refused() {
+    let vault = TestVault::new();
+    let (vault, directory) = (vault.vault, vault.directory);
+    drop(vault);
+    let store =
+        crate::store::Store::open(&directory.path().join("db"), &Default::default()).unwrap();
+    let other = crate::seal::HostKey::generate(&mut crate::ambient::OsRandom);
+    let refused = Vault::open(
+        store,
+        other,
+        &directory.path().join("keys"),
+        Arc::new(crate::ambient::Ambient::system()),
+    );
+    assert!(matches!(refused.err(), Some(VaultOpenError::WrongHostKey)));
+}
