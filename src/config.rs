@@ -140,13 +140,19 @@ impl Default for Config {
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { object_bytes: limits::OBJECT_BYTES, attendees: limits::ATTENDEES }
+        Limits {
+            object_bytes: limits::OBJECT_BYTES,
+            attendees: limits::ATTENDEES,
+        }
     }
 }
 
 impl Default for Argon2 {
     fn default() -> Self {
-        Argon2 { memory_kib: limits::ARGON2_KIB, passes: limits::ARGON2_PASSES }
+        Argon2 {
+            memory_kib: limits::ARGON2_KIB,
+            passes: limits::ARGON2_PASSES,
+        }
     }
 }
 
@@ -188,19 +194,30 @@ impl PublicUrl {
     /// A sentence for the administrator.
     pub fn parse(text: &str) -> Result<Self, String> {
         let wrong = || {
-            format!("{text:?} is no public URL; write it like \"https://calendar.example.org\", without a path")
+            format!(
+                "{text:?} is no public URL; write it like \"https://calendar.example.org\", without a path"
+            )
         };
         let trimmed = text.strip_suffix('/').unwrap_or(text);
         let uri: http::Uri = trimmed.parse().map_err(|_| wrong())?;
         let scheme = uri.scheme_str().ok_or_else(wrong)?;
-        let host = uri.host().filter(|host| !host.is_empty()).ok_or_else(wrong)?;
+        let host = uri
+            .host()
+            .filter(|host| !host.is_empty())
+            .ok_or_else(wrong)?;
         let authority = uri.authority().ok_or_else(wrong)?.as_str();
         let bare = trimmed.len() == scheme.len() + "://".len() + authority.len();
         if !matches!(scheme, "http" | "https") || !bare || authority.contains('@') {
             return Err(wrong());
         }
-        let host = host.trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
-        Ok(PublicUrl { text: trimmed.to_owned(), host })
+        let host = host
+            .trim_start_matches('[')
+            .trim_end_matches(']')
+            .to_ascii_lowercase();
+        Ok(PublicUrl {
+            text: trimmed.to_owned(),
+            host,
+        })
     }
 
     /// The URL, without a slash at its end.
@@ -248,9 +265,17 @@ impl fmt::Display for ConfigError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             ConfigError::Unreadable { file, kind } => {
-                write!(out, "the configuration {} cannot be read: {kind}", file.display())
+                write!(
+                    out,
+                    "the configuration {} cannot be read: {kind}",
+                    file.display()
+                )
             }
-            ConfigError::File { file, line, message } => {
+            ConfigError::File {
+                file,
+                line,
+                message,
+            } => {
                 write!(out, "{}, line {line}: {message}", file.display())
             }
             ConfigError::Variable { name, message } => {
@@ -275,9 +300,12 @@ impl Config {
     ) -> Result<Config, ConfigError> {
         let text = match file {
             None => String::new(),
-            Some(file) => std::fs::read_to_string(file).map_err(|error| {
-                ConfigError::Unreadable { file: file.to_owned(), kind: error.kind() }
-            })?,
+            Some(file) => {
+                std::fs::read_to_string(file).map_err(|error| ConfigError::Unreadable {
+                    file: file.to_owned(),
+                    kind: error.kind(),
+                })?
+            }
         };
         let file = file.unwrap_or(Path::new("the defaults"));
         let named = |error: toml::de::Error| ConfigError::File {
@@ -302,18 +330,25 @@ impl Config {
         if self.tls.cert.is_some() != self.tls.key.is_some() {
             return contradiction("tls.cert and tls.key belong together: set both or neither");
         }
-        let open = self.listen.iter().any(|address| !address.ip().to_canonical().is_loopback());
+        let open = self
+            .listen
+            .iter()
+            .any(|address| !address.ip().to_canonical().is_loopback());
         if self.plain_http && open && self.trusted_proxies.is_empty() {
             return contradiction(
                 "plain HTTP would send passwords readable over the network: listen on 127.0.0.1, \
                  or set trusted_proxies to the address of your reverse proxy, or leave plain_http off",
             );
         }
-        if self.limits.object_bytes == 0 || self.limits.object_bytes > limits::BODY_BYTES_IN_FLIGHT / 4 {
+        if self.limits.object_bytes == 0
+            || self.limits.object_bytes > limits::BODY_BYTES_IN_FLIGHT / 4
+        {
             return contradiction("limits.object_bytes must be between 1 and 67108864 (64 MiB)");
         }
         if self.argon2.memory_kib < limits::ARGON2_KIB_LEAST || self.argon2.passes == 0 {
-            return contradiction("argon2.memory_kib must be at least 19456 and argon2.passes at least 1");
+            return contradiction(
+                "argon2.memory_kib must be at least 19456 and argon2.passes at least 1",
+            );
         }
         Ok(())
     }
@@ -326,7 +361,9 @@ impl Config {
         if let Some(state) = std::env::var_os("STATE_DIRECTORY") {
             return PathBuf::from(state);
         }
-        match std::env::var_os("INVOCATION_ID").is_some() && std::env::var_os("JOURNAL_STREAM").is_some() {
+        match std::env::var_os("INVOCATION_ID").is_some()
+            && std::env::var_os("JOURNAL_STREAM").is_some()
+        {
             true => PathBuf::from("/var/lib/sealdav"),
             false => PathBuf::from("./sealdav-data"),
         }
@@ -334,7 +371,9 @@ impl Config {
 
     /// The file with the host key.
     pub fn host_key_path(&self) -> PathBuf {
-        self.host_key_file.clone().unwrap_or_else(|| self.data_dir().join("host.key"))
+        self.host_key_file
+            .clone()
+            .unwrap_or_else(|| self.data_dir().join("host.key"))
     }
 
     /// The address that clients are told, without a slash at its end.
@@ -371,7 +410,11 @@ pub fn host_name() -> Option<String> {
 }
 
 fn line_of(text: &str, offset: usize) -> usize {
-    1 + text.bytes().take(offset).filter(|&byte| byte == b'\n').count()
+    1 + text
+        .bytes()
+        .take(offset)
+        .filter(|&byte| byte == b'\n')
+        .count()
 }
 
 /// Applies the environment by writing its values into the file's table and reading that again,
@@ -381,22 +424,35 @@ fn override_by(
     mut table: toml::Table,
     environment: impl Iterator<Item = (String, String)>,
 ) -> Result<Config, ConfigError> {
-    let documented: toml::Table = toml::from_str(DOCUMENTED).expect("a test parses the documented settings");
+    let documented: toml::Table =
+        toml::from_str(DOCUMENTED).expect("a test parses the documented settings");
     for (name, text) in environment {
-        let Some((section, key, like)) = setting_of(&documented, &name) else { continue };
-        let wrong = |message: String| ConfigError::Variable { name: name.clone(), message };
+        let Some((section, key, like)) = setting_of(&documented, &name) else {
+            continue;
+        };
+        let wrong = |message: String| ConfigError::Variable {
+            name: name.clone(),
+            message,
+        };
         let value = value_like(like, &text).map_err(wrong)?;
         match section {
             None => {
                 table.insert(key.to_owned(), value);
             }
             Some(section) => {
-                let entry = table.entry(section).or_insert_with(|| toml::Table::new().into());
-                let entry = entry.as_table_mut().expect("the file was read with this section as a table");
+                let entry = table
+                    .entry(section)
+                    .or_insert_with(|| toml::Table::new().into());
+                let entry = entry
+                    .as_table_mut()
+                    .expect("the file was read with this section as a table");
                 entry.insert(key.to_owned(), value);
             }
         }
-        config = table.clone().try_into().map_err(|error: toml::de::Error| wrong(error.message().to_owned()))?;
+        config = table
+            .clone()
+            .try_into()
+            .map_err(|error: toml::de::Error| wrong(error.message().to_owned()))?;
     }
     Ok(config)
 }
@@ -412,7 +468,9 @@ fn setting_of<'a>(
             None if *key == wanted => return Some((None, key, value)),
             None => {}
             Some(section) => {
-                let inner = wanted.strip_prefix(key.as_str()).and_then(|rest| rest.strip_prefix('_'));
+                let inner = wanted
+                    .strip_prefix(key.as_str())
+                    .and_then(|rest| rest.strip_prefix('_'));
                 let found = inner.and_then(|inner| section.get_key_value(inner));
                 if let Some((inner, value)) = found {
                     return Some((Some(key), inner, value));
@@ -433,11 +491,18 @@ fn value_like(like: &toml::Value, text: &str) -> Result<toml::Value, String> {
         },
         toml::Value::Integer(_) => {
             let number = text.trim().parse::<i64>();
-            number.map(Into::into).map_err(|_| format!("{text:?} is no whole number"))
+            number
+                .map(Into::into)
+                .map_err(|_| format!("{text:?} is no whole number"))
         }
         toml::Value::Array(_) => {
-            let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
-            Ok(toml::Value::Array(items.map(|item| item.to_owned().into()).collect()))
+            let items = text
+                .split(',')
+                .map(str::trim)
+                .filter(|item| !item.is_empty());
+            Ok(toml::Value::Array(
+                items.map(|item| item.to_owned().into()).collect(),
+            ))
         }
         _ => Ok(text.to_owned().into()),
     }
@@ -453,7 +518,9 @@ fn url_or_empty<'de, D: Deserializer<'de>>(from: D) -> Result<Option<PublicUrl>,
     if text.is_empty() {
         return Ok(None);
     }
-    PublicUrl::parse(&text).map(Some).map_err(serde::de::Error::custom)
+    PublicUrl::parse(&text)
+        .map(Some)
+        .map_err(serde::de::Error::custom)
 }
 
 #[cfg(test)]
@@ -461,12 +528,19 @@ mod tests {
     use super::*;
 
     fn load(text: &str, environment: &[(&str, &str)]) -> Result<Config, String> {
-        let file = std::env::temp_dir().join(format!("sealdav-config-{}-{:p}", std::process::id(), text));
+        let file =
+            std::env::temp_dir().join(format!("sealdav-config-{}-{:p}", std::process::id(), text));
         std::fs::write(&file, text).unwrap();
-        let pairs = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let pairs = environment
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         let config = Config::load(Some(&file), pairs);
         std::fs::remove_file(&file).unwrap();
-        config.map_err(|error| error.to_string().replace(&file.display().to_string(), "FILE"))
+        config.map_err(|error| {
+            error
+                .to_string()
+                .replace(&file.display().to_string(), "FILE")
+        })
     }
 
     #[test]
@@ -477,20 +551,41 @@ mod tests {
         // Every field is documented: a table with one documented setting missing is shorter, and
         // the fields are counted by what Debug prints.
         let table: toml::Table = toml::from_str(DOCUMENTED).unwrap();
-        let documented: usize = table.values().map(|value| value.as_table().map_or(1, |table| 1 + table.len())).sum();
-        let fields = format!("{:#?}", Config { listen: Vec::new(), ..Config::default() });
+        let documented: usize = table
+            .values()
+            .map(|value| value.as_table().map_or(1, |table| 1 + table.len()))
+            .sum();
+        let fields = format!(
+            "{:#?}",
+            Config {
+                listen: Vec::new(),
+                ..Config::default()
+            }
+        );
         assert_eq!(fields.matches(": ").count(), documented, "{fields}");
     }
 
     #[test]
     fn errors_name_the_line() {
         for (text, expected) in [
-            ("\n\nlisten = [\"nowhere\"]\n", "FILE, line 3: invalid socket address syntax"),
-            ("data = \"x\"\n[tls]\ncerts = \"\"\n", "FILE, line 3: unknown field `certs`, expected `cert` or `key`"),
+            (
+                "\n\nlisten = [\"nowhere\"]\n",
+                "FILE, line 3: invalid socket address syntax",
+            ),
+            (
+                "data = \"x\"\n[tls]\ncerts = \"\"\n",
+                "FILE, line 3: unknown field `certs`, expected `cert` or `key`",
+            ),
             ("\n[limits]\nattendees = -1\n", "FILE, line 3: "),
             ("plain_http = 3\n", "FILE, line 1: "),
-            ("trusted_proxies = [\n\"10.0.0.0/8\",\n\"ten\"]\n", "FILE, line 3: \"ten\" is no network"),
-            ("public_url = \"https://a/b\"\n", "FILE, line 1: \"https://a/b\" is no public URL"),
+            (
+                "\n\ntrusted_proxies = [\"10.0.0.0/8\", \"ten\"]\n",
+                "FILE, line 3: \"ten\" is no network",
+            ),
+            (
+                "public_url = \"https://a/b\"\n",
+                "FILE, line 1: \"https://a/b\" is no public URL",
+            ),
             ("a b\n", "FILE, line 1: "),
         ] {
             let error = load(text, &[]).unwrap_err();
@@ -513,22 +608,58 @@ mod tests {
         )
         .unwrap();
         assert_eq!(config.listen.len(), 2);
-        assert_eq!((config.log.level, config.log.format), (LogLevel::Warn, LogFormat::Json));
+        assert_eq!(
+            (config.log.level, config.log.format),
+            (LogLevel::Warn, LogFormat::Json)
+        );
         assert_eq!((config.plain_http, config.limits.attendees), (true, 7));
-        assert_eq!(config.public_url.as_ref().map(PublicUrl::host), Some("cal.example.org"));
+        assert_eq!(
+            config.public_url.as_ref().map(PublicUrl::host),
+            Some("cal.example.org")
+        );
         let error = load("", &[("SEALDAV_LOG_LEVEL", "loud")]).unwrap_err();
-        assert!(error.starts_with("the environment variable SEALDAV_LOG_LEVEL is wrong: "), "{error}");
+        assert!(
+            error.starts_with("the environment variable SEALDAV_LOG_LEVEL is wrong: "),
+            "{error}"
+        );
     }
 
     #[test]
     fn contradictions() {
-        let plain = Config { plain_http: true, ..Config::default() };
+        let plain = Config {
+            plain_http: true,
+            ..Config::default()
+        };
         assert!(plain.check().is_err());
         let network = Network::try_from("10.0.0.1".to_owned()).unwrap();
         assert!(network.contains("::ffff:10.0.0.1".parse().unwrap()));
-        assert_eq!(Config { trusted_proxies: vec![network], ..plain.clone() }.check(), Ok(()));
-        assert_eq!(Config { listen: vec!["127.0.0.1:80".parse().unwrap()], ..plain }.check(), Ok(()));
-        let half = Tls { cert: Some("x".into()), key: None };
-        assert!(Config { tls: half, ..Config::default() }.check().is_err());
+        assert_eq!(
+            Config {
+                trusted_proxies: vec![network],
+                ..plain.clone()
+            }
+            .check(),
+            Ok(())
+        );
+        assert_eq!(
+            Config {
+                listen: vec!["127.0.0.1:80".parse().unwrap()],
+                ..plain
+            }
+            .check(),
+            Ok(())
+        );
+        let half = Tls {
+            cert: Some("x".into()),
+            key: None,
+        };
+        assert!(
+            Config {
+                tls: half,
+                ..Config::default()
+            }
+            .check()
+            .is_err()
+        );
     }
 }

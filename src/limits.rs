@@ -202,5 +202,3 @@ pub const CERTIFICATE_DAYS: u64 = 800;
 pub const CERTIFICATE_RENEWAL_DAYS: u64 = 60;
 /// Days the own certificate authority is valid: it is installed by hand on every device.
 pub const AUTHORITY_DAYS: u64 = 20 * 365;
-/// Free bytes on the disk of the data below which the server calls itself unhealthy.
-pub const HEALTHY_FREE_BYTES: u64 = 64 * 1024 * 1024;

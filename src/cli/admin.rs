@@ -56,14 +56,39 @@ impl From<Opener> for Authority {
 #[allow(missing_docs, reason = "each is a method of Accounts")]
 pub(super) enum AdminRequest {
     Health,
-    AddUser { name: String, email: String, password: Passed, allow_weak: bool, admin: bool },
+    AddUser {
+        name: String,
+        email: String,
+        password: Passed,
+        allow_weak: bool,
+        admin: bool,
+    },
     Users,
-    SetEnabled { name: String, enabled: bool },
-    DeleteUser { name: String },
-    ChangePassword { name: String, opener: Opener, new: Passed, allow_weak: bool },
-    AddAppPassword { name: String, label: String, opener: Opener },
-    AppPasswords { name: String },
-    RevokeAppPassword { name: String, slot_or_label: String },
+    SetEnabled {
+        name: String,
+        enabled: bool,
+    },
+    DeleteUser {
+        name: String,
+    },
+    ChangePassword {
+        name: String,
+        opener: Opener,
+        new: Passed,
+        allow_weak: bool,
+    },
+    AddAppPassword {
+        name: String,
+        label: String,
+        opener: Opener,
+    },
+    AppPasswords {
+        name: String,
+    },
+    RevokeAppPassword {
+        name: String,
+        slot_or_label: String,
+    },
 }
 
 /// The answer; one JSON line on the socket.
@@ -77,7 +102,11 @@ pub(super) enum AdminResponse {
     /// It is done, and this is shown once.
     RecoveryKey { recovery_key: Passed },
     /// A new app password, shown once.
-    AppPassword { user: String, password: Passed, url: String },
+    AppPassword {
+        user: String,
+        password: Passed,
+        url: String,
+    },
     /// All accounts.
     Users { users: Vec<UserLine> },
     /// An account's app passwords.
@@ -116,9 +145,9 @@ pub(super) fn execute(office: &Office, request: AdminRequest) -> AdminResponse {
     let answered = match request {
         AdminRequest::Health => (office.health)().map(|()| AdminResponse::Done),
         AdminRequest::Users => Ok(users(&office.accounts)),
-        AdminRequest::AddUser { .. } | AdminRequest::SetEnabled { .. } | AdminRequest::DeleteUser { .. } => {
-            change_user(&office.accounts, request)
-        }
+        AdminRequest::AddUser { .. }
+        | AdminRequest::SetEnabled { .. }
+        | AdminRequest::DeleteUser { .. } => change_user(&office.accounts, request),
         _ => change_secrets(office, request),
     };
     answered.unwrap_or_else(|sentence| AdminResponse::Refused { sentence })
@@ -131,49 +160,84 @@ fn users(accounts: &Accounts) -> AdminResponse {
         enabled: user.enabled,
         admin: user.admin,
     };
-    AdminResponse::Users { users: accounts.users().into_iter().map(line).collect() }
+    AdminResponse::Users {
+        users: accounts.users().into_iter().map(line).collect(),
+    }
 }
 
 fn change_user(accounts: &Accounts, request: AdminRequest) -> Result<AdminResponse, String> {
     let done = match request {
-        AdminRequest::AddUser { name, email, password, allow_weak, admin } => {
-            let new = NewUser { name, email, password: password.0, allow_weak, admin };
+        AdminRequest::AddUser {
+            name,
+            email,
+            password,
+            allow_weak,
+            admin,
+        } => {
+            let new = NewUser {
+                name,
+                email,
+                password: password.0,
+                allow_weak,
+                admin,
+            };
             let added = accounts.add_user(new);
             return added
-                .map(|added| AdminResponse::RecoveryKey { recovery_key: Passed(added.recovery_key) })
+                .map(|added| AdminResponse::RecoveryKey {
+                    recovery_key: Passed(added.recovery_key),
+                })
                 .map_err(|error| error.to_string());
         }
         AdminRequest::SetEnabled { name, enabled } => accounts.set_enabled(&name, enabled),
         AdminRequest::DeleteUser { name } => accounts.delete_user(&name),
         _ => return Err("this is no change of an account".to_owned()),
     };
-    done.map(|()| AdminResponse::Done).map_err(|error| error.to_string())
+    done.map(|()| AdminResponse::Done)
+        .map_err(|error| error.to_string())
 }
 
 fn change_secrets(office: &Office, request: AdminRequest) -> Result<AdminResponse, String> {
     let accounts = &office.accounts;
     let answered = match request {
-        AdminRequest::ChangePassword { name, opener, new, allow_weak } => accounts
+        AdminRequest::ChangePassword {
+            name,
+            opener,
+            new,
+            allow_weak,
+        } => accounts
             .change_password(&name, opener.into(), new.0, allow_weak)
-            .map(|key| key.map_or(AdminResponse::Done, |key| AdminResponse::RecoveryKey { recovery_key: Passed(key) })),
-        AdminRequest::AddAppPassword { name, label, opener } => {
-            accounts.add_app_password(&name, &label, opener.into()).map(|added| AdminResponse::AppPassword {
+            .map(|key| {
+                key.map_or(AdminResponse::Done, |key| AdminResponse::RecoveryKey {
+                    recovery_key: Passed(key),
+                })
+            }),
+        AdminRequest::AddAppPassword {
+            name,
+            label,
+            opener,
+        } => accounts
+            .add_app_password(&name, &label, opener.into())
+            .map(|added| AdminResponse::AppPassword {
                 user: added.user,
                 password: Passed(added.password),
                 url: office.url.clone(),
-            })
-        }
+            }),
         AdminRequest::AppPasswords { name } => accounts.app_passwords(&name).map(|list| {
             let line = |info: crate::account::AppPasswordInfo| AppPasswordLine {
                 slot: info.slot.to_string(),
                 label: info.label,
                 created: info.created.0,
             };
-            AdminResponse::AppPasswords { app_passwords: list.into_iter().map(line).collect() }
+            AdminResponse::AppPasswords {
+                app_passwords: list.into_iter().map(line).collect(),
+            }
         }),
-        AdminRequest::RevokeAppPassword { name, slot_or_label } => {
-            accounts.revoke_app_password(&name, &slot_or_label).map(|()| AdminResponse::Done)
-        }
+        AdminRequest::RevokeAppPassword {
+            name,
+            slot_or_label,
+        } => accounts
+            .revoke_app_password(&name, &slot_or_label)
+            .map(|()| AdminResponse::Done),
         _ => return Err("this is no change of a secret".to_owned()),
     };
     answered.map_err(|error| error.to_string())

@@ -24,16 +24,28 @@ pub(super) fn print(config: &Config, flags: &Flags, output: &mut dyn Write) -> R
     let host = name(&flags.host)?;
     let domain = name(flags.domain.as_deref().unwrap_or(&flags.host))?;
     let port = flags.port.unwrap_or_else(|| public_port(config));
-    writeln!(output, "; calendar apps look here for https (RFC 6764 section 3)")?;
-    writeln!(output, "_caldavs._tcp.{domain}. 3600 IN SRV 0 1 {port} {host}.")?;
+    writeln!(
+        output,
+        "; calendar apps look here for https (RFC 6764 section 3)"
+    )?;
+    writeln!(
+        output,
+        "_caldavs._tcp.{domain}. 3600 IN SRV 0 1 {port} {host}."
+    )?;
     writeln!(output, "_caldavs._tcp.{domain}. 3600 IN TXT \"path=/dav/\"")?;
-    writeln!(output, "; and learn here that there is no plain http (RFC 2782)")?;
+    writeln!(
+        output,
+        "; and learn here that there is no plain http (RFC 2782)"
+    )?;
     writeln!(output, "_caldav._tcp.{domain}. 3600 IN SRV 0 0 0 .")?;
     Ok(())
 }
 
 fn public_port(config: &Config) -> u16 {
-    let uri: http::Uri = config.base_url().parse().expect("the base URL is made of a parsed one or of safe parts");
+    let uri: http::Uri = config
+        .base_url()
+        .parse()
+        .expect("the base URL is made of a parsed one or of safe parts");
     uri.port_u16().unwrap_or(443)
 }
 
@@ -46,7 +58,9 @@ fn name(text: &str) -> Result<&str, Failure> {
     };
     match bare.len() <= 253 && bare.split('.').all(label) {
         true => Ok(bare),
-        false => Err(Failure(format!("{text:?} is no host name; write it like calendar.example.org"))),
+        false => Err(Failure(format!(
+            "{text:?} is no host name; write it like calendar.example.org"
+        ))),
     }
 }
 
@@ -55,18 +69,35 @@ mod tests {
     use super::*;
 
     fn printed(host: &str, domain: Option<&str>) -> Result<String, Failure> {
-        let flags = Flags { host: host.to_owned(), domain: domain.map(str::to_owned), port: None };
+        let flags = Flags {
+            host: host.to_owned(),
+            domain: domain.map(str::to_owned),
+            port: None,
+        };
         let mut output = Vec::new();
         let public_url = Some(crate::config::PublicUrl::parse("https://cal.example.org").unwrap());
-        print(&Config { public_url, ..Config::default() }, &flags, &mut output)?;
+        print(
+            &Config {
+                public_url,
+                ..Config::default()
+            },
+            &flags,
+            &mut output,
+        )?;
         Ok(String::from_utf8(output).unwrap())
     }
 
     #[test]
     fn records() {
         let text = printed("cal.example.org.", Some("example.org")).unwrap();
-        assert!(text.contains("\n_caldavs._tcp.example.org. 3600 IN SRV 0 1 443 cal.example.org.\n"), "{text}");
-        assert!(text.contains("\n_caldavs._tcp.example.org. 3600 IN TXT \"path=/dav/\"\n"), "{text}");
+        assert!(
+            text.contains("\n_caldavs._tcp.example.org. 3600 IN SRV 0 1 443 cal.example.org.\n"),
+            "{text}"
+        );
+        assert!(
+            text.contains("\n_caldavs._tcp.example.org. 3600 IN TXT \"path=/dav/\"\n"),
+            "{text}"
+        );
         assert!(printed("a b", None).is_err());
     }
 }

@@ -27,7 +27,9 @@ pub(super) fn welcome(
     told: &FirstRun<'_>,
     output: &mut dyn Write,
 ) -> Result<(), Failure> {
-    let refused = |error: crate::account::AdminError| Failure(format!("the first account could not be made: {error}"));
+    let refused = |error: crate::account::AdminError| {
+        Failure(format!("the first account could not be made: {error}"))
+    };
     let (name, email) = owner(std::env::var("USER").ok().as_deref());
     let password = generated(ambient);
     let new = NewUser {
@@ -38,7 +40,11 @@ pub(super) fn welcome(
         admin: true,
     };
     let added = accounts.add_user(new).map_err(refused)?;
-    let app = accounts.add_app_password(name.as_str(), "first device", Authority::Password(password.clone()));
+    let app = accounts.add_app_password(
+        name.as_str(),
+        "first device",
+        Authority::Password(password.clone()),
+    );
     let app = app.map_err(refused)?;
     write!(
         output,
@@ -54,7 +60,11 @@ pub(super) fn welcome(
         added.recovery_key.expose(),
     )?;
     if let Some(authority) = told.authority {
-        write!(output, "{}", TRUST.replace("CA_FILE", &authority.display().to_string()))?;
+        write!(
+            output,
+            "{}",
+            TRUST.replace("CA_FILE", &authority.display().to_string())
+        )?;
     }
     write!(output, "{APPS}")?;
     Ok(output.flush()?)
@@ -83,10 +93,13 @@ Then enter server, user and app password:
 /// The name of whoever starts the server, if it can be an account's, and an address for it.
 fn owner(user: Option<&str>) -> (UserName, Email) {
     let me = || UserName::parse("me").expect("a valid name");
-    let name = user.and_then(|user| UserName::parse(user).ok()).unwrap_or_else(me);
+    let name = user
+        .and_then(|user| UserName::parse(user).ok())
+        .unwrap_or_else(me);
     let host = config::host_name().unwrap_or_else(|| "localhost".to_owned());
     let email = Email::parse(&format!("{name}@{host}"));
-    let local = || Email::parse(&format!("{name}@localhost")).expect("a user name is a valid local part");
+    let local =
+        || Email::parse(&format!("{name}@localhost")).expect("a user name is a valid local part");
     let email = email.unwrap_or_else(|_| local());
     (name, email)
 }

@@ -12,8 +12,6 @@ mod first_run;
 mod open;
 mod serve;
 mod socket;
-#[cfg(test)]
-mod tests;
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -222,11 +220,15 @@ fn failed(failure: &Failure) -> ExitCode {
 }
 
 fn settings(common: &Common) -> Result<Config, Failure> {
-    let named = common.config.clone().or_else(|| std::env::var_os("SEALDAV_CONFIG").map(PathBuf::from));
+    let named = common
+        .config
+        .clone()
+        .or_else(|| std::env::var_os("SEALDAV_CONFIG").map(PathBuf::from));
     let system = Path::new(SYSTEM_FILE);
     let file = named.or_else(|| system.exists().then(|| system.to_owned()));
     // A variable that is not UTF-8 is none of ours.
-    let environment = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    let environment = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     let mut config = Config::load(file.as_deref(), environment)?;
     if let Some(data) = &common.data {
         config.data = Some(data.clone());

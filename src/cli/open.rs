@@ -13,7 +13,6 @@ use super::Failure;
 use crate::account::{AccountSettings, Accounts};
 use crate::ambient::Ambient;
 use crate::config::Config;
-use crate::limits;
 use crate::seal::HostKey;
 use crate::store::{Store, StoreError, StoreOptions};
 use crate::vault::Vault;
@@ -27,8 +26,28 @@ pub(super) enum Absent {
     Refuse,
 }
 
+/// What an open data directory gives.
+pub(super) struct Opened {
+    /// Everybody's account.
+    pub accounts: Arc<Accounts>,
+    /// Below them.
+    pub vault: Arc<Vault>,
+}
+
+impl Opened {
+    /// Tells whether the store takes writes: it has not failed, and its disk has room.
+    pub fn health(&self) -> Box<dyn Fn() -> Result<(), String> + Send + Sync> {
+        let vault = Arc::clone(&self.vault);
+        Box::new(move || vault.store().room().map_err(|error| error.to_string()))
+    }
+}
+
 /// Opens everything; this process then owns the store.
-pub(super) fn accounts(config: &Config, ambient: &Arc<Ambient>, absent: Absent) -> Result<Arc<Accounts>, Failure> {
+pub(super) fn accounts(
+    config: &Config,
+    ambient: &Arc<Ambient>,
+    absent: Absent,
+) -> Result<Opened, Failure> {
     let data = config.data_dir();
     let store = data.join("db");
     if absent == Absent::Refuse && !store.exists() {
@@ -55,30 +74,29 @@ pub(super) fn accounts(config: &Config, ambient: &Arc<Ambient>, absent: Absent) 
         argon2_passes: config.argon2.passes,
         ..AccountSettings::default()
     };
-    Ok(Arc::new(Accounts::open(vault, settings)))
-}
-
-/// Tells whether the data directory still has room for a write.
-pub(super) fn health(data: &Path) -> Box<dyn Fn() -> Result<(), String> + Send + Sync> {
-    let data = data.to_owned();
-    Box::new(move || {
-        let disk = rustix::fs::statvfs(&data).map_err(|error| format!("the data directory cannot be read: {error}"))?;
-        if disk.f_bavail.saturating_mul(disk.f_frsize) < limits::HEALTHY_FREE_BYTES {
-            return Err("the disk of the data directory is nearly full; free some space".to_owned());
-        }
-        Ok(())
-    })
+    let accounts = Arc::new(Accounts::open(Arc::clone(&vault), settings));
+    Ok(Opened { accounts, vault })
 }
 
 fn make_dir(data: &Path) -> Result<(), Failure> {
     let made = DirBuilder::new().recursive(true).mode(0o700).create(data);
-    made.map_err(|error| Failure(format!("the data directory {} cannot be made: {error}", data.display())))?;
-    warn_if_open(data, "the data directory can be read by other users; run chmod 700 on it");
+    made.map_err(|error| {
+        Failure(format!(
+            "the data directory {} cannot be made: {error}",
+            data.display()
+        ))
+    })?;
+    warn_if_open(
+        data,
+        "the data directory can be read by other users; run chmod 700 on it",
+    );
     Ok(())
 }
 
 fn warn_if_open(path: &Path, sentence: &str) {
-    let mode = path.metadata().map(|metadata| metadata.permissions().mode());
+    let mode = path
+        .metadata()
+        .map(|metadata| metadata.permissions().mode());
     if mode.is_ok_and(|mode| mode & 0o077 != 0) {
         tracing::warn!(path = %path.display(), "{sentence}");
     }
@@ -96,24 +114,51 @@ fn host_key(file: &Path, store: &Path, ambient: &Ambient) -> Result<HostKey, Fai
                 store.display()
             )));
         }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return make_host_key(file, ambient),
-        Err(error) => return Err(Failure(format!("the host key {} cannot be read: {error}", file.display()))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return make_host_key(file, ambient);
+        }
+        Err(error) => {
+            return Err(Failure(format!(
+                "the host key {} cannot be read: {error}",
+                file.display()
+            )));
+        }
     };
-    warn_if_open(file, "the host key can be read by other users; run chmod 600 on it");
-    HostKey::read(&text).map_err(|error| Failure(format!("{}: {error}; restore it from its backup", file.display())))
+    warn_if_open(
+        file,
+        "the host key can be read by other users; run chmod 600 on it",
+    );
+    HostKey::read(&text).map_err(|error| {
+        Failure(format!(
+            "{}: {error}; restore it from its backup",
+            file.display()
+        ))
+    })
 }
 
 fn make_host_key(file: &Path, ambient: &Ambient) -> Result<HostKey, Failure> {
     let key = ambient.random(|random| HostKey::generate(random));
     let write = || -> io::Result<()> {
-        let mut open = OpenOptions::new().write(true).create_new(true).mode(0o600).open(file)?;
+        let mut open = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(file)?;
         open.write_all(key.to_text().as_bytes())?;
         open.sync_all()?;
         // The name too, or a power cut leaves a store without its key.
-        let parent = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let parent = file
+            .parent()
+            .filter(|parent| !parent.as_os_str().is_empty())
+            .unwrap_or(Path::new("."));
         std::fs::File::open(parent)?.sync_all()
     };
-    write().map_err(|error| Failure(format!("the host key {} cannot be written: {error}", file.display())))?;
+    write().map_err(|error| {
+        Failure(format!(
+            "the host key {} cannot be written: {error}",
+            file.display()
+        ))
+    })?;
     tracing::info!(file = %file.display(), "made the host key; back it up, but not together with the data");
     Ok(key)
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::admin::Office;
 use super::first_run::{self, FirstRun};
-use super::open::{self, Absent};
+use super::open::{self, Absent, Opened};
 use super::socket::Socket;
 use super::{Failure, ServeFlags};
 use crate::account::Accounts;
@@ -26,25 +26,44 @@ pub(super) fn run(mut config: Config, flags: ServeFlags) -> Result<(), Failure> 
     http::start_logging(&config.log);
     let listeners = bind(&config.listen)?;
     // From here on with the real ports, in case the system was asked to choose one.
-    config.listen = listeners.iter().map(TcpListener::local_addr).collect::<Result<_, _>>()?;
+    config.listen = listeners
+        .iter()
+        .map(TcpListener::local_addr)
+        .collect::<Result<_, _>>()?;
     let ambient = Arc::new(Ambient::system());
-    let accounts = open::accounts(&config, &ambient, Absent::Make)?;
+    let opened = open::accounts(&config, &ambient, Absent::Make)?;
+    let accounts = Arc::clone(&opened.accounts);
     let data = config.data_dir();
     let url = format!("{}/", config.base_url());
-    let office = Office { accounts: Arc::clone(&accounts), url: url.clone(), health: open::health(&data) };
+    let office = Office {
+        accounts: Arc::clone(&accounts),
+        url: url.clone(),
+        health: opened.health(),
+    };
     let socket = Socket::open(&data, Arc::new(office));
-    let _socket = socket.map_err(|error| Failure(format!("{}/admin.sock cannot be made: {error}", data.display())))?;
-    let setup = setup(&config, listeners, &accounts, &ambient);
+    let _socket = socket.map_err(|error| {
+        Failure(format!(
+            "{}/admin.sock cannot be made: {error}",
+            data.display()
+        ))
+    })?;
+    let setup = setup(&config, listeners, &opened, &ambient);
     let plain = matches!(setup.security, Security::Plain);
     let authority = match &setup.security {
         Security::Tls(Source::Own { dir, .. }) => Some(dir.join("ca.pem")),
         _ => None,
     };
     if !plain && config.tls.cert.is_none() && !config.trusted_proxies.is_empty() {
-        tracing::warn!("trusted_proxies is set, and this server speaks TLS with its own certificate: the proxy must accept that");
+        tracing::warn!(
+            "trusted_proxies is set, and this server speaks TLS with its own certificate: the proxy must accept that"
+        );
     }
     let ready = |addresses: &[SocketAddr]| {
-        let listening = addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+        let listening = addresses
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join(" ");
         tracing::info!(url, listening, data = %data.display(), tls = !plain, "ready");
         let print = flags.print_credentials;
         if let Err(failure) = greet(&accounts, &ambient, &url, authority.as_ref(), print) {
@@ -65,23 +84,44 @@ fn bind(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, Failure> {
     addresses.iter().map(bind).collect()
 }
 
-fn setup(config: &Config, listeners: Vec<TcpListener>, accounts: &Arc<Accounts>, ambient: &Arc<Ambient>) -> Setup {
+fn setup(
+    config: &Config,
+    listeners: Vec<TcpListener>,
+    opened: &Opened,
+    ambient: &Arc<Ambient>,
+) -> Setup {
     let data = config.data_dir();
     let security = match (config.plain_http, &config.tls.cert, &config.tls.key) {
         (true, ..) => Security::Plain,
-        (false, Some(cert), Some(key)) => Security::Tls(Source::Files { cert: cert.clone(), key: key.clone() }),
-        (false, ..) => Security::Tls(Source::Own { dir: data.join("tls"), names: names(config) }),
+        (false, Some(cert), Some(key)) => Security::Tls(Source::Files {
+            cert: cert.clone(),
+            key: key.clone(),
+        }),
+        (false, ..) => Security::Tls(Source::Own {
+            dir: data.join("tls"),
+            names: names(config),
+        }),
     };
     let settings = DavSettings {
         object_bytes: config.limits.object_bytes,
         attendees: config.limits.attendees,
-        public_url: config.public_url.as_ref().map(|url| url.as_str().to_owned()),
+        public_url: config
+            .public_url
+            .as_ref()
+            .map(|url| url.as_str().to_owned()),
     };
-    let dav = Arc::new(Dav { settings, ambient: Arc::clone(ambient) });
+    let dav = Arc::new(Dav {
+        settings,
+        ambient: Arc::clone(ambient),
+    });
     Setup {
         listeners,
         security,
-        application: Arc::new(Live { accounts: Arc::clone(accounts), dav, health: open::health(&data) }),
+        application: Arc::new(Live {
+            accounts: Arc::clone(&opened.accounts),
+            dav,
+            health: opened.health(),
+        }),
         ambient: Arc::clone(ambient),
         proxies: config.trusted_proxies.clone(),
         bounds: Bounds::default(),
@@ -93,7 +133,10 @@ fn names(config: &Config) -> Vec<String> {
     let mut names = vec!["localhost".to_owned()];
     names.extend(config::host_name());
     names.extend(config.public_url.as_ref().map(|url| url.host().to_owned()));
-    let mut addresses = vec![IpAddr::from(Ipv4Addr::LOCALHOST), Ipv6Addr::LOCALHOST.into()];
+    let mut addresses = vec![
+        IpAddr::from(Ipv4Addr::LOCALHOST),
+        Ipv6Addr::LOCALHOST.into(),
+    ];
     for address in config.listen.iter().map(SocketAddr::ip) {
         match address.is_unspecified() {
             true => addresses.extend(outward(address)),
@@ -132,9 +175,14 @@ fn greet(
     }
     let mut output = std::io::stdout().lock();
     if !print && !std::io::stdout().is_terminal() {
-        tracing::warn!("there is no account yet; make one with `sealdav user add NAME --email ADDRESS --password-stdin`");
+        tracing::warn!(
+            "there is no account yet; make one with `sealdav user add NAME --email ADDRESS --password-stdin`"
+        );
         return Ok(());
     }
-    let told = FirstRun { url, authority: authority.map(PathBuf::as_path) };
+    let told = FirstRun {
+        url,
+        authority: authority.map(PathBuf::as_path),
+    };
     first_run::welcome(accounts, ambient, &told, &mut output as &mut dyn Write)
 }

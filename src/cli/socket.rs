@@ -36,7 +36,12 @@ pub(super) fn ask(data: &Path, request: &AdminRequest) -> Result<Option<AdminRes
     let connected = short_path(data).and_then(|(_dir, path)| UnixStream::connect(path));
     let mut stream = match connected {
         Ok(stream) => stream,
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused
+            ) =>
+        {
             return Ok(None);
         }
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
@@ -45,9 +50,14 @@ pub(super) fn ask(data: &Path, request: &AdminRequest) -> Result<Option<AdminRes
                 data.display()
             )));
         }
-        Err(error) => return Err(Failure(format!("the server's socket {} cannot be reached: {error}", data.join(NAME).display()))),
+        Err(error) => {
+            return Err(Failure(format!(
+                "the server's socket {} cannot be reached: {error}",
+                data.join(NAME).display()
+            )));
+        }
     };
-    let exchange = || -> io::Result<Zeroizing<String>> {
+    let mut exchange = || -> io::Result<Zeroizing<String>> {
         let patience = Some(Duration::from_secs(limits::ADMIN_SECONDS));
         stream.set_read_timeout(patience)?;
         stream.set_write_timeout(patience)?;
@@ -57,14 +67,19 @@ pub(super) fn ask(data: &Path, request: &AdminRequest) -> Result<Option<AdminRes
         Ok(answer)
     };
     let lost = |error: &dyn std::fmt::Display| {
-        Failure(format!("the server did not answer ({error}); look at its log to see whether it was done"))
+        Failure(format!(
+            "the server did not answer ({error}); look at its log to see whether it was done"
+        ))
     };
     let answer = exchange().map_err(|error| lost(&error))?;
-    serde_json::from_str(&answer).map(Some).map_err(|error| lost(&error))
+    serde_json::from_str(&answer)
+        .map(Some)
+        .map_err(|error| lost(&error))
 }
 
 fn line(value: &impl serde::Serialize) -> Zeroizing<Vec<u8>> {
-    let mut line = Zeroizing::new(serde_json::to_vec(value).expect("plain values have a JSON form"));
+    let mut line =
+        Zeroizing::new(serde_json::to_vec(value).expect("plain values have a JSON form"));
     line.push(b'\n');
     line
 }
@@ -87,7 +102,9 @@ impl Socket {
         let listener = UnixListener::bind(&path)?;
         std::fs::set_permissions(&path, Permissions::from_mode(0o600))?;
         drop(dir);
-        std::thread::Builder::new().name("admin".to_owned()).spawn(move || accept(&listener, &office))?;
+        std::thread::Builder::new()
+            .name("admin".to_owned())
+            .spawn(move || accept(&listener, &office))?;
         Ok(Socket { file })
     }
 }
@@ -117,12 +134,14 @@ fn accept(listener: &UnixListener, office: &Arc<Office>) {
         }
         open.fetch_add(1, Ordering::Relaxed);
         let (office, open_here) = (Arc::clone(office), Arc::clone(&open));
-        let spawned = std::thread::Builder::new().name("admin".to_owned()).spawn(move || {
-            if let Err(error) = converse(&stream, &office) {
-                tracing::debug!(%error, "a local connection ended early");
-            }
-            open_here.fetch_sub(1, Ordering::Relaxed);
-        });
+        let spawned = std::thread::Builder::new()
+            .name("admin".to_owned())
+            .spawn(move || {
+                if let Err(error) = converse(&stream, &office) {
+                    tracing::debug!(%error, "a local connection ended early");
+                }
+                open_here.fetch_sub(1, Ordering::Relaxed);
+            });
         if spawned.is_err() {
             open.fetch_sub(1, Ordering::Relaxed);
         }
@@ -136,22 +155,32 @@ fn converse(stream: &UnixStream, office: &Office) -> io::Result<()> {
     let mut lines = BufReader::new(stream);
     loop {
         let mut asked = Zeroizing::new(Vec::new());
-        (&mut lines).take(limits::ADMIN_LINE_BYTES as u64).read_until(b'\n', &mut asked)?;
+        (&mut lines)
+            .take(limits::ADMIN_LINE_BYTES as u64)
+            .read_until(b'\n', &mut asked)?;
         if asked.is_empty() {
             return Ok(());
         }
         let answer = match serde_json::from_slice::<AdminRequest>(&asked) {
             Ok(request) => {
                 // A panic in one command must not leave its slot taken for ever.
-                let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| execute(office, request)));
-                done.unwrap_or_else(|_| refused("the server failed at this command; its log says where"))
+                let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                    execute(office, request)
+                }));
+                done.unwrap_or_else(|_| {
+                    refused("the server failed at this command; its log says where")
+                })
             }
-            Err(_) => refused("the server does not know this command; are both of the same version?"),
+            Err(_) => {
+                refused("the server does not know this command; are both of the same version?")
+            }
         };
         (&*stream).write_all(&line(&answer))?;
     }
 }
 
 fn refused(sentence: &str) -> AdminResponse {
-    AdminResponse::Refused { sentence: sentence.to_owned() }
+    AdminResponse::Refused {
+        sentence: sentence.to_owned(),
+    }
 }

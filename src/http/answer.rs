@@ -23,7 +23,10 @@ pub(super) struct Answer {
 
 enum Content {
     Bytes(Bytes),
-    Steps { steps: dav::Steps, permits: Arc<Semaphore> },
+    Steps {
+        steps: dav::Steps,
+        permits: Arc<Semaphore>,
+    },
     /// A step is being computed.
     Step(StepFuture, Arc<Semaphore>),
     Over,
@@ -48,7 +51,10 @@ impl std::error::Error for Broken {}
 
 impl Answer {
     pub fn bytes(bytes: Bytes) -> Answer {
-        Answer { content: Content::Bytes(bytes), beat: None }
+        Answer {
+            content: Content::Bytes(bytes),
+            beat: None,
+        }
     }
 
     /// From a body of the dav floor; `permits` are shared by the steps of all answers.
@@ -56,9 +62,15 @@ impl Answer {
         let content = match body {
             dav::Body::Empty => Content::Bytes(Bytes::new()),
             dav::Body::Full(bytes) => Content::Bytes(bytes),
-            dav::Body::Stream(steps) => Content::Steps { steps, permits: Arc::clone(permits) },
+            dav::Body::Stream(steps) => Content::Steps {
+                steps,
+                permits: Arc::clone(permits),
+            },
         };
-        Answer { content, beat: None }
+        Answer {
+            content,
+            beat: None,
+        }
     }
 
     /// From now on the connection waits for the client to take this.
@@ -87,7 +99,9 @@ impl Answer {
                         self.content = Content::Step(step, permits);
                         return Poll::Pending;
                     };
-                    let Some((steps, piece)) = done else { return Poll::Ready(Some(Err(Broken))) };
+                    let Some((steps, piece)) = done else {
+                        return Poll::Ready(Some(Err(Broken)));
+                    };
                     match piece {
                         Some(Ok(piece)) => {
                             self.content = Content::Steps { steps, permits };
@@ -130,7 +144,10 @@ impl Body for Answer {
     type Data = Bytes;
     type Error = Broken;
 
-    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         let this = self.get_mut();
         if let Some(beat) = &this.beat {
             beat.working();

@@ -21,7 +21,12 @@ pub trait Application: Send + Sync {
     ///
     /// # Errors
     /// Why there is no session.
-    fn sign_in(&self, name: &str, secret: &Secret, peer: IpAddr) -> Result<Arc<dyn Session>, SignInError>;
+    fn sign_in(
+        &self,
+        name: &str,
+        secret: &Secret,
+        peer: IpAddr,
+    ) -> Result<Arc<dyn Session>, SignInError>;
     /// Bytes that the body of such a request may have.
     fn body_limit(&self, method: &Method) -> usize;
     /// Whether it works.
@@ -58,7 +63,10 @@ struct LiveSession {
 
 impl Live {
     fn session(&self, account: AccountStore) -> Arc<dyn Session> {
-        Arc::new(LiveSession { account, dav: Arc::clone(&self.dav) })
+        Arc::new(LiveSession {
+            account,
+            dav: Arc::clone(&self.dav),
+        })
     }
 }
 
@@ -68,11 +76,20 @@ impl Application for Live {
     }
 
     fn cached(&self, name: &str, secret: &Secret) -> Option<Arc<dyn Session>> {
-        self.accounts.cached(name, secret).map(|account| self.session(account))
+        self.accounts
+            .cached(name, secret)
+            .map(|account| self.session(account))
     }
 
-    fn sign_in(&self, name: &str, secret: &Secret, peer: IpAddr) -> Result<Arc<dyn Session>, SignInError> {
-        self.accounts.sign_in(name, secret, peer).map(|account| self.session(account))
+    fn sign_in(
+        &self,
+        name: &str,
+        secret: &Secret,
+        peer: IpAddr,
+    ) -> Result<Arc<dyn Session>, SignInError> {
+        self.accounts
+            .sign_in(name, secret, peer)
+            .map(|account| self.session(account))
     }
 
     fn body_limit(&self, method: &Method) -> usize {

@@ -47,7 +47,10 @@ fn read(value: &str) -> Option<Credentials> {
     if name.is_empty() || !short || text.contains(char::is_control) {
         return None;
     }
-    Some(Credentials { name: name.to_owned(), secret: Secret::new(secret.to_owned()) })
+    Some(Credentials {
+        name: name.to_owned(),
+        secret: Secret::new(secret.to_owned()),
+    })
 }
 
 #[cfg(test)]
@@ -70,7 +73,15 @@ mod tests {
         assert_eq!(taken(&["Basic dGVzdDoxMjPCow=="]), pair("test", "123£")); // RFC 7617 section 2.1
         assert_eq!(taken(&["bAsIc  dGVzdDoxMjPCow"]), pair("test", "123£"));
         assert_eq!(taken(&["Basic YTpiOmM="]), pair("a", "b:c"));
-        for wrong in ["Basic", "Basic !", "Bearer YTpi", "Basic YWI=", "Basic OmI=", "Basic YTpiCg==", "Basic YTr/"] {
+        for wrong in [
+            "Basic",
+            "Basic !",
+            "Bearer YTpi",
+            "Basic YWI=",
+            "Basic OmI=",
+            "Basic YTpiCg==",
+            "Basic YTr/",
+        ] {
             assert_eq!(taken(&[wrong]), None, "{wrong}");
         }
         assert_eq!(taken(&["Basic YTpiOmM=", "Basic YTpiOmM="]), None);

@@ -15,8 +15,8 @@ use std::time::Duration;
 
 use parking_lot::RwLock;
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose,
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
+    Issuer, KeyPair, KeyUsagePurpose,
 };
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
@@ -64,8 +64,12 @@ impl fmt::Display for CertificateError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             CertificateError::File(file, error) => write!(out, "{}: {error}", file.display()),
-            CertificateError::Content(file, message) => write!(out, "{}: {message}", file.display()),
-            CertificateError::Making(message) => write!(out, "no certificate could be made: {message}"),
+            CertificateError::Content(file, message) => {
+                write!(out, "{}: {message}", file.display())
+            }
+            CertificateError::Making(message) => {
+                write!(out, "no certificate could be made: {message}")
+            }
         }
     }
 }
@@ -97,9 +101,17 @@ impl ResolvesServerCert for Certificates {
 }
 
 impl Certificates {
-    pub fn open(source: Source, provider: Arc<CryptoProvider>, now: UnixMillis) -> Result<Self, CertificateError> {
+    pub fn open(
+        source: Source,
+        provider: Arc<CryptoProvider>,
+        now: UnixMillis,
+    ) -> Result<Self, CertificateError> {
         let current = RwLock::new(load(&source, &provider, now)?);
-        Ok(Certificates { source, provider, current })
+        Ok(Certificates {
+            source,
+            provider,
+            current,
+        })
     }
 
     /// Reads the files again, makes a new certificate if need be, and uses it from the next
@@ -113,7 +125,9 @@ impl Certificates {
     /// Renews the certificate of the own authority when its end is near; costs one small read.
     pub fn renew(&self, now: UnixMillis) -> Result<(), CertificateError> {
         match &self.source {
-            Source::Own { dir, names } if !Leaf::read(dir).is_some_and(|leaf| leaf.serves(names, now)) => {
+            Source::Own { dir, names }
+                if !Leaf::read(dir).is_some_and(|leaf| leaf.serves(names, now)) =>
+            {
                 self.reload(now)
             }
             _ => Ok(()),
@@ -121,13 +135,20 @@ impl Certificates {
     }
 }
 
-fn load(source: &Source, provider: &CryptoProvider, now: UnixMillis) -> Result<Arc<CertifiedKey>, CertificateError> {
+fn load(
+    source: &Source,
+    provider: &CryptoProvider,
+    now: UnixMillis,
+) -> Result<Arc<CertifiedKey>, CertificateError> {
     match source {
         Source::Files { cert, key } => read_pair(cert, key, provider),
         Source::Own { dir, names } => {
             let issuer = authority(dir, now)?;
             let (cert, key) = (dir.join("cert.pem"), dir.join("cert.key"));
-            if Leaf::read(dir).is_some_and(|leaf| leaf.serves(names, now)) && cert.exists() && key.exists() {
+            if Leaf::read(dir).is_some_and(|leaf| leaf.serves(names, now))
+                && cert.exists()
+                && key.exists()
+            {
                 return read_pair(&cert, &key, provider);
             }
             make_leaf(dir, &issuer, names, now)?;
@@ -136,22 +157,40 @@ fn load(source: &Source, provider: &CryptoProvider, now: UnixMillis) -> Result<A
     }
 }
 
-fn read_pair(cert: &Path, key: &Path, provider: &CryptoProvider) -> Result<Arc<CertifiedKey>, CertificateError> {
+fn read_pair(
+    cert: &Path,
+    key: &Path,
+    provider: &CryptoProvider,
+) -> Result<Arc<CertifiedKey>, CertificateError> {
     let content = |file: &Path, message| CertificateError::Content(file.to_owned(), message);
     let pem = std::fs::read(cert).map_err(CertificateError::file(cert))?;
-    let chain: Result<Vec<CertificateDer<'static>>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+    let chain: Result<Vec<CertificateDer<'static>>, _> =
+        CertificateDer::pem_slice_iter(&pem).collect();
     let chain = chain.map_err(|_| content(cert, "this is not a PEM file"))?;
     if chain.is_empty() {
-        return Err(content(cert, "there is no certificate in this file (a block BEGIN CERTIFICATE)"));
+        return Err(content(
+            cert,
+            "there is no certificate in this file (a block BEGIN CERTIFICATE)",
+        ));
     }
     let pem = zeroize::Zeroizing::new(std::fs::read(key).map_err(CertificateError::file(key))?);
     let private = PrivateKeyDer::from_pem_slice(&pem).map_err(|_| {
-        content(key, "there is no unencrypted private key in this file (a block BEGIN PRIVATE KEY)")
+        content(
+            key,
+            "there is no unencrypted private key in this file (a block BEGIN PRIVATE KEY)",
+        )
     })?;
     let signing = provider.key_provider.load_private_key(private);
-    let signing = signing.map_err(|_| content(key, "this kind of key cannot be used; use ECDSA, Ed25519 or RSA"))?;
+    let signing = signing.map_err(|_| {
+        content(
+            key,
+            "this kind of key cannot be used; use ECDSA, Ed25519 or RSA",
+        )
+    })?;
     let certified = CertifiedKey::new(chain, signing);
-    certified.keys_match().map_err(|_| content(key, "this key does not belong to the certificate"))?;
+    certified
+        .keys_match()
+        .map_err(|_| content(key, "this key does not belong to the certificate"))?;
     Ok(Arc::new(certified))
 }
 
@@ -181,16 +220,29 @@ fn seconds(now: UnixMillis) -> u64 {
 fn authority(dir: &Path, now: UnixMillis) -> Result<Issuer<'static, KeyPair>, CertificateError> {
     let (cert, key) = (dir.join("ca.pem"), dir.join("ca.key"));
     if !cert.exists() && !key.exists() {
-        DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(CertificateError::file(dir))?;
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(dir)
+            .map_err(CertificateError::file(dir))?;
         let pair = KeyPair::generate().map_err(CertificateError::making)?;
-        let mut params = params("sealdav certificate authority", &[], now, limits::AUTHORITY_DAYS)?;
+        let mut params = params(
+            "sealdav certificate authority",
+            &[],
+            now,
+            limits::AUTHORITY_DAYS,
+        )?;
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        let made = params.self_signed(&pair).map_err(CertificateError::making)?;
+        let made = params
+            .self_signed(&pair)
+            .map_err(CertificateError::making)?;
         write(&key, pair.serialize_pem().as_bytes())?;
         write(&cert, made.pem().as_bytes())?;
     }
-    let text = zeroize::Zeroizing::new(std::fs::read_to_string(&key).map_err(CertificateError::file(&key))?);
+    let text = zeroize::Zeroizing::new(
+        std::fs::read_to_string(&key).map_err(CertificateError::file(&key))?,
+    );
     let pair = KeyPair::from_pem(&text)
         .map_err(|_| CertificateError::Content(key, "this is not the authority's private key; restore it, or remove ca.pem and ca.key to make a new authority"))?;
     let text = std::fs::read_to_string(&cert).map_err(CertificateError::file(&cert))?;
@@ -210,21 +262,39 @@ fn make_leaf(
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     params.use_authority_key_identifier_extension = true;
-    let made = params.signed_by(&pair, issuer).map_err(CertificateError::making)?;
+    let made = params
+        .signed_by(&pair, issuer)
+        .map_err(CertificateError::making)?;
     let authority = dir.join("ca.pem");
-    let authority = std::fs::read_to_string(&authority).map_err(CertificateError::file(&authority))?;
+    let authority =
+        std::fs::read_to_string(&authority).map_err(CertificateError::file(&authority))?;
     let ends_seconds = seconds(now) + limits::CERTIFICATE_DAYS * DAY_SECONDS;
-    let leaf = Leaf { names: names.to_vec(), ends_seconds };
+    let leaf = Leaf {
+        names: names.to_vec(),
+        ends_seconds,
+    };
     write(&dir.join("cert.key"), pair.serialize_pem().as_bytes())?;
-    write(&dir.join("cert.pem"), format!("{}{authority}", made.pem()).as_bytes())?;
+    write(
+        &dir.join("cert.pem"),
+        format!("{}{authority}", made.pem()).as_bytes(),
+    )?;
     // Last, so that a crash between the files makes them all again.
     let text = serde_json::to_vec(&leaf).expect("plain values have a JSON form");
     write(&dir.join("cert.json"), &text)?;
-    tracing::info!(names = names.join(" "), days = limits::CERTIFICATE_DAYS, "made a certificate");
+    tracing::info!(
+        names = names.join(" "),
+        days = limits::CERTIFICATE_DAYS,
+        "made a certificate"
+    );
     Ok(())
 }
 
-fn params(name: &str, names: &[String], now: UnixMillis, days: u64) -> Result<CertificateParams, CertificateError> {
+fn params(
+    name: &str,
+    names: &[String],
+    now: UnixMillis,
+    days: u64,
+) -> Result<CertificateParams, CertificateError> {
     let mut params = CertificateParams::new(names.to_vec()).map_err(CertificateError::making)?;
     params.distinguished_name = DistinguishedName::new();
     params.distinguished_name.push(DnType::CommonName, name);
@@ -240,7 +310,11 @@ fn write(file: &Path, bytes: &[u8]) -> Result<(), CertificateError> {
     let fresh = file.with_extension("new");
     let replace = || {
         let _ = std::fs::remove_file(&fresh);
-        let mut open = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&fresh)?;
+        let mut open = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&fresh)?;
         open.write_all(bytes)?;
         open.sync_all()?;
         std::fs::rename(&fresh, file)
@@ -264,18 +338,33 @@ mod tests {
     fn made_kept_and_renewed() {
         let dir = folder("certificate");
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let source = |name: &str| Source::Own { dir: dir.clone(), names: vec![name.to_owned(), "127.0.0.1".to_owned()] };
+        let source = |name: &str| Source::Own {
+            dir: dir.clone(),
+            names: vec![name.to_owned(), "127.0.0.1".to_owned()],
+        };
         let now = UnixMillis(1_800_000_000_000);
-        let open = |name: &str, now| Certificates::open(source(name), Arc::clone(&provider), now).unwrap();
+        let open =
+            |name: &str, now| Certificates::open(source(name), Arc::clone(&provider), now).unwrap();
         let leaf = |certificates: &Certificates| certificates.current.read().cert[0].to_vec();
         let first = open("localhost", now);
         let made = leaf(&first);
         let authority = std::fs::read(dir.join("ca.pem")).unwrap();
         for file in ["ca.key", "cert.key", "ca.pem"] {
-            assert_eq!(std::fs::metadata(dir.join(file)).unwrap().permissions().mode() & 0o777, 0o600);
+            assert_eq!(
+                std::fs::metadata(dir.join(file))
+                    .unwrap()
+                    .permissions()
+                    .mode()
+                    & 0o777,
+                0o600
+            );
         }
         assert_eq!(leaf(&open("localhost", now)), made, "kept over a restart");
-        assert_ne!(leaf(&open("other", now)), made, "made again for other names");
+        assert_ne!(
+            leaf(&open("other", now)),
+            made,
+            "made again for other names"
+        );
         first.reload(now).unwrap();
         let made = leaf(&first);
         let day = 24 * 60 * 60 * 1000;
@@ -292,16 +381,36 @@ mod tests {
         let dir = folder("certificate-files");
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let now = UnixMillis(1_800_000_000_000);
-        let own = Source::Own { dir: dir.clone(), names: vec!["localhost".to_owned()] };
+        let own = Source::Own {
+            dir: dir.clone(),
+            names: vec!["localhost".to_owned()],
+        };
         Certificates::open(own, Arc::clone(&provider), now).unwrap();
         for (cert, key, expected) in [
-            ("cert.pem", "ca.key", "this key does not belong to the certificate"),
-            ("cert.pem", "cert.pem", "there is no unencrypted private key"),
-            ("cert.key", "cert.key", "there is no certificate in this file"),
+            (
+                "cert.pem",
+                "ca.key",
+                "this key does not belong to the certificate",
+            ),
+            (
+                "cert.pem",
+                "cert.pem",
+                "there is no unencrypted private key",
+            ),
+            (
+                "cert.key",
+                "cert.key",
+                "there is no certificate in this file",
+            ),
             ("cert.pem", "none", "none: "),
         ] {
-            let files = Source::Files { cert: dir.join(cert), key: dir.join(key) };
-            let error = Certificates::open(files, Arc::clone(&provider), now).unwrap_err().to_string();
+            let files = Source::Files {
+                cert: dir.join(cert),
+                key: dir.join(key),
+            };
+            let error = Certificates::open(files, Arc::clone(&provider), now)
+                .unwrap_err()
+                .to_string();
             assert!(error.contains(expected), "{error}");
         }
         std::fs::remove_dir_all(&dir).unwrap();

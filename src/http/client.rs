@@ -30,18 +30,29 @@ impl Client {
         let peer = peer.to_canonical();
         let trusted = |address: IpAddr| proxies.iter().any(|network| network.contains(address));
         if !trusted(peer) {
-            return Client { address: peer, https: tls, protected: tls || peer.is_loopback() };
+            return Client {
+                address: peer,
+                https: tls,
+                protected: tls || peer.is_loopback(),
+            };
         }
         let mut address = peer;
         for hop in hops(headers).into_iter().take(limits::FORWARDED_HOPS) {
-            let Some(hop) = parse_address(&hop) else { break };
+            let Some(hop) = parse_address(&hop) else {
+                break;
+            };
             address = hop.to_canonical();
             if !trusted(address) {
                 break;
             }
         }
-        let https = tls || scheme(headers).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https"));
-        Client { address, https, protected: true }
+        let https =
+            tls || scheme(headers).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https"));
+        Client {
+            address,
+            https,
+            protected: true,
+        }
     }
 }
 
@@ -50,18 +61,31 @@ fn hops(headers: &HeaderMap) -> Vec<String> {
     if headers.contains_key("x-forwarded-for") {
         return items(headers, "x-forwarded-for");
     }
-    items(headers, "forwarded").iter().map(|item| parameter(item, "for").unwrap_or_default()).collect()
+    items(headers, "forwarded")
+        .iter()
+        .map(|item| parameter(item, "for").unwrap_or_default())
+        .collect()
 }
 
 fn scheme(headers: &HeaderMap) -> Option<String> {
     let simple = items(headers, "x-forwarded-proto").into_iter().next();
-    simple.or_else(|| items(headers, "forwarded").first().and_then(|item| parameter(item, "proto")))
+    simple.or_else(|| {
+        items(headers, "forwarded")
+            .first()
+            .and_then(|item| parameter(item, "proto"))
+    })
 }
 
 /// The comma-separated items of all headers of this name, the last one first.
 fn items(headers: &HeaderMap, name: &str) -> Vec<String> {
-    let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
-    let mut items: Vec<String> = values.flat_map(|value| value.split(',')).map(|item| item.trim().to_owned()).collect();
+    let values = headers
+        .get_all(name)
+        .iter()
+        .filter_map(|value| value.to_str().ok());
+    let mut items: Vec<String> = values
+        .flat_map(|value| value.split(','))
+        .map(|item| item.trim().to_owned())
+        .collect();
     items.reverse();
     items
 }
@@ -69,7 +93,9 @@ fn items(headers: &HeaderMap, name: &str) -> Vec<String> {
 fn parameter(item: &str, name: &str) -> Option<String> {
     let pairs = item.split(';').filter_map(|pair| pair.split_once('='));
     let mut named = pairs.filter(|(key, _)| key.trim().eq_ignore_ascii_case(name));
-    named.next().map(|(_, value)| value.trim().trim_matches('"').to_owned())
+    named
+        .next()
+        .map(|(_, value)| value.trim().trim_matches('"').to_owned())
 }
 
 /// An address with or without a port, IPv6 with or without brackets.
@@ -88,19 +114,43 @@ mod tests {
         let proxies = ["10.0.0.0/8", "::1"].map(|text| Network::try_from(text.to_owned()).unwrap());
         for (peer, header, value, expected) in [
             ("192.0.2.1", "x-forwarded-for", "198.51.100.7", "192.0.2.1"),
-            ("10.0.0.1", "x-forwarded-for", "6.6.6.6, 198.51.100.7", "198.51.100.7"),
-            ("10.0.0.1", "x-forwarded-for", "198.51.100.7, 10.2.3.4", "198.51.100.7"),
-            ("10.0.0.1", "x-forwarded-for", "198.51.100.7:1234", "198.51.100.7"),
+            (
+                "10.0.0.1",
+                "x-forwarded-for",
+                "6.6.6.6, 198.51.100.7",
+                "198.51.100.7",
+            ),
+            (
+                "10.0.0.1",
+                "x-forwarded-for",
+                "198.51.100.7, 10.2.3.4",
+                "198.51.100.7",
+            ),
+            (
+                "10.0.0.1",
+                "x-forwarded-for",
+                "198.51.100.7:1234",
+                "198.51.100.7",
+            ),
             ("10.0.0.1", "x-forwarded-for", "6.6.6.6, junk", "10.0.0.1"),
             ("10.0.0.1", "x-forwarded-for", "", "10.0.0.1"),
-            ("::ffff:10.0.0.1", "forwarded", "for=6.6.6.6, for=\"[2001:db8::1]:80\";proto=https", "2001:db8::1"),
+            (
+                "::ffff:10.0.0.1",
+                "forwarded",
+                "for=6.6.6.6, for=\"[2001:db8::1]:80\";proto=https",
+                "2001:db8::1",
+            ),
             ("::1", "forwarded", "For=198.51.100.7;by=_x", "198.51.100.7"),
             ("::1", "forwarded", "for=6.6.6.6, for=_hidden", "::1"),
         ] {
             let mut headers = HeaderMap::new();
             headers.append(header, value.parse().unwrap());
             let client = Client::of(peer.parse().unwrap(), false, &headers, &proxies);
-            assert_eq!(client.address, expected.parse::<IpAddr>().unwrap(), "{peer} {value}");
+            assert_eq!(
+                client.address,
+                expected.parse::<IpAddr>().unwrap(),
+                "{peer} {value}"
+            );
             assert_eq!(client.https, value.contains("proto=https"));
         }
     }
@@ -118,7 +168,11 @@ mod tests {
             ("10.0.0.1", false, true, true),
         ] {
             let client = Client::of(peer.parse().unwrap(), tls, &headers, &proxies);
-            assert_eq!((client.https, client.protected), (https, protected), "{peer}");
+            assert_eq!(
+                (client.https, client.protected),
+                (https, protected),
+                "{peer}"
+            );
         }
     }
 }

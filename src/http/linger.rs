@@ -25,18 +25,31 @@ pub(super) struct Lingering<S> {
 impl<S> Lingering<S> {
     pub fn new(stream: S) -> Self {
         let deadline = Box::pin(tokio::time::sleep(Duration::ZERO));
-        Lingering { stream, shut: false, dropped: 0, deadline }
+        Lingering {
+            stream,
+            shut: false,
+            dropped: 0,
+            deadline,
+        }
     }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Lingering<S> {
-    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_read(context, buffer)
     }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Lingering<S> {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(context, bytes)
     }
 
@@ -61,7 +74,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Lingering<S> {
         if !this.shut {
             ready!(Pin::new(&mut this.stream).poll_shutdown(context))?;
             this.shut = true;
-            this.deadline.as_mut().reset(Instant::now() + Duration::from_secs(limits::LINGER_SECONDS));
+            this.deadline
+                .as_mut()
+                .reset(Instant::now() + Duration::from_secs(limits::LINGER_SECONDS));
         }
         let mut bytes = [0; 8 * 1024];
         while this.dropped < limits::LINGER_BYTES {

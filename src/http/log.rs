@@ -48,7 +48,9 @@ pub(super) fn answered(line: &Line<'_>) {
     let (id, status, peer) = (line.id, line.status.as_u16(), line.peer);
     let method = escaped(line.method.as_str());
     let (route, precondition) = (line.route, line.reason.unwrap_or("-"));
-    let device = line.device.map_or_else(|| "-".to_owned(), |device| device.to_string());
+    let device = line
+        .device
+        .map_or_else(|| "-".to_owned(), |device| device.to_string());
     // 507 on a report is a client's page limit (RFC 6578 section 3.6), not a failure.
     if line.status.is_server_error() && line.status != StatusCode::INSUFFICIENT_STORAGE {
         tracing::error!(%id, method, route, status, precondition, device, %peer, "failed");
@@ -62,7 +64,11 @@ pub(super) fn answered(line: &Line<'_>) {
 /// The class of a path: which kind of resource it names, but not which one.
 pub(super) fn route(path: &str) -> &'static str {
     let directory = path.ends_with('/');
-    let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).take(6).collect();
+    let segments: Vec<&str> = path
+        .split('/')
+        .filter(|segment| !segment.is_empty())
+        .take(6)
+        .collect();
     match (segments.as_slice(), directory) {
         ([], _) => "/",
         (["*"], _) => "*",
@@ -83,7 +89,10 @@ pub(super) fn route(path: &str) -> &'static str {
 
 /// Text from a client, safe in one line of a log: printable ASCII, all else escaped, cut short.
 pub(super) fn escaped(text: &str) -> String {
-    text.chars().take(32).flat_map(char::escape_default).collect()
+    text.chars()
+        .take(32)
+        .flat_map(char::escape_default)
+        .collect()
 }
 
 /// Starts logging to standard error. Dependencies may only warn: at their finer levels some
@@ -96,10 +105,17 @@ pub fn start(settings: &Log) {
         LogLevel::Debug => "debug",
         LogLevel::Trace => "trace",
     };
-    let others = if settings.level == LogLevel::Error { "error" } else { "warn" };
+    let others = if settings.level == LogLevel::Error {
+        "error"
+    } else {
+        "warn"
+    };
     let filter = EnvFilter::new(format!("{others},sealdav={level}"));
     let terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(terminal);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(terminal);
     // A second start (in tests) keeps the first.
     let _ = match settings.format {
         LogFormat::Text => builder.with_target(false).try_init(),
@@ -107,7 +123,9 @@ pub fn start(settings: &Log) {
     };
     std::panic::set_hook(Box::new(|panic| {
         // The message may hold content, so only the place is logged.
-        let place = panic.location().map_or_else(|| "nowhere".to_owned(), ToString::to_string);
+        let place = panic
+            .location()
+            .map_or_else(|| "nowhere".to_owned(), ToString::to_string);
         tracing::error!(place, "panic");
     }));
 }
@@ -121,8 +139,14 @@ mod tests {
         for (path, class) in [
             ("/", "/"),
             ("/dav/calendars/alice/", "/dav/calendars/{home}/"),
-            ("/dav/calendars/alice/work/secret.ics", "/dav/calendars/{home}/{collection}/{object}"),
-            ("/dav/calendars/alice/work/secret/", "/dav/calendars/{home}/{collection}/..."),
+            (
+                "/dav/calendars/alice/work/secret.ics",
+                "/dav/calendars/{home}/{collection}/{object}",
+            ),
+            (
+                "/dav/calendars/alice/work/secret/",
+                "/dav/calendars/{home}/{collection}/...",
+            ),
             ("/dav/principals/alice", "/dav/principals/{user}/"),
             ("/wp-admin/x", "other"),
         ] {
@@ -132,7 +156,10 @@ mod tests {
 
     #[test]
     fn client_text_is_one_line() {
-        assert_eq!(escaped("A\r\nB\u{1b}[31m\u{2028}"), "A\\r\\nB\\u{1b}[31m\\u{2028}");
+        assert_eq!(
+            escaped("A\r\nB\u{1b}[31m\u{2028}"),
+            "A\\r\\nB\\u{1b}[31m\\u{2028}"
+        );
         assert!(escaped(&"x".repeat(10_000)).len() < 100);
     }
 }

@@ -70,7 +70,10 @@ pub fn run(setup: Setup, ready: impl FnOnce(&[SocketAddr])) -> Result<(), StartE
                 _ = terminate.recv() => {}
                 _ = interrupt.recv() => {}
             }
-            tracing::info!(seconds = limits::SHUTDOWN_SECONDS, "stopping; running requests may end");
+            tracing::info!(
+                seconds = limits::SHUTDOWN_SECONDS,
+                "stopping; running requests may end"
+            );
         };
         server.run(stop, reloads).await;
         Ok(())

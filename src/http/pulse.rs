@@ -35,7 +35,11 @@ pub(super) enum Verdict {
 
 impl Pulse {
     pub fn new() -> Arc<Pulse> {
-        Arc::new(Pulse(Mutex::new(State { next: 0, requests: BTreeMap::new(), quiet: Instant::now() })))
+        Arc::new(Pulse(Mutex::new(State {
+            next: 0,
+            requests: BTreeMap::new(),
+            quiet: Instant::now(),
+        })))
     }
 
     /// A request has begun; it ends when the beat is dropped.
@@ -44,7 +48,10 @@ impl Pulse {
         let number = state.next;
         state.next += 1;
         state.requests.insert(number, None);
-        Beat { pulse: Arc::clone(self), number }
+        Beat {
+            pulse: Arc::clone(self),
+            number,
+        }
     }
 
     /// Judges the connection: `header` holds until the first request, `idle` from then on.
@@ -52,10 +59,22 @@ impl Pulse {
         let state = self.0.lock();
         if state.requests.is_empty() {
             let patience = if state.next == 0 { header } else { idle };
-            return if state.quiet.elapsed() > patience { Verdict::Quiet } else { Verdict::Lives };
+            return if state.quiet.elapsed() > patience {
+                Verdict::Quiet
+            } else {
+                Verdict::Lives
+            };
         }
-        let stalled = state.requests.values().flatten().any(|since| since.elapsed() > idle);
-        if stalled { Verdict::Stalled } else { Verdict::Lives }
+        let stalled = state
+            .requests
+            .values()
+            .flatten()
+            .any(|since| since.elapsed() > idle);
+        if stalled {
+            Verdict::Stalled
+        } else {
+            Verdict::Lives
+        }
     }
 }
 
@@ -73,7 +92,11 @@ impl Beat {
 
     /// A part of the answer was handed over, and it is the client's turn to take it.
     pub fn waiting(&self) {
-        self.pulse.0.lock().requests.insert(self.number, Some(Instant::now()));
+        self.pulse
+            .0
+            .lock()
+            .requests
+            .insert(self.number, Some(Instant::now()));
     }
 }
 

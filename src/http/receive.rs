@@ -37,7 +37,9 @@ pub(super) async fn whole(
     if declared.is_some_and(|length| length > limit) {
         return Err(refusal::BODY_TOO_LARGE);
     }
-    let reserved = memory.clone().acquire_many_owned(permits(declared.unwrap_or(0)));
+    let reserved = memory
+        .clone()
+        .acquire_many_owned(permits(declared.unwrap_or(0)));
     let mut share = match timeout_at(deadline, reserved).await {
         Ok(Ok(share)) => share,
         Ok(Err(_)) | Err(_) => return Err(refusal::BUSY),
@@ -52,7 +54,9 @@ pub(super) async fn whole(
             Ok(Ok(Some(Ok(frame)))) => frame,
         };
         // Trailers mean nothing here.
-        let Ok(data) = frame.into_data() else { continue };
+        let Ok(data) = frame.into_data() else {
+            continue;
+        };
         if bytes.len() + data.len() > limit {
             return Err(refusal::BODY_TOO_LARGE);
         }
@@ -64,7 +68,10 @@ pub(super) async fn whole(
         }
         bytes.extend_from_slice(&data);
     }
-    Ok(Received { bytes: bytes.into(), share })
+    Ok(Received {
+        bytes: bytes.into(),
+        share,
+    })
 }
 
 /// What is left of a request whose body nobody wants.
@@ -82,7 +89,10 @@ pub(super) async fn discard(mut body: Incoming, headers: &HeaderMap, bounds: &Bo
     if body.is_end_stream() {
         return Rest::Nothing;
     }
-    let short = body.size_hint().exact().is_some_and(|length| length <= limits::DISCARDED_BYTES as u64);
+    let short = body
+        .size_hint()
+        .exact()
+        .is_some_and(|length| length <= limits::DISCARDED_BYTES as u64);
     // The first read would tell the client to send what is not wanted.
     if !short || headers.contains_key(EXPECT) || !headers.contains_key(CONTENT_LENGTH) {
         return Rest::Unread;
@@ -95,9 +105,12 @@ pub(super) async fn discard(mut body: Incoming, headers: &HeaderMap, bounds: &Bo
         }
         Rest::Nothing
     };
-    timeout(bounds.idle.min(bounds.body), all).await.unwrap_or(Rest::Unread)
+    timeout(bounds.idle.min(bounds.body), all)
+        .await
+        .unwrap_or(Rest::Unread)
 }
 
 fn permits(bytes: usize) -> u32 {
-    u32::try_from(bytes).expect("body limits are far below 4 GiB: Config::check and limits hold them")
+    u32::try_from(bytes)
+        .expect("body limits are far below 4 GiB: Config::check and limits hold them")
 }

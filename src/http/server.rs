@@ -92,7 +92,14 @@ impl Server {
     /// # Errors
     /// A certificate that cannot be used, or a socket that fails.
     pub fn new(setup: Setup) -> Result<Server, StartError> {
-        let Setup { listeners, security, application, ambient, proxies, bounds } = setup;
+        let Setup {
+            listeners,
+            security,
+            application,
+            ambient,
+            proxies,
+            bounds,
+        } = setup;
         let tls = match security {
             Security::Plain => None,
             Security::Tls(source) => Some(acceptor(source, &ambient)?),
@@ -105,10 +112,26 @@ impl Server {
             })
             .collect();
         let listeners = listeners.map_err(StartError::System)?;
-        let addresses: Result<Vec<_>, _> = listeners.iter().map(tokio::net::TcpListener::local_addr).collect();
+        let addresses: Result<Vec<_>, _> = listeners
+            .iter()
+            .map(tokio::net::TcpListener::local_addr)
+            .collect();
         let addresses = addresses.map_err(StartError::System)?;
-        let front = Front::new(Arc::clone(&application), Arc::clone(&ambient), proxies, bounds.clone());
-        Ok(Server { listeners, addresses, tls, front: Arc::new(front), application, ambient, bounds })
+        let front = Front::new(
+            Arc::clone(&application),
+            Arc::clone(&ambient),
+            proxies,
+            bounds.clone(),
+        );
+        Ok(Server {
+            listeners,
+            addresses,
+            tls,
+            front: Arc::new(front),
+            application,
+            ambient,
+            bounds,
+        })
     }
 
     /// The addresses that are listened on.
@@ -121,7 +144,10 @@ impl Server {
     pub async fn run(self, stop: impl Future<Output = ()>, reload: watch::Receiver<()>) {
         let (stopping, stopped) = watch::channel(());
         let slots = Arc::new(Semaphore::new(self.bounds.connections));
-        let certificates = self.tls.as_ref().map(|(_, certificates)| Arc::clone(certificates));
+        let certificates = self
+            .tls
+            .as_ref()
+            .map(|(_, certificates)| Arc::clone(certificates));
         let mut chores = JoinSet::new();
         chores.spawn(keep(self.application, self.ambient, certificates, reload));
         let mut loops = JoinSet::new();
@@ -138,13 +164,19 @@ impl Server {
         drop(stopped);
         stop.await;
         let _ = stopping.send(());
-        if timeout(self.bounds.shutdown, loops.join_all()).await.is_err() {
+        if timeout(self.bounds.shutdown, loops.join_all())
+            .await
+            .is_err()
+        {
             tracing::warn!("some requests did not end in time and were cut");
         }
     }
 }
 
-fn acceptor(source: Source, ambient: &Ambient) -> Result<(TlsAcceptor, Arc<Certificates>), StartError> {
+fn acceptor(
+    source: Source,
+    ambient: &Ambient,
+) -> Result<(TlsAcceptor, Arc<Certificates>), StartError> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let certificates = Certificates::open(source, Arc::clone(&provider), ambient.now());
     let certificates = Arc::new(certificates.map_err(StartError::Certificate)?);
@@ -175,10 +207,18 @@ async fn keep(
                 reloadable
             }
         };
-        let (application, certificates, now) = (Arc::clone(&application), certificates.clone(), ambient.now());
+        let (application, certificates, now) = (
+            Arc::clone(&application),
+            certificates.clone(),
+            ambient.now(),
+        );
         let chore = tokio::task::spawn_blocking(move || {
             if let Some(certificates) = certificates {
-                let done = if asked { certificates.reload(now) } else { certificates.renew(now) };
+                let done = if asked {
+                    certificates.reload(now)
+                } else {
+                    certificates.renew(now)
+                };
                 match done {
                     Ok(()) if asked => tracing::info!("the certificate was read again"),
                     Ok(()) => {}
@@ -211,7 +251,10 @@ impl Door {
         let mut connections = JoinSet::new();
         loop {
             let next = async {
-                let slot = Arc::clone(&self.slots).acquire_owned().await.expect("the semaphore is never closed");
+                let slot = Arc::clone(&self.slots)
+                    .acquire_owned()
+                    .await
+                    .expect("the semaphore is never closed");
                 (slot, listener.accept().await)
             };
             tokio::select! {
@@ -238,13 +281,21 @@ impl Door {
         peer: SocketAddr,
         slot: OwnedSemaphorePermit,
     ) -> impl Future<Output = ()> + Send + 'static {
-        let (tls, front, bounds, stopped) =
-            (self.tls.clone(), Arc::clone(&self.front), self.bounds.clone(), self.stopped.clone());
+        let (tls, front, bounds, stopped) = (
+            self.tls.clone(),
+            Arc::clone(&self.front),
+            self.bounds.clone(),
+            self.stopped.clone(),
+        );
         async move {
             let _slot = slot;
             // Answers are written whole; waiting for more to send would only delay them.
             let _ = stream.set_nodelay(true);
-            let link = Arc::new(Link { peer: peer.ip(), tls: tls.is_some(), pulse: Pulse::new() });
+            let link = Arc::new(Link {
+                peer: peer.ip(),
+                tls: tls.is_some(),
+                pulse: Pulse::new(),
+            });
             let Some(tls) = tls else {
                 return converse(stream, front, link, &bounds, stopped).await;
             };
@@ -267,7 +318,9 @@ async fn converse(
 ) {
     let pulse = Arc::clone(&link.pulse);
     let peer = link.peer;
-    let service = service_fn(move |request: Request<Incoming>| Arc::clone(&front).serve(Arc::clone(&link), request));
+    let service = service_fn(move |request: Request<Incoming>| {
+        Arc::clone(&front).serve(Arc::clone(&link), request)
+    });
     let builder = builder(bounds);
     let connection = builder.serve_connection(TokioIo::new(Lingering::new(stream)), service);
     let mut connection = std::pin::pin!(connection);
@@ -330,4 +383,3 @@ fn builder(bounds: &Bounds) -> Builder<TokioExecutor> {
         .keep_alive_timeout(bounds.header);
     builder
 }
-

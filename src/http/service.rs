@@ -5,7 +5,10 @@ use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use ::http::header::{CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, HOST, RETRY_AFTER, STRICT_TRANSPORT_SECURITY, WWW_AUTHENTICATE};
+use ::http::header::{
+    CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, HOST, RETRY_AFTER, STRICT_TRANSPORT_SECURITY,
+    WWW_AUTHENTICATE,
+};
 use ::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
 use bytes::Bytes;
 use hyper::body::Incoming;
@@ -60,7 +63,10 @@ struct Outcome {
 impl From<Refusal> for Outcome {
     fn from(refusal: Refusal) -> Outcome {
         let mut headers = HeaderMap::new();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+        headers.insert(
+            CONTENT_TYPE,
+            HeaderValue::from_static("text/plain; charset=utf-8"),
+        );
         if let Some(seconds) = refusal.retry_after {
             headers.insert(RETRY_AFTER, seconds.into());
         }
@@ -117,7 +123,10 @@ impl Front {
         let headers = response.headers_mut();
         headers.insert("x-request-id", id.header());
         if client.https {
-            headers.insert(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=63072000"));
+            headers.insert(
+                STRICT_TRANSPORT_SECURITY,
+                HeaderValue::from_static("max-age=63072000"),
+            );
         }
         if outcome.rest == Rest::Unread && version < Version::HTTP_2 {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
@@ -146,7 +155,10 @@ impl Front {
         };
         let early = match self.early(client, head.version, &head.uri, &request) {
             Some(outcome) => Err(outcome),
-            None => self.authenticate(client, &mut request).await.map_err(Outcome::from),
+            None => self
+                .authenticate(client, &mut request)
+                .await
+                .map_err(Outcome::from),
         };
         let session = match early {
             Ok(session) => session,
@@ -166,9 +178,18 @@ impl Front {
     }
 
     /// What is answered before anybody signs in.
-    fn early(&self, client: Client, version: Version, uri: &Uri, request: &dav::Request) -> Option<Outcome> {
+    fn early(
+        &self,
+        client: Client,
+        version: Version,
+        uri: &Uri,
+        request: &dav::Request,
+    ) -> Option<Outcome> {
         let hosts = request.headers.get_all(HOST).iter().count();
-        let coded = request.headers.get(CONTENT_ENCODING).is_some_and(|coding| coding != "identity");
+        let coded = request
+            .headers
+            .get(CONTENT_ENCODING)
+            .is_some_and(|coding| coding != "identity");
         let refusal = if !client.protected {
             refusal::UNPROTECTED
         } else if request.target.len() > limits::REQUEST_TARGET_BYTES {
@@ -183,7 +204,10 @@ impl Front {
         } else if uri.path() == "/healthz" && matches!(request.method, Method::GET | Method::HEAD) {
             return Some(self.health());
         } else {
-            return self.application.anonymous(request).map(|response| self.outcome(response));
+            return self
+                .application
+                .anonymous(request)
+                .map(|response| self.outcome(response));
         };
         Some(refusal.into())
     }
@@ -195,7 +219,14 @@ impl Front {
                 headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
                 let body = Answer::bytes(Bytes::from_static(b"ok"));
                 let (status, reason, device, rest) = (StatusCode::OK, None, None, Rest::Unread);
-                Outcome { status, headers, body, reason, device, rest }
+                Outcome {
+                    status,
+                    headers,
+                    body,
+                    reason,
+                    device,
+                    rest,
+                }
             }
             Err(reason) => {
                 tracing::warn!(reason, "unhealthy");
@@ -204,14 +235,21 @@ impl Front {
         }
     }
 
-    async fn authenticate(&self, client: Client, request: &mut dav::Request) -> Result<Arc<dyn Session>, Refusal> {
+    async fn authenticate(
+        &self,
+        client: Client,
+        request: &mut dav::Request,
+    ) -> Result<Arc<dyn Session>, Refusal> {
         let Some(Credentials { name, secret }) = basic::take(&mut request.headers) else {
             return Err(refusal::SIGN_IN);
         };
         if let Some(session) = self.application.cached(&name, &secret) {
             return Ok(session);
         }
-        let permit = Arc::clone(&self.sign_ins).acquire_owned().await.map_err(|_| refusal::BUSY)?;
+        let permit = Arc::clone(&self.sign_ins)
+            .acquire_owned()
+            .await
+            .map_err(|_| refusal::BUSY)?;
         let application = Arc::clone(&self.application);
         let sign_in = move || {
             // Held by the work and not by the request: a client that goes away frees no thread.
@@ -221,7 +259,9 @@ impl Front {
         match tokio::task::spawn_blocking(sign_in).await {
             Ok(Ok(session)) => Ok(session),
             Ok(Err(SignInError::Wrong)) => Err(refusal::SIGN_IN),
-            Ok(Err(SignInError::Throttled { retry_after_seconds })) => Err(refusal::throttled(retry_after_seconds)),
+            Ok(Err(SignInError::Throttled {
+                retry_after_seconds,
+            })) => Err(refusal::throttled(retry_after_seconds)),
             Ok(Err(SignInError::Unavailable)) => Err(refusal::UNAVAILABLE),
             Err(_) => Err(refusal::PANIC),
         }
@@ -235,32 +275,36 @@ impl Front {
         received: Received,
     ) -> Outcome {
         let Ok(permit) = Arc::clone(&self.work).acquire_owned().await else {
-            return Outcome { rest: Rest::Nothing, ..refusal::BUSY.into() };
+            return Outcome {
+                rest: Rest::Nothing,
+                ..refusal::BUSY.into()
+            };
         };
         let Received { bytes, share } = received;
         request.body = bytes;
         let span = tracing::info_span!("request", %id);
         let work = move || {
             let _held: (OwnedSemaphorePermit, OwnedSemaphorePermit) = (permit, share);
-            span.in_scope(|| session.handle(request))
+            span.in_scope(|| {
+                let response = session.handle(request);
+                // Waited for here, on the bounded pool: many wait for one sync together.
+                let durable = response.receipt.wait();
+                (response, durable)
+            })
         };
         let outcome = match tokio::task::spawn_blocking(work).await {
-            Ok(response) => self.durable(response).await,
+            Ok((response, Ok(()))) => self.outcome(response),
+            Ok((_, Err(StoreError::Full))) => refusal::DISK_FULL.into(),
+            Ok((_, Err(error))) => {
+                tracing::error!(%id, %error, "an answer was withheld because its commit is not durable");
+                refusal::NOT_DURABLE.into()
+            }
             // The panic hook has logged where, and the content is in neither.
             Err(_) => refusal::PANIC.into(),
         };
-        Outcome { rest: Rest::Nothing, ..outcome }
-    }
-
-    /// Lets nothing out before its receipt says that it is on the disk.
-    async fn durable(&self, response: dav::Response) -> Outcome {
-        match response.receipt.clone().await {
-            Ok(()) => self.outcome(response),
-            Err(StoreError::Full) => refusal::DISK_FULL.into(),
-            Err(error) => {
-                tracing::error!(?error, "an answer was withheld because its commit is not durable");
-                refusal::NOT_DURABLE.into()
-            }
+        Outcome {
+            rest: Rest::Nothing,
+            ..outcome
         }
     }
 
@@ -278,11 +322,16 @@ impl Front {
 
 /// The raw path and query; `*` stands for the whole server.
 fn target(uri: &Uri) -> String {
-    uri.path_and_query().map_or("/", |both| both.as_str()).to_owned()
+    uri.path_and_query()
+        .map_or("/", |both| both.as_str())
+        .to_owned()
 }
 
 /// `:authority`, or the authority of an absolute target, goes before `Host` (RFC 9112 section 3.2.2).
 fn authority(uri: &Uri, headers: &HeaderMap) -> Option<String> {
     let host = || headers.get(HOST).and_then(|host| host.to_str().ok());
-    uri.authority().map(|authority| authority.as_str()).or_else(host).map(str::to_owned)
+    uri.authority()
+        .map(|authority| authority.as_str())
+        .or_else(host)
+        .map(str::to_owned)
 }
