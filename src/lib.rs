@@ -16,6 +16,8 @@ pub mod xml;
 pub mod store;
 // floor 3
 pub mod vault;
+// floor 4
+pub mod account;
 // floor 5
 pub mod dav;
 // floor 6

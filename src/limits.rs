@@ -149,6 +149,10 @@ pub const FAILURES_PER_NAME: u32 = 10;
 pub const FAILURES_PER_ADDRESS: u32 = 30;
 /// Seconds after which one more failed sign-in is allowed, for a name and for an address.
 pub const FAILURE_REFILL_SECONDS: u64 = 30;
+/// Failed secrets remembered, so that a stale device counts once.
+pub const FAILURES_REMEMBERED: usize = 10_000;
+/// Seconds for which a failed secret is remembered.
+pub const FAILURE_MEMORY_SECONDS: i64 = 10 * 60;
 
 // Connections
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::ambient::UnixMillis;
-use crate::ical::{ComponentKind, ComponentSet, Span};
+use crate::ical::{ComponentKind, ComponentSet, Extent};
 use crate::ids::{CollectionId, ObjectId, Segment, SlotId};
 use crate::xml::Name;
 
@@ -82,7 +82,7 @@ pub struct CalendarFacts {
     /// Their kind.
     pub component: ComponentKind,
     /// An outer bound of the times at which any part of it may match a time range.
-    pub span: Span,
+    pub extent: Extent,
 }
 
 /// Everything about an object except its body and its stored properties.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::testing::{TestVault, account};
 use super::*;
-use crate::ical::{ComponentKind, Span};
+use crate::ical::{ComponentKind, Extent};
 use crate::ids::Segment;
 use crate::xml::{self, Name};
 
@@ -13,7 +13,7 @@ fn segment(name: &str) -> Segment {
 }
 
 fn event(parent: CollectionId, name: &str, uid: &str, body: &str) -> NewObject {
-    let span = Span { first: 0, last: 10 };
+    let extent = Extent { first: 0, last: 10 };
     NewObject {
         parent,
         segment: segment(name),
@@ -22,7 +22,7 @@ fn event(parent: CollectionId, name: &str, uid: &str, body: &str) -> NewObject {
         calendar: Some(CalendarFacts {
             uid: uid.into(),
             component: ComponentKind::Event,
-            span,
+            extent,
         }),
     }
 }
@@ -141,6 +141,7 @@ fn overwriting_keeps_the_id_and_changes_the_tag() {
         first.etag, again.etag,
         "the same bytes stored again are another version"
     );
+    account.barrier().wait().unwrap();
     assert_eq!(account.body(id, &first), Err(VaultError::Missing));
     assert_eq!(account.collection(id).unwrap().objects, 1);
 }

@@ -120,7 +120,6 @@ impl ClockPeriods {
     ) -> Result<Option<i64>, RecurError> {
         let mut time = time.max(self.base);
         loop {
-            budget.spend()?;
             let periods = (time - self.base + self.step - 1) / self.step;
             let start = self.base + periods * self.step;
             if start > LAST {
@@ -132,12 +131,14 @@ impl ClockPeriods {
                     Some(day) => time = day * DAY_SECONDS,
                     None => return Ok(None),
                 }
+                budget.spend()?;
                 continue;
             }
             match self.later_in_day(start - day * DAY_SECONDS) {
                 None => return Ok(Some(start)),
                 Some(later) => time = day * DAY_SECONDS + later,
             }
+            budget.spend()?;
         }
     }
 
@@ -213,7 +214,7 @@ fn next_bit(bits: u64, bit: i64) -> Option<i64> {
     (left != 0).then(|| bit + 1 + i64::from(left.trailing_zeros()))
 }
 
-fn greatest_common_divisor(first: i64, second: i64) -> i64 {
+pub(super) fn greatest_common_divisor(first: i64, second: i64) -> i64 {
     if second == 0 {
         first
     } else {

@@ -10,7 +10,7 @@
 //! proved that nothing is left.
 
 use super::super::time::{DAY_SECONDS, Date, LocalTime};
-use super::clock::{ALL_HOURS, ALL_SIXTY, ClockPeriods, Times, pick};
+use super::clock::{ALL_HOURS, ALL_SIXTY, ClockPeriods, Times, greatest_common_divisor, pick};
 use super::days::{CYCLE_MONTHS, DayFilter, Month, month_first, weekday};
 use super::rule::{Frequency, Rule};
 use super::{Budget, RecurError};
@@ -222,13 +222,14 @@ impl Engine {
 
     /// Periods after which the calendar repeats; `None` where that is no use.
     fn cycle(&self) -> Option<i64> {
-        match self.kind {
-            Kind::Years(_) => Some(CYCLE_MONTHS / 12),
-            Kind::Months(_) => Some(CYCLE_MONTHS),
-            Kind::Weeks(_) => Some(146_097 / 7),
-            Kind::Days(_) => Some(146_097),
-            Kind::Clock(_) | Kind::Never => None,
-        }
+        let units = match self.kind {
+            Kind::Years(_) => CYCLE_MONTHS / 12,
+            Kind::Months(_) => CYCLE_MONTHS,
+            Kind::Weeks(_) => 146_097 / 7,
+            Kind::Days(_) => 146_097,
+            Kind::Clock(_) | Kind::Never => return None,
+        };
+        Some(units / greatest_common_divisor(units, self.interval))
     }
 
     /// Whether every period but the first has equally many starts, at the same places.

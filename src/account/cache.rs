@@ -1,0 +1,124 @@
+//! The cache of unlocked accounts, found by a hash of name and secret under a key of this
+//! process, and the secrets that failed lately. Bounded, with idle and absolute expiry.
+
+use std::collections::HashMap;
+
+use parking_lot::Mutex;
+
+use crate::ambient::UnixMillis;
+use crate::ids::Secret;
+use crate::limits;
+use crate::vault::AccountStore;
+
+type Digest = [u8; 32];
+
+struct Unlocked {
+    account: AccountStore,
+    since: UnixMillis,
+    used: UnixMillis,
+}
+
+pub(super) struct Cache {
+    key: Digest,
+    unlocked: Mutex<HashMap<Digest, Unlocked>>,
+    failed: Mutex<HashMap<Digest, UnixMillis>>,
+}
+
+impl Cache {
+    pub fn new(key: Digest) -> Self {
+        Cache {
+            key,
+            unlocked: Mutex::default(),
+            failed: Mutex::default(),
+        }
+    }
+
+    fn digest(&self, name: &str, secret: &Secret) -> Digest {
+        let mut hasher = blake3::Hasher::new_keyed(&self.key);
+        hasher
+            .update(&(name.len() as u64).to_le_bytes())
+            .update(name.as_bytes());
+        *hasher
+            .update(secret.expose().as_bytes())
+            .finalize()
+            .as_bytes()
+    }
+
+    pub fn get(&self, name: &str, secret: &Secret, now: UnixMillis) -> Option<AccountStore> {
+        let digest = self.digest(name, secret);
+        let mut unlocked = self.unlocked.lock();
+        let entry = unlocked.get_mut(&digest)?;
+        if expired(entry, now) || !entry.account.is_open() {
+            unlocked.remove(&digest);
+            return None;
+        }
+        entry.used = now;
+        Some(entry.account.clone())
+    }
+
+    pub fn put(&self, name: &str, secret: &Secret, account: AccountStore, now: UnixMillis) {
+        let digest = self.digest(name, secret);
+        let mut unlocked = self.unlocked.lock();
+        if unlocked.len() >= limits::UNLOCKED_ACCOUNTS {
+            let oldest = unlocked
+                .iter()
+                .min_by_key(|(_, entry)| entry.used)
+                .map(|(digest, _)| *digest);
+            oldest.and_then(|oldest| unlocked.remove(&oldest));
+        }
+        unlocked.insert(
+            digest,
+            Unlocked {
+                account,
+                since: now,
+                used: now,
+            },
+        );
+    }
+
+    /// Whether this very secret failed for this name lately: a stale phone that keeps trying is
+    /// one failure, and costs nothing.
+    pub fn failed_before(&self, name: &str, secret: &Secret, now: UnixMillis) -> bool {
+        let digest = self.digest(name, secret);
+        self.failed
+            .lock()
+            .get(&digest)
+            .is_some_and(|at| now.0 - at.0 < limits::FAILURE_MEMORY_SECONDS * 1000)
+    }
+
+    pub fn failed(&self, name: &str, secret: &Secret, now: UnixMillis) {
+        let mut failed = self.failed.lock();
+        if failed.len() >= limits::FAILURES_REMEMBERED {
+            let oldest = failed
+                .iter()
+                .min_by_key(|(_, at)| **at)
+                .map(|(digest, _)| *digest);
+            oldest.and_then(|oldest| failed.remove(&oldest));
+        }
+        failed.insert(self.digest(name, secret), now);
+    }
+
+    /// After any change of accounts or slots: what failed may be right now.
+    pub fn forget_failures(&self) {
+        self.failed.lock().clear();
+    }
+
+    pub fn expire(&self, now: UnixMillis) {
+        self.unlocked
+            .lock()
+            .retain(|_, entry| !expired(entry, now) && entry.account.is_open());
+        self.failed
+            .lock()
+            .retain(|_, at| now.0 - at.0 < limits::FAILURE_MEMORY_SECONDS * 1000);
+    }
+
+    #[cfg(test)]
+    pub fn len(&self) -> usize {
+        self.unlocked.lock().len()
+    }
+}
+
+fn expired(entry: &Unlocked, now: UnixMillis) -> bool {
+    now.0 - entry.used.0 >= limits::UNLOCKED_IDLE_SECONDS * 1000
+        || now.0 - entry.since.0 >= limits::UNLOCKED_SECONDS * 1000
+}

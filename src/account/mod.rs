@@ -1,0 +1,263 @@
+//! Who may open which account: sign-in, key slots, the cache of unlocked accounts, throttling,
+//! and the administration of accounts.
+//!
+//! Sign-in goes cache, app-password slot, throttle, Argon2 slot (or a dummy of equal cost for a
+//! name that is not there), unlock. So a valid generated secret is never throttled and costs no
+//! Argon2 run, and nothing tells from outside whether a name exists (HARDENING H3).
+
+mod admin;
+mod cache;
+mod throttle;
+
+#[cfg(test)]
+mod tests;
+
+pub use admin::{
+    AddedAppPassword, AddedUser, AdminError, AppPasswordInfo, Authority, NewUser, UserInfo,
+};
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use parking_lot::{Condvar, Mutex};
+
+use crate::ids::{Secret, SlotId};
+use crate::limits;
+use crate::seal::{AccountKey, Argon2Cost, Generated, SecretKind, SlotLock, dummy_work};
+use crate::vault::{AccountRecord, AccountStore, Vault};
+use cache::Cache;
+use throttle::Throttle;
+
+/// What the configuration says about accounts.
+#[derive(Debug, Clone)]
+pub struct AccountSettings {
+    /// Whether DAV takes the account password too; it would bypass a second factor.
+    pub password_over_dav: bool,
+    /// Argon2id's memory in KiB for new password slots.
+    pub argon2_kib: u32,
+    /// Argon2id's passes for new password slots.
+    pub argon2_passes: u32,
+}
+
+impl Default for AccountSettings {
+    fn default() -> Self {
+        AccountSettings {
+            password_over_dav: false,
+            argon2_kib: limits::ARGON2_KIB,
+            argon2_passes: limits::ARGON2_PASSES,
+        }
+    }
+}
+
+impl AccountSettings {
+    fn cost(&self) -> Argon2Cost {
+        Argon2Cost {
+            kib: self.argon2_kib,
+            passes: self.argon2_passes,
+        }
+    }
+}
+
+/// Why nobody was signed in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SignInError {
+    /// Name or secret is wrong, or the account may not sign in: which of them is not told.
+    Wrong,
+    /// Too many failures from this address or for this name.
+    Throttled {
+        /// Seconds after which it is worth trying again.
+        retry_after_seconds: u64,
+    },
+    /// The store does not answer.
+    Unavailable,
+}
+
+/// The accounts of a server, as its doors see them.
+pub struct Accounts {
+    vault: Arc<Vault>,
+    settings: AccountSettings,
+    cache: Cache,
+    throttle: Throttle,
+    argon2: Runs,
+}
+
+impl Accounts {
+    /// The accounts of `vault`.
+    pub fn open(vault: Arc<Vault>, settings: AccountSettings) -> Self {
+        Accounts {
+            cache: Cache::new(vault.ambient().bytes()),
+            throttle: Throttle::new(),
+            argon2: Runs::new(limits::ARGON2_RUNS),
+            vault,
+            settings,
+        }
+    }
+
+    /// The vault below.
+    pub fn vault(&self) -> &Arc<Vault> {
+        &self.vault
+    }
+
+    /// The account that these opened before, if it is still unlocked: microseconds.
+    pub fn cached(&self, name: &str, secret: &Secret) -> Option<AccountStore> {
+        self.cache.get(name, secret, self.vault.ambient().now())
+    }
+
+    /// Opens an account for DAV. May take an Argon2 run. `name` may be the e-mail address too.
+    ///
+    /// # Errors
+    /// See [`SignInError`].
+    pub fn sign_in(
+        &self,
+        name: &str,
+        secret: &Secret,
+        peer: IpAddr,
+    ) -> Result<AccountStore, SignInError> {
+        let now = self.vault.ambient().now();
+        if let Some(account) = self.cache.get(name, secret, now) {
+            return Ok(account);
+        }
+        let record = self
+            .vault
+            .account_named(name)
+            .filter(|record| record.enabled);
+        let generated = Generated::read(secret.expose());
+        if let (Some(record), Some(generated)) = (&record, &generated) {
+            if let Some((key, slot)) = self.open_app_password(record, generated) {
+                return self.unlocked(name, secret, record, key, slot);
+            }
+        }
+        if self.cache.failed_before(name, secret, now) {
+            return Err(SignInError::Wrong);
+        }
+        if let Some(retry_after_seconds) = self.throttle.blocked(name, peer) {
+            return Err(SignInError::Throttled {
+                retry_after_seconds,
+            });
+        }
+        if generated.is_none()
+            && self.settings.password_over_dav
+            && secret.expose().len() <= limits::PASSWORD_BYTES
+        {
+            if let Some((key, slot)) = self.open_password(record.as_deref(), secret) {
+                let record = record.expect("a key was found in its file");
+                return self.unlocked(name, secret, &record, key, slot);
+            }
+        }
+        self.throttle.failed(name, peer);
+        self.cache.failed(name, secret, now);
+        Err(SignInError::Wrong)
+    }
+
+    fn unlocked(
+        &self,
+        name: &str,
+        secret: &Secret,
+        record: &AccountRecord,
+        key: AccountKey,
+        slot: SlotId,
+    ) -> Result<AccountStore, SignInError> {
+        let account = self.vault.unlock(record.id, key, slot).map_err(|error| {
+            tracing::error!(account = %record.id, ?error, "an account with the right secret does not open");
+            SignInError::Unavailable
+        })?;
+        self.cache
+            .put(name, secret, account.clone(), self.vault.ambient().now());
+        Ok(account)
+    }
+
+    fn open_app_password(
+        &self,
+        record: &AccountRecord,
+        secret: &Generated,
+    ) -> Option<(AccountKey, SlotId)> {
+        (secret.kind() == SecretKind::AppPassword).then_some(())?;
+        self.open_generated(record, secret)
+    }
+
+    fn open_generated(
+        &self,
+        record: &AccountRecord,
+        secret: &Generated,
+    ) -> Option<(AccountKey, SlotId)> {
+        let file = self.vault.key_file(record.id)?;
+        let slot = file.slots.iter().find(|slot| slot.is_for(secret))?;
+        Some((slot.open_generated(record.id, secret).ok()?, slot.id))
+    }
+
+    /// One Argon2 run, whether there is such an account or not.
+    fn open_password(
+        &self,
+        record: Option<&AccountRecord>,
+        password: &Secret,
+    ) -> Option<(AccountKey, SlotId)> {
+        let _run = self.argon2.take();
+        let file = record.and_then(|record| self.vault.key_file(record.id));
+        let slot = file.as_ref().and_then(|file| {
+            file.slots
+                .iter()
+                .find(|slot| matches!(slot.lock, SlotLock::Password { .. }))
+        });
+        let (Some(record), Some(slot)) = (record, slot) else {
+            dummy_work(password, self.settings.cost());
+            return None;
+        };
+        match slot.open_password(record.id, password, self.vault.host()) {
+            Ok(key) => Some((key, slot.id)),
+            Err(crate::seal::SlotError::WrongSecret) => None,
+            Err(error) => {
+                tracing::error!(account = %record.id, ?error, "a password slot does not open: another host key, or damage");
+                None
+            }
+        }
+    }
+
+    /// What is done every minute: idle keys and old failures are forgotten, deleted rows purged.
+    pub fn housekeep(&self) {
+        self.cache.expire(self.vault.ambient().now());
+        self.throttle.expire();
+        loop {
+            match self.vault.purge_step() {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(error) => {
+                    tracing::error!(%error, "purging deleted rows failed");
+                    break;
+                }
+            }
+        }
+    }
+}
+
+/// Bounds how many Argon2 runs, each with its own memory, go on at once.
+struct Runs {
+    free: Mutex<usize>,
+    changed: Condvar,
+}
+
+struct Run<'a>(&'a Runs);
+
+impl Runs {
+    fn new(free: usize) -> Self {
+        Runs {
+            free: Mutex::new(free),
+            changed: Condvar::new(),
+        }
+    }
+
+    fn take(&self) -> Run<'_> {
+        let mut free = self.free.lock();
+        while *free == 0 {
+            self.changed.wait(&mut free);
+        }
+        *free -= 1;
+        Run(self)
+    }
+}
+
+impl Drop for Run<'_> {
+    fn drop(&mut self) {
+        *self.0.free.lock() += 1;
+        self.0.changed.notify_one();
+    }
+}

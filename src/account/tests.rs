@@ -1,0 +1,282 @@
+//! Tests of sign-in and administration over a real vault.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use super::*;
+use crate::ambient::{Ambient, OsRandom, UnixMillis};
+use crate::seal::HostKey;
+use crate::store::{Store, StoreOptions};
+
+const PEER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
+
+struct Server {
+    accounts: Accounts,
+    clock: Arc<AtomicI64>,
+    _directory: tempfile::TempDir,
+}
+
+fn secret(text: &str) -> Secret {
+    Secret::new(text.to_owned())
+}
+
+fn server(password_over_dav: bool) -> Server {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(&directory.path().join("db"), &StoreOptions::default()).unwrap();
+    let clock = Arc::new(AtomicI64::new(1_000_000));
+    let now = clock.clone();
+    let ambient = Ambient::given(
+        Box::new(move || UnixMillis(now.load(Ordering::Relaxed))),
+        Box::new(OsRandom),
+    );
+    let host = HostKey::generate(&mut OsRandom);
+    let vault = Vault::open(
+        store,
+        host,
+        &directory.path().join("keys"),
+        Arc::new(ambient),
+    )
+    .unwrap();
+    let settings = AccountSettings {
+        password_over_dav,
+        argon2_kib: 8,
+        argon2_passes: 1,
+    };
+    let accounts = Accounts::open(vault, settings);
+    let new = NewUser {
+        name: "alice".into(),
+        email: "Alice@example.org".into(),
+        password: secret("correct horse"),
+        allow_weak: false,
+        admin: false,
+    };
+    accounts.add_user(new).unwrap();
+    Server {
+        accounts,
+        clock,
+        _directory: directory,
+    }
+}
+
+fn app_password(accounts: &Accounts, label: &str) -> Secret {
+    accounts
+        .add_app_password("alice", label, Authority::Password(secret("correct horse")))
+        .unwrap()
+        .password
+}
+
+#[test]
+fn an_app_password_signs_in_by_name_and_address() {
+    let server = server(false);
+    let accounts = &server.accounts;
+    let phone = app_password(accounts, "phone");
+    assert!(accounts.cached("alice", &phone).is_none());
+    let account = accounts.sign_in("alice", &phone, PEER).unwrap();
+    assert_eq!(account.name().as_str(), "alice");
+    assert!(accounts.cached("alice", &phone).is_some());
+    assert!(accounts.sign_in("alice@EXAMPLE.org", &phone, PEER).is_ok());
+    assert_eq!(
+        accounts.sign_in("bob", &phone, PEER).err(),
+        Some(SignInError::Wrong)
+    );
+}
+
+#[test]
+fn the_account_password_is_for_dav_only_where_allowed() {
+    for allowed in [false, true] {
+        let server = server(allowed);
+        let accounts = &server.accounts;
+        assert_eq!(
+            accounts
+                .sign_in("alice", &secret("correct horse"), PEER)
+                .is_ok(),
+            allowed
+        );
+        assert!(
+            accounts
+                .sign_in("alice", &secret("wrong horse"), PEER)
+                .is_err()
+        );
+        assert!(
+            accounts
+                .sign_in("nobody", &secret("correct horse"), PEER)
+                .is_err()
+        );
+    }
+}
+
+#[test]
+fn a_revoked_app_password_ends_at_once_and_others_do_not() {
+    let server = server(false);
+    let accounts = &server.accounts;
+    let (phone, laptop) = (
+        app_password(accounts, "phone"),
+        app_password(accounts, "laptop"),
+    );
+    let open = accounts.sign_in("alice", &phone, PEER).unwrap();
+    accounts.sign_in("alice", &laptop, PEER).unwrap();
+    accounts.revoke_app_password("alice", "phone").unwrap();
+    assert!(!open.is_open());
+    assert!(accounts.cached("alice", &phone).is_none());
+    assert_eq!(
+        accounts.sign_in("alice", &phone, PEER).err(),
+        Some(SignInError::Wrong)
+    );
+    assert!(accounts.cached("alice", &laptop).is_some());
+    assert_eq!(
+        accounts
+            .app_passwords("alice")
+            .unwrap()
+            .iter()
+            .map(|info| info.label.as_str())
+            .collect::<Vec<_>>(),
+        ["laptop"]
+    );
+}
+
+#[test]
+fn a_disabled_account_stops_and_comes_back() {
+    let server = server(false);
+    let accounts = &server.accounts;
+    let phone = app_password(accounts, "phone");
+    let open = accounts.sign_in("alice", &phone, PEER).unwrap();
+    accounts.set_enabled("alice", false).unwrap();
+    assert!(!open.is_open() && accounts.cached("alice", &phone).is_none());
+    assert_eq!(
+        accounts.sign_in("alice", &phone, PEER).err(),
+        Some(SignInError::Wrong)
+    );
+    accounts.set_enabled("alice", true).unwrap();
+    assert!(accounts.sign_in("alice", &phone, PEER).is_ok());
+}
+
+#[test]
+fn failures_are_throttled_and_a_valid_secret_never_is() {
+    let server = server(true);
+    let accounts = &server.accounts;
+    let phone = app_password(accounts, "phone");
+    for number in 0..=limits::FAILURES_PER_NAME {
+        assert_eq!(
+            accounts
+                .sign_in("alice", &secret(&format!("guess {number}")), PEER)
+                .err(),
+            Some(SignInError::Wrong)
+        );
+    }
+    assert!(matches!(
+        accounts.sign_in("alice", &secret("one more"), PEER),
+        Err(SignInError::Throttled { .. })
+    ));
+    assert!(matches!(
+        accounts.sign_in("alice", &secret("correct horse"), PEER),
+        Err(SignInError::Throttled { .. })
+    ));
+    assert!(accounts.sign_in("alice", &phone, PEER).is_ok());
+}
+
+#[test]
+fn the_same_wrong_secret_counts_once() {
+    let server = server(false);
+    let accounts = &server.accounts;
+    for _ in 0..100 {
+        assert_eq!(
+            accounts.sign_in("alice", &secret("stale"), PEER).err(),
+            Some(SignInError::Wrong)
+        );
+    }
+    assert_eq!(
+        accounts.sign_in("alice", &secret("another"), PEER).err(),
+        Some(SignInError::Wrong)
+    );
+}
+
+#[test]
+fn keys_are_dropped_when_idle_and_in_any_case_after_a_day() {
+    let server = server(false);
+    let (accounts, clock) = (&server.accounts, &server.clock);
+    let phone = app_password(accounts, "phone");
+    accounts.sign_in("alice", &phone, PEER).unwrap();
+    let mut left = limits::UNLOCKED_SECONDS;
+    let step = limits::UNLOCKED_IDLE_SECONDS - 1;
+    while left > step {
+        clock.fetch_add(step * 1000, Ordering::Relaxed);
+        accounts.housekeep();
+        assert!(accounts.cached("alice", &phone).is_some());
+        left -= step;
+    }
+    clock.fetch_add(left * 1000, Ordering::Relaxed);
+    assert!(accounts.cached("alice", &phone).is_none(), "a day is over");
+    accounts.sign_in("alice", &phone, PEER).unwrap();
+    clock.fetch_add(limits::UNLOCKED_IDLE_SECONDS * 1000, Ordering::Relaxed);
+    accounts.housekeep();
+    assert_eq!(accounts.cache.len(), 0);
+}
+
+#[test]
+fn a_password_changes_by_itself_or_the_recovery_key() {
+    let server = server(true);
+    let accounts = &server.accounts;
+    let phone = app_password(accounts, "phone");
+    let by =
+        |authority, new: &str| accounts.change_password("alice", authority, secret(new), false);
+    assert!(by(Authority::Password(secret("wrong")), "longer than ten").is_err());
+    assert!(by(Authority::Password(secret("correct horse")), "short").is_err());
+    by(
+        Authority::Password(secret("correct horse")),
+        "battery staple",
+    )
+    .unwrap();
+    assert!(
+        accounts
+            .sign_in("alice", &secret("correct horse"), PEER)
+            .is_err()
+    );
+    assert!(
+        accounts
+            .sign_in("alice", &secret("battery staple"), PEER)
+            .is_ok()
+    );
+    assert!(
+        accounts.sign_in("alice", &phone, PEER).is_ok(),
+        "app passwords stay"
+    );
+    let anew = by(Authority::AbandonData, "a third password")
+        .unwrap()
+        .expect("a new recovery key");
+    assert!(
+        accounts.sign_in("alice", &phone, PEER).is_err(),
+        "all is gone"
+    );
+    assert_eq!(
+        by(Authority::RecoveryKey(anew), "a fourth password")
+            .unwrap()
+            .map(|_| ()),
+        None
+    );
+    assert!(
+        accounts
+            .sign_in("alice", &secret("a fourth password"), PEER)
+            .is_ok()
+    );
+}
+
+#[test]
+fn an_app_password_cannot_cut_slots() {
+    let server = server(false);
+    let accounts = &server.accounts;
+    let phone = app_password(accounts, "phone");
+    accounts.sign_in("alice", &phone, PEER).unwrap();
+    let authorities = [
+        Authority::Password(phone.clone()),
+        Authority::RecoveryKey(phone),
+        Authority::AbandonData,
+    ];
+    for authority in authorities {
+        assert!(
+            accounts
+                .add_app_password("alice", "more", authority)
+                .is_err()
+        );
+    }
+}
