@@ -120,6 +120,7 @@ pub(super) struct UserLine {
     pub email: String,
     pub enabled: bool,
     pub admin: bool,
+    pub app_passwords: usize,
 }
 
 /// An app password, for a list.
@@ -155,10 +156,11 @@ pub(super) fn execute(office: &Office, request: AdminRequest) -> AdminResponse {
 
 fn users(accounts: &Accounts) -> AdminResponse {
     let line = |user: crate::account::UserInfo| UserLine {
-        name: user.name.to_string(),
-        email: user.email.as_str().to_owned(),
+        name: user.name,
+        email: user.email,
         enabled: user.enabled,
         admin: user.admin,
+        app_passwords: user.app_passwords,
     };
     AdminResponse::Users {
         users: accounts.users().into_iter().map(line).collect(),

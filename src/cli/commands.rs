@@ -202,10 +202,10 @@ fn administer(
         Some(answer) => answer,
         None => {
             let ambient = Arc::new(Ambient::system());
-            let opened = open::accounts(config, &ambient, absent)?;
-            let (url, health) = (format!("{}/", config.base_url()), opened.health());
+            let accounts = open::accounts(config, &ambient, absent)?;
+            let (url, health) = (format!("{}/", config.base_url()), open::health(&accounts));
             let office = Office {
-                accounts: opened.accounts,
+                accounts,
                 url,
                 health,
             };

@@ -26,20 +26,10 @@ pub(super) enum Absent {
     Refuse,
 }
 
-/// What an open data directory gives.
-pub(super) struct Opened {
-    /// Everybody's account.
-    pub accounts: Arc<Accounts>,
-    /// Below them.
-    pub vault: Arc<Vault>,
-}
-
-impl Opened {
-    /// Tells whether the store takes writes: it has not failed, and its disk has room.
-    pub fn health(&self) -> Box<dyn Fn() -> Result<(), String> + Send + Sync> {
-        let vault = Arc::clone(&self.vault);
-        Box::new(move || vault.store().room().map_err(|error| error.to_string()))
-    }
+/// Tells whether the store takes writes: it has not failed, and its disk has room.
+pub(super) fn health(accounts: &Arc<Accounts>) -> Box<dyn Fn() -> Result<(), String> + Send + Sync> {
+    let vault = Arc::clone(accounts.vault());
+    Box::new(move || vault.store().room().map_err(|error| error.to_string()))
 }
 
 /// Opens everything; this process then owns the store.
@@ -47,7 +37,7 @@ pub(super) fn accounts(
     config: &Config,
     ambient: &Arc<Ambient>,
     absent: Absent,
-) -> Result<Opened, Failure> {
+) -> Result<Arc<Accounts>, Failure> {
     let data = config.data_dir();
     let store = data.join("db");
     if absent == Absent::Refuse && !store.exists() {
@@ -72,10 +62,8 @@ pub(super) fn accounts(
         password_over_dav: config.password_over_dav,
         argon2_kib: config.argon2.memory_kib,
         argon2_passes: config.argon2.passes,
-        ..AccountSettings::default()
     };
-    let accounts = Arc::new(Accounts::open(Arc::clone(&vault), settings));
-    Ok(Opened { accounts, vault })
+    Ok(Arc::new(Accounts::open(vault, settings)))
 }
 
 fn make_dir(data: &Path) -> Result<(), Failure> {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::admin::Office;
 use super::first_run::{self, FirstRun};
-use super::open::{self, Absent, Opened};
+use super::open::{self, Absent};
 use super::socket::Socket;
 use super::{Failure, ServeFlags};
 use crate::account::Accounts;
@@ -31,14 +31,13 @@ pub(super) fn run(mut config: Config, flags: ServeFlags) -> Result<(), Failure> 
         .map(TcpListener::local_addr)
         .collect::<Result<_, _>>()?;
     let ambient = Arc::new(Ambient::system());
-    let opened = open::accounts(&config, &ambient, Absent::Make)?;
-    let accounts = Arc::clone(&opened.accounts);
+    let accounts = open::accounts(&config, &ambient, Absent::Make)?;
     let data = config.data_dir();
     let url = format!("{}/", config.base_url());
     let office = Office {
         accounts: Arc::clone(&accounts),
         url: url.clone(),
-        health: opened.health(),
+        health: open::health(&accounts),
     };
     let socket = Socket::open(&data, Arc::new(office));
     let _socket = socket.map_err(|error| {
@@ -47,7 +46,7 @@ pub(super) fn run(mut config: Config, flags: ServeFlags) -> Result<(), Failure> 
             data.display()
         ))
     })?;
-    let setup = setup(&config, listeners, &opened, &ambient);
+    let setup = setup(&config, listeners, &accounts, &ambient);
     let plain = matches!(setup.security, Security::Plain);
     let authority = match &setup.security {
         Security::Tls(Source::Own { dir, .. }) => Some(dir.join("ca.pem")),
@@ -87,7 +86,7 @@ fn bind(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, Failure> {
 fn setup(
     config: &Config,
     listeners: Vec<TcpListener>,
-    opened: &Opened,
+    accounts: &Arc<Accounts>,
     ambient: &Arc<Ambient>,
 ) -> Setup {
     let data = config.data_dir();
@@ -118,9 +117,9 @@ fn setup(
         listeners,
         security,
         application: Arc::new(Live {
-            accounts: Arc::clone(&opened.accounts),
+            accounts: Arc::clone(accounts),
             dav,
-            health: opened.health(),
+            health: open::health(accounts),
         }),
         ambient: Arc::clone(ambient),
         proxies: config.trusted_proxies.clone(),
