@@ -3,6 +3,7 @@
 pub mod accept;
 mod alarm;
 pub mod definitions;
+pub mod edit;
 pub mod filter;
 pub mod instances;
 pub mod kind;
