@@ -1,8 +1,7 @@
 //! Changes single content lines of received bytes and leaves all others exactly as they came;
 //! builds the lines for that. No value may bring a line of its own along (HARDENING H21).
 
-use super::line::Span;
-use super::project::fold;
+use super::line::{Span, fold};
 
 /// One change: the bytes of `span` become `text`, which is whole lines or nothing. An empty span
 /// inserts.
