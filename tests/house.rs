@@ -18,7 +18,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("account", 4),
     ("dav", 5),
     ("http", 6),
-    ("cli", 6),
+    ("cli", 7),
 ];
 
 /// Crates that only their owners may name.
