@@ -124,7 +124,7 @@ impl Dav {
     pub fn anonymous(&self, request: &Request) -> Option<Response> {
         match Target::parse(&request.target) {
             Ok(Target::WellKnown) => {
-                Some(Response::new(StatusCode::MOVED_PERMANENTLY).with(LOCATION, target::DAV_ROOT))
+                Some(Response::new(StatusCode::TEMPORARY_REDIRECT).with(LOCATION, target::DAV_ROOT))
             }
             _ if request.method != Method::OPTIONS => None,
             // the server as a whole (RFC 9110 section 9.3.7)
