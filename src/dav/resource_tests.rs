@@ -639,6 +639,43 @@ fn rfc4791_5_3_2_1_copy_and_move_with_calendars() {
 }
 
 #[test]
+fn trees_stay_within_their_depth() {
+    let server = Server::new();
+    let mut path = String::from("/files");
+    while path.matches('/').count() < crate::limits::TREE_DEPTH {
+        path.push_str("/d");
+        server.expect(201, "MKCOL", &path, &[], "");
+    }
+    server.expect(409, "MKCOL", &format!("{path}/d"), &[], "");
+    server.expect(409, "PUT", &format!("{path}/x"), &[], "x");
+    server.expect(201, "MKCOL", "/top", &[], "");
+    for method in ["COPY", "MOVE"] {
+        let to = format!("{HOME}/top/files");
+        server.expect(403, method, "/files", &[("destination", &to)], "");
+        let to = format!("{HOME}/{}", method.to_lowercase());
+        server.expect(201, method, "/files", &[("destination", &to)], "");
+    }
+}
+
+#[test]
+fn rfc8144_3_2_a_failed_condition_gives_what_is_there() {
+    let server = Server::new();
+    let etag = server.put("/files/x", "theirs");
+    let plain = [("if-match", "\"old\""), ("content-type", "text/plain")];
+    assert_eq!(
+        text(&server.expect(412, "PUT", "/files/x", &plain, "mine")),
+        ""
+    );
+    let headers = [plain[0], plain[1], ("prefer", "return=representation")];
+    let refusal = server.expect(412, "PUT", "/files/x", &headers, "mine");
+    assert_eq!(
+        (text(&refusal).as_str(), header(&refusal, ETAG)),
+        ("theirs", etag)
+    );
+    assert!(refusal.refusal.is_some());
+}
+
+#[test]
 fn h1_and_h12_destinations() {
     let server = Server::new();
     server.put("/files/a", "a");
