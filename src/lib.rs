@@ -5,6 +5,7 @@
 
 // floor 0
 pub mod ambient;
+pub mod config;
 pub mod ids;
 pub mod limits;
 // floor 1
@@ -19,3 +20,6 @@ pub mod vault;
 pub mod account;
 // floor 5
 pub mod dav;
+// floor 6
+pub mod cli;
+pub mod http;

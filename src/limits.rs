@@ -58,6 +58,8 @@ pub const ICAL_PARAMETERS: usize = 500_000;
 pub const INSTANCES_PER_ANSWER: usize = 10_000;
 /// Periods of a recurrence rule looked at for one question about one object.
 pub const RECURRENCE_STEPS: usize = 200_000;
+/// Instances tried for all questions of one request about one object (its alarms ask each for itself).
+pub const INSTANCES_TRIED: usize = 1_000_000;
 
 // XML bodies
 
@@ -99,6 +101,8 @@ pub const EXPAND_PROPERTY_DEPTH: usize = 4;
 pub const COMMIT_QUEUE: usize = 1_024;
 /// Bytes of writes that one sync may gather.
 pub const COMMIT_BATCH_BYTES: usize = 32 * 1024 * 1024;
+/// Bytes of commits waiting for the commit thread, beyond which a writer waits as well.
+pub const COMMIT_QUEUE_BYTES: usize = 2 * COMMIT_BATCH_BYTES;
 /// Bytes of small batches applied in one step: readers wait while the store applies.
 pub const COMMIT_APPLY_BYTES: usize = 1024 * 1024;
 /// Microseconds the commit thread waits for writers it has just released to come back.
@@ -144,6 +148,8 @@ pub const LABEL_CHARACTERS: usize = 100;
 pub const ARGON2_RUNS: usize = 2;
 /// Argon2id memory in KiB for a password slot.
 pub const ARGON2_KIB: u32 = 64 * 1024;
+/// The least Argon2id memory in KiB that may be configured (OWASP's floor, with two passes).
+pub const ARGON2_KIB_LEAST: u32 = 19 * 1024;
 /// Argon2id passes for a password slot.
 pub const ARGON2_PASSES: u32 = 3;
 /// Failed sign-ins allowed in a burst for one name.
@@ -185,3 +191,27 @@ pub const WORK_THREADS: usize = 16;
 pub const STREAM_STEPS: usize = 8;
 /// Seconds that running requests get at a shutdown.
 pub const SHUTDOWN_SECONDS: u64 = 10;
+/// Sign-ins checked at once that are not in the cache; each may hold a thread for an Argon2 run.
+pub const SIGN_INS: usize = 8;
+/// Bytes of an unwanted body that are read and dropped so that its connection can live on.
+pub const DISCARDED_BYTES: usize = 64 * 1024;
+/// Seconds for which a closed connection is still read, so that the client sees the answer before the reset.
+pub const LINGER_SECONDS: u64 = 2;
+/// Bytes that are read and dropped then.
+pub const LINGER_BYTES: usize = 8 * 1024 * 1024;
+/// Bytes that a client may have under way on HTTP/2 before they are asked for.
+pub const H2_WINDOW_BYTES: u32 = 256 * 1024;
+/// Addresses of a forwarding header that are looked at, from the right.
+pub const FORWARDED_HOPS: usize = 16;
+/// Administration commands answered at once over the local socket.
+pub const ADMIN_CONNECTIONS: usize = 8;
+/// Bytes of one line on the local socket.
+pub const ADMIN_LINE_BYTES: usize = 64 * 1024;
+/// Seconds without a byte on the local socket.
+pub const ADMIN_SECONDS: u64 = 30;
+/// Days a certificate of the own authority is valid; Apple's devices take at most 825.
+pub const CERTIFICATE_DAYS: u64 = 800;
+/// Days before its end at which it is renewed.
+pub const CERTIFICATE_RENEWAL_DAYS: u64 = 60;
+/// Days the own certificate authority is valid: it is installed by hand on every device.
+pub const AUTHORITY_DAYS: u64 = 20 * 365;

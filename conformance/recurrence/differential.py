@@ -206,7 +206,7 @@ def main():
     parser.add_argument("--binary", default="target/release/examples/recur")
     options = parser.parse_args()
     draw = random.Random(options.seed)
-    cases, impatient = [], 0
+    cases, impatient, failed = [], 0, 0
     signal.signal(signal.SIGVTALRM, give_up)
     while len(cases) < options.rules:
         start, parts = random_rule(draw)
@@ -218,6 +218,11 @@ def main():
             found, complete = expected(start, parts, after, MOST)
         except Impatient:
             impatient += 1
+            continue
+        except IndexError:
+            # D5: it fails on a numbered weekday that would be outside of the year.
+            assert any(character.isdigit() for character in parts["BYDAY"])
+            failed += 1
             continue
         finally:
             signal.setitimer(signal.ITIMER_VIRTUAL, 0)
@@ -231,7 +236,7 @@ def main():
         question = "|".join([start.strftime(FORMAT), rule, stamp(after), stamp(end)])
         cases.append((question, parts, [stamp(instance) for instance in found]))
     answers = ask(options.binary, [case[0] for case in cases])
-    tally, shown, errors, instances = collections.Counter(), 0, 0, 0
+    tally, shown, instances = collections.Counter(), 0, 0
     for (question, parts, theirs), answer in zip(cases, answers):
         ours = answer.split(",") if answer else []
         instances += len(theirs)
@@ -246,7 +251,8 @@ def main():
             print(question)
             print("  ours  ", answer[:300])
             print("  theirs", ",".join(theirs)[:300])
-    print(f"rules {len(cases)}, instances {instances}, given up by dateutil {impatient}:", dict(tally))
+    print(f"rules {len(cases)}, instances {instances}:", dict(tally))
+    print(f"dateutil gave up {impatient} more and failed on {failed}")
     sys.exit(1 if tally["unexplained"] or len(answers) != len(cases) else 0)
 
 

@@ -33,6 +33,8 @@ pub mod report;
 mod resource_tests;
 mod respond;
 pub mod target;
+#[cfg(test)]
+mod tests;
 pub mod update;
 
 use std::sync::Arc;

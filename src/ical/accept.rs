@@ -11,7 +11,7 @@ use std::fmt;
 
 use super::kind::ComponentKind;
 use super::line::{IcalError, Property};
-use super::recur::Rule;
+use super::recur::{Rule, RuleError};
 use super::tree::{Calendar, Component};
 use super::value;
 
@@ -224,8 +224,9 @@ fn rules(component: &Component) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// Whether it is a rule; one of another calendar system (RFC 7529) is, though not expanded here.
 fn readable(rule: &str) -> bool {
-    Rule::parse(rule).is_ok()
+    matches!(Rule::parse(rule), Ok(_) | Err(RuleError::UnsupportedScale))
 }
 
 #[cfg(test)]
@@ -264,6 +265,7 @@ mod tests {
         for odd in [
             "DTEND:20230101T000000Z",
             "DTEND:\nDURATION:",
+            "RRULE:RSCALE=CHINESE;FREQ=YEARLY",
             "DTEND:20240101T110000Z\nDURATION:PT1H",
             "GEO:\nBEGIN:X-FOO\nEND:X-FOO",
             "DTEND;TZID=Nowhere:20240101T000000",

@@ -5,14 +5,13 @@
 //! Components are addressed by their path: `[2]` is the third component of the VCALENDAR,
 //! `[2, 0]` the first component in that one.
 
-use std::collections::HashSet;
-
 use super::alarm::Alarm;
 use super::kind::ComponentKind;
 use super::overlap::TimeRange;
-use super::recur::{Occurrence, RecurError, Recurrence, RecurrenceDate, Rule, RuleSet};
+use super::recur::{RecurError, Recurrence, RecurrenceDate, Rule, RuleError};
+use super::series::{Cost, Series, period_end};
 use super::shape::{Placing, Shape, plus, unanchored};
-use super::time::{CalDuration, CalTime, Instant, LocalTime, Period, PeriodEnd};
+use super::time::{CalTime, Instant, LocalTime};
 use super::tree::{Calendar, Component};
 use super::value::{self, TimeOrPeriod};
 use super::zone::{Zone, Zones};
@@ -29,10 +28,12 @@ pub struct Instance {
     pub placing: Placing,
 }
 
-/// The instances of an object that `accept` took, ready to be asked.
+/// The instances of an object that `accept` took, ready to be asked the questions of one request;
+/// all of them together may cost `limits::INSTANCES_TRIED`.
 pub struct Instances<'a> {
     calendar: &'a Calendar,
     zones: &'a Zones,
+    cost: Cost,
     pub(super) entries: Vec<Entry>,
 }
 
@@ -48,35 +49,18 @@ pub(super) enum Entry {
         /// The series whose later instances it describes too (RANGE=THISANDFUTURE).
         continues: Option<usize>,
     },
+    /// A master whose rule is of another calendar system (RSCALE, RFC 7529), which is not
+    /// expanded here: any time from its start on may be one of its instances, and the client,
+    /// who knows better, is given it.
+    Unknown {
+        zone: Zone,
+        from: Instant,
+        placing: Placing,
+    },
     /// A recurrence that could not be prepared.
     Failed(RecurError),
     /// A component without instances (a time zone, free-busy, one that has no times).
     Other,
-}
-
-/// A recurring master with what its overrides take from it.
-pub(super) struct Series {
-    component: usize,
-    rules: RuleSet,
-    pub shape: Shape,
-    pub recurrence: Recurrence,
-    /// Instances that have an override of their own.
-    replaced: HashSet<LocalTime>,
-    /// Overrides for this and all future instances, in the order of time.
-    futures: Vec<Future>,
-    /// The longest an instance may be.
-    pub longest: CalDuration,
-    /// By how many seconds instances may be moved, earliest and latest.
-    pub shifts: (i64, i64),
-}
-
-/// An override with RANGE=THISANDFUTURE (RFC 5545 section 3.8.4.4).
-struct Future {
-    from: LocalTime,
-    component: usize,
-    /// Seconds on the clock by which it moves each instance.
-    shift: i64,
-    shape: Shape,
 }
 
 impl<'a> Instances<'a> {
@@ -90,13 +74,10 @@ impl<'a> Instances<'a> {
             let Entry::Series(series) = &entries[index] else {
                 continue;
             };
-            // What an override replaces is said in its master's zone.
-            let own: Vec<(usize, LocalTime, bool)> = overrides(components, index)
-                .filter_map(|at| {
-                    let time = value::time_of(&components[at], "RECURRENCE-ID")?;
-                    let future = series.futures.iter().any(|future| future.component == at);
-                    Some((at, series.rules.local_of(&time), future))
-                })
+            let own: Vec<(usize, LocalTime, bool)> = series
+                .replaced
+                .iter()
+                .map(|(at, start)| (*at, *start, series.continues_in(*at)))
                 .collect();
             for (at, start, future) in own {
                 if let Entry::Single {
@@ -113,6 +94,7 @@ impl<'a> Instances<'a> {
         Instances {
             calendar,
             zones,
+            cost: Cost::new(),
             entries,
         }
     }
@@ -166,7 +148,16 @@ impl<'a> Instances<'a> {
     /// Ordered by component; in time order within one.
     pub fn within(&self, range: TimeRange, most: usize) -> Result<Vec<Instance>, RecurError> {
         let mut found = Vec::new();
-        for index in 0..self.entries.len() {
+        for (index, entry) in self.entries.iter().enumerate() {
+            if let Entry::Unknown { placing, .. } = entry {
+                let instance = Instance {
+                    component: index,
+                    recurrence: None,
+                    placing: *placing,
+                };
+                found.extend(Some(instance).filter(|_| placing.overlaps(range)));
+                continue;
+            }
             let full = self.any(index, range, &mut |instance, _| {
                 if instance.placing.overlaps(range) {
                     found.push(instance.clone());
@@ -215,7 +206,7 @@ impl<'a> Instances<'a> {
         test: &mut dyn FnMut(&Instance, &Zone) -> bool,
     ) -> Result<bool, RecurError> {
         match &self.entries[index] {
-            Entry::Series(series) => series.any(index, window, self.zones, test),
+            Entry::Series(series) => series.any(index, window, (self.zones, &self.cost), test),
             Entry::Single {
                 zone,
                 recurrence,
@@ -231,145 +222,28 @@ impl<'a> Instances<'a> {
                     return Ok(true);
                 }
                 match continues.map(|series| &self.entries[series]) {
-                    Some(Entry::Series(series)) => series.any(index, window, self.zones, test),
+                    Some(Entry::Series(series)) => {
+                        series.any(index, window, (self.zones, &self.cost), test)
+                    }
                     _ => Ok(false),
                 }
+            }
+            Entry::Unknown {
+                zone,
+                from,
+                placing,
+            } => {
+                let instance = Instance {
+                    component: index,
+                    recurrence: None,
+                    placing: *placing,
+                };
+                Ok(test(&instance, zone) || window.end > *from)
             }
             Entry::Failed(error) => Err(*error),
             Entry::Other => Ok(false),
         }
     }
-}
-
-impl Series {
-    /// The components of its overrides for this and future.
-    pub fn future_components(&self) -> impl Iterator<Item = usize> {
-        self.futures.iter().map(|future| future.component)
-    }
-
-    /// Whether `test` holds for an instance that component `wanted` describes, among those that
-    /// may touch `window`.
-    fn any(
-        &self,
-        wanted: usize,
-        window: TimeRange,
-        zones: &Zones,
-        test: &mut dyn FnMut(&Instance, &Zone) -> bool,
-    ) -> Result<bool, RecurError> {
-        // A second more on each side, for the rules that count a touch at the edge.
-        let from = window.start.plus(-self.shifts.1).plus(-1);
-        let to = window.end.plus(-self.shifts.0).plus(1);
-        let (from, to) = self.rules.window(from, to, self.longest);
-        let (first, end) = self.reign(wanted);
-        let (from, to) = (
-            first.map_or(from, |first| from.max(first)),
-            end.map_or(to, |end| to.min(end)),
-        );
-        if from >= to {
-            return Ok(false);
-        }
-        for occurrence in self.rules.starts(from, to) {
-            let occurrence = occurrence?;
-            if self.replaced.contains(&occurrence.start) {
-                continue;
-            }
-            let later = self
-                .futures
-                .partition_point(|future| future.from <= occurrence.start);
-            let future = later.checked_sub(1).map(|last| &self.futures[last]);
-            let component = future.map_or(self.component, |future| future.component);
-            if component != wanted {
-                continue;
-            }
-            let placing = match future {
-                Some(future) => self.moved(occurrence, future),
-                None => self.placed(occurrence, zones),
-            };
-            let instance = Instance {
-                component,
-                recurrence: Some(occurrence.start),
-                placing,
-            };
-            if test(&instance, self.rules.zone()) {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-
-    /// From which start on, and until which, a component describes the instances of the series:
-    /// without this a search for one of a component that no longer does would not end.
-    fn reign(&self, component: usize) -> (Option<LocalTime>, Option<LocalTime>) {
-        let own = self
-            .futures
-            .iter()
-            .position(|future| future.component == component);
-        let next = own.map_or(0, |own| own + 1);
-        (
-            own.map(|own| self.futures[own].from),
-            self.futures.get(next).map(|future| future.from),
-        )
-    }
-
-    fn placed(&self, occurrence: Occurrence, zones: &Zones) -> Placing {
-        let Occurrence {
-            start,
-            instant,
-            date_index,
-        } = occurrence;
-        let date = date_index.and_then(|index| self.recurrence.dates.get(index));
-        match date {
-            Some(RecurrenceDate::Period(period)) => self
-                .shape
-                .place_until(instant, period_end(period, zones).max(instant)),
-            _ => self.shape.place(self.rules.zone(), start, instant),
-        }
-    }
-
-    fn moved(&self, occurrence: Occurrence, future: &Future) -> Placing {
-        let local =
-            LocalTime::from_seconds(occurrence.start.seconds().saturating_add(future.shift));
-        let zone = self.rules.zone();
-        let instant = if future.shift == 0 {
-            occurrence.instant
-        } else {
-            zone.local_to_instant(local)
-        };
-        future.shape.place(zone, local, instant)
-    }
-}
-
-/// When a period ends.
-pub(super) fn period_end(period: &Period, zones: &Zones) -> Instant {
-    match &period.end {
-        PeriodEnd::At(end) => zones.instant(end),
-        PeriodEnd::After(duration) => {
-            let zone = zones.zone_of(&period.start);
-            plus(
-                &zone,
-                period.start.local(),
-                zones.instant(&period.start),
-                *duration,
-            )
-        }
-    }
-}
-
-/// The overrides of the master at `index`: same kind, same UID, with a RECURRENCE-ID.
-fn overrides(components: &[Component], index: usize) -> impl Iterator<Item = usize> {
-    let uid = |component: &Component| {
-        component
-            .property("UID")
-            .map(|uid| uid.text_value().trim().to_owned())
-    };
-    let master = &components[index];
-    let master_uid = uid(master);
-    (0..components.len()).filter(move |at| {
-        let other = &components[*at];
-        other.name == master.name
-            && other.property("RECURRENCE-ID").is_some()
-            && uid(other) == master_uid
-    })
 }
 
 fn entry(components: &[Component], index: usize, zones: &Zones) -> Entry {
@@ -396,12 +270,17 @@ fn entry(components: &[Component], index: usize, zones: &Zones) -> Entry {
             .into_iter()
             .any(recurs)
     {
-        let recurrence = recurrence(component, shape.at.clone());
-        match RuleSet::new(&recurrence, zones) {
-            Ok(rules) => {
-                let series = series(components, index, shape, (recurrence, rules), zones);
-                return Entry::Series(Box::new(series));
-            }
+        let Some(recurrence) = recurrence(component, shape.at.clone()) else {
+            let (zone, from) = (zones.zone_of(&shape.at), zones.instant(&shape.at));
+            let placing = shape.placed(zones);
+            return Entry::Unknown {
+                zone,
+                from,
+                placing,
+            };
+        };
+        match Series::new(components, index, shape.clone(), recurrence, zones) {
+            Ok(series) => return Entry::Series(Box::new(series)),
             // An hourly rule on a date has no meaning (RFC 5545 section 3.3.10): the date remains.
             Err(RecurError::TimesOnDate) => {}
             Err(error) => return Entry::Failed(error),
@@ -416,13 +295,19 @@ fn entry(components: &[Component], index: usize, zones: &Zones) -> Entry {
     }
 }
 
-/// The recurrence properties of a master; what cannot be read in them is left out.
-fn recurrence(component: &Component, start: CalTime) -> Recurrence {
-    let rules = |name| {
-        component
-            .properties(name)
-            .filter_map(|rule| Rule::parse(&rule.value).ok())
-            .collect()
+/// The recurrence properties of a master; what cannot be read in them is left out. `None` when
+/// a rule is of another calendar system.
+fn recurrence(component: &Component, start: CalTime) -> Option<Recurrence> {
+    let rules = |name| -> Option<Vec<Rule>> {
+        let mut rules = Vec::new();
+        for property in component.properties(name) {
+            match Rule::parse(&property.value) {
+                Ok(rule) => rules.push(rule),
+                Err(RuleError::UnsupportedScale) => return None,
+                Err(_) => {}
+            }
+        }
+        Some(rules)
     };
     let dates = component
         .properties("RDATE")
@@ -438,95 +323,13 @@ fn recurrence(component: &Component, start: CalTime) -> Recurrence {
             TimeOrPeriod::Time(time) => time,
             TimeOrPeriod::Period(period) => period.start,
         });
-    Recurrence {
+    Some(Recurrence {
         start,
-        rules: rules("RRULE"),
-        exclusion_rules: rules("EXRULE"),
+        rules: rules("RRULE")?,
+        exclusion_rules: rules("EXRULE")?,
         dates: dates.collect(),
         exclusions: exclusions.collect(),
-    }
-}
-
-fn series(
-    components: &[Component],
-    index: usize,
-    shape: Shape,
-    (recurrence, rules): (Recurrence, RuleSet),
-    zones: &Zones,
-) -> Series {
-    let mut replaced = HashSet::new();
-    let mut futures = Vec::new();
-    for at in overrides(components, index) {
-        let other = &components[at];
-        let Some(identity) = other.property("RECURRENCE-ID") else {
-            continue;
-        };
-        let Some(time) = value::time(identity) else {
-            continue;
-        };
-        let from = rules.local_of(&time);
-        replaced.insert(from);
-        let ranged = identity
-            .parameter_value("RANGE")
-            .is_some_and(|range| range.eq_ignore_ascii_case("THISANDFUTURE"));
-        if let Some(shape) = Shape::of(other, shape.kind, zones).filter(|_| ranged) {
-            let shift = rules.local_of(&shape.at).seconds() - from.seconds();
-            futures.push(Future {
-                from,
-                component: at,
-                shift,
-                shape,
-            });
-        }
-    }
-    futures.sort_by_key(|future| future.from);
-    let longest = longest(&recurrence, &shape, &futures, zones);
-    let shifts = futures.iter().fold((0, 0), |(low, high), future| {
-        (future.shift.min(low), future.shift.max(high))
-    });
-    Series {
-        component: index,
-        rules,
-        shape,
-        recurrence,
-        replaced,
-        futures,
-        longest,
-        shifts,
-    }
-}
-
-/// A duration no instance exceeds.
-fn longest(
-    recurrence: &Recurrence,
-    shape: &Shape,
-    futures: &[Future],
-    zones: &Zones,
-) -> CalDuration {
-    let shapes = futures
-        .iter()
-        .map(|future| future.shape.length)
-        .chain([shape.length]);
-    let periods = recurrence.dates.iter().filter_map(|date| match date {
-        RecurrenceDate::Period(period) => {
-            let seconds = period_end(period, zones)
-                .0
-                .saturating_sub(zones.instant(&period.start).0);
-            Some(CalDuration {
-                seconds: seconds.max(0),
-                ..CalDuration::default()
-            })
-        }
-        RecurrenceDate::At(_) => None,
-    });
-    shapes
-        .chain(periods)
-        .fold(CalDuration::default(), |longest, length| CalDuration {
-            negative: false,
-            weeks: longest.weeks.max(length.weeks),
-            days: longest.days.max(length.days),
-            seconds: longest.seconds.max(length.seconds),
-        })
+    })
 }
 
 fn free_busy_overlaps(component: &Component, range: TimeRange, zones: &Zones) -> bool {

@@ -6,11 +6,8 @@
 
 use std::collections::BTreeMap;
 
-use super::line::Property;
+use super::line::{Property, fold};
 use super::tree::{Calendar, Component};
-
-/// Bytes of a content line without its line end (RFC 5545 section 3.1).
-const FOLD_BYTES: usize = 75;
 
 /// Whether a property is wanted with its value (the novalue attribute, RFC 4791 section 9.6.4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -176,23 +173,6 @@ fn unfold(raw: &[u8]) -> Vec<u8> {
     unfolded
 }
 
-/// A content line folded at 75 bytes, between characters, with its line end
-/// (RFC 5545 section 3.1). `text` has no line end itself.
-pub fn fold(text: &str) -> String {
-    let mut folded = String::with_capacity(text.len() + text.len() / 25 + 2);
-    let mut room = FOLD_BYTES;
-    for character in text.chars() {
-        if character.len_utf8() > room {
-            folded.push_str("\r\n ");
-            room = FOLD_BYTES - 1;
-        }
-        room -= character.len_utf8();
-        folded.push(character);
-    }
-    folded.push_str("\r\n");
-    folded
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -267,15 +247,5 @@ mod tests {
             (Some(name), "")
         );
         assert!(text.contains("\r\nUID:\r\n"), "{text}");
-    }
-
-    #[test]
-    fn folds_between_characters() {
-        let folded = fold(&"é".repeat(100));
-        assert!(folded.lines().all(|line| line.len() <= FOLD_BYTES));
-        assert_eq!(
-            String::from_utf8(unfold(folded.trim_end().as_bytes())).expect("text"),
-            "é".repeat(100)
-        );
     }
 }

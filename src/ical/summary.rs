@@ -11,9 +11,10 @@ use serde::{Deserialize, Serialize};
 
 use super::alarm::{Alarm, Related, Trigger};
 use super::definitions;
-use super::instances::{Entry, Instances, Series, availability, period_end};
+use super::instances::{Entry, Instances, availability};
 use super::overlap::{TimeRange, TodoTimes};
 use super::recur::{LastStart, Recurrence, RecurrenceDate, RuleSet};
+use super::series::{Series, period_end};
 use super::shape::Placing;
 use super::time::{DAY_SECONDS, Instant};
 use super::tree::{Calendar, Component};
@@ -73,6 +74,10 @@ pub fn extent(calendar: &Calendar) -> Extent {
         match entry {
             Entry::Series(series) => series_extent(series, &zones, &mut own),
             Entry::Single { placing, .. } => placing_extent(*placing, &mut own),
+            Entry::Unknown { from, placing, .. } => {
+                placing_extent(*placing, &mut own);
+                own.reach(*from, Instant::MAX);
+            }
             Entry::Failed(_) => own.reach(Instant::MIN, Instant::MAX),
             Entry::Other => other_extent(component, &zones, &mut own),
         }

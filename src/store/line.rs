@@ -13,7 +13,7 @@ use parking_lot::{Condvar, Mutex};
 
 use super::batch::Batch;
 use super::error::StoreError;
-use crate::limits::{COMMIT_BATCH_BYTES, COMMIT_QUEUE, COMMIT_WINDOW_MICROS};
+use crate::limits::{COMMIT_BATCH_BYTES, COMMIT_QUEUE, COMMIT_QUEUE_BYTES, COMMIT_WINDOW_MICROS};
 
 /// A ticket that is never reached: the receipt of a commit that the store did not accept.
 const NEVER: u64 = u64::MAX;
@@ -33,11 +33,20 @@ pub(super) struct Line {
 
 struct Waiting {
     batches: VecDeque<Batch>,
+    /// Bytes of them.
+    bytes: usize,
     /// The last ticket given out.
     last: u64,
     /// Batches whose coming the commit thread waits for; 0 when it waits for any.
     awaited: usize,
     open: bool,
+}
+
+impl Waiting {
+    /// A batch of any size is let in when there is room for the least.
+    fn is_full(&self) -> bool {
+        self.batches.len() >= COMMIT_QUEUE || self.bytes >= COMMIT_QUEUE_BYTES
+    }
 }
 
 /// What one sync will make durable.
@@ -52,6 +61,7 @@ impl Line {
         Arc::new(Line {
             waiting: Mutex::new(Waiting {
                 batches: VecDeque::new(),
+                bytes: 0,
                 last: 0,
                 awaited: 0,
                 open: true,
@@ -68,7 +78,7 @@ impl Line {
     /// Puts a batch at the end of the line; waits while the line is full.
     pub(super) fn join(self: &Arc<Self>, batch: Batch) -> Receipt {
         let mut waiting = self.waiting.lock();
-        while waiting.batches.len() >= COMMIT_QUEUE && waiting.open {
+        while waiting.is_full() && waiting.open {
             self.room.wait(&mut waiting);
         }
         if !waiting.open {
@@ -80,9 +90,10 @@ impl Line {
             };
         }
         waiting.last += 1;
+        waiting.bytes += batch.bytes();
         waiting.batches.push_back(batch);
         let ticket = waiting.last;
-        let wake = waiting.batches.len() == waiting.awaited.max(1);
+        let wake = waiting.batches.len() == waiting.awaited.max(1) || waiting.is_full();
         drop(waiting);
         if wake {
             self.more.notify_one();
@@ -119,7 +130,7 @@ impl Line {
         }
         let until = Instant::now() + Duration::from_micros(COMMIT_WINDOW_MICROS);
         waiting.awaited = expected.min(COMMIT_QUEUE);
-        while waiting.batches.len() < waiting.awaited && waiting.open {
+        while waiting.batches.len() < waiting.awaited && waiting.open && !waiting.is_full() {
             if self.more.wait_until(&mut waiting, until).timed_out() {
                 break;
             }
@@ -128,12 +139,13 @@ impl Line {
         let mut bytes = 0;
         let mut batches = Vec::with_capacity(waiting.batches.len());
         while let Some(batch) = waiting.batches.front() {
-            bytes += batch.bytes();
-            if !batches.is_empty() && bytes > COMMIT_BATCH_BYTES {
+            if !batches.is_empty() && bytes + batch.bytes() > COMMIT_BATCH_BYTES {
                 break;
             }
+            bytes += batch.bytes();
             batches.extend(waiting.batches.pop_front());
         }
+        waiting.bytes -= bytes;
         let last = waiting.last - waiting.batches.len() as u64;
         drop(waiting);
         self.room.notify_all();
@@ -153,6 +165,7 @@ impl Line {
         let mut waiting = self.waiting.lock();
         waiting.open = false;
         waiting.batches.clear();
+        waiting.bytes = 0;
         drop(waiting);
         let parked = self.parked.lock();
         // The first cause is the one to tell; later ones follow from it.

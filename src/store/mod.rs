@@ -95,7 +95,8 @@ impl Store {
     /// Opens the store in `dir`, creating it when there is none.
     ///
     /// # Errors
-    /// `InUse`, `Damaged`, `NewerFormat`, `Full` or `Io`; nothing was changed by a refusal.
+    /// `InUse`, `Damaged`, `NewerFormat`, `Full` or `Io`. Finding damage may cost more of a damaged
+    /// database: sled cuts its log off at the first fault that it meets.
     pub fn open(dir: &Path, options: &StoreOptions) -> Result<Store, StoreError> {
         let layout = Layout::new(dir);
         let lock = layout.lock()?;

@@ -30,7 +30,7 @@ enum Kind {
     /// A day.
     Days(i64),
     /// Hours, minutes or seconds.
-    Clock(ClockPeriods),
+    Clock(Box<ClockPeriods>),
     /// Nothing ever matches.
     Never,
 }
@@ -38,19 +38,19 @@ enum Kind {
 /// One rule, ready to be asked.
 #[derive(Debug, Clone)]
 pub(super) struct Engine {
-    start: i64,
-    count: Option<i64>,
+    pub(super) start: i64,
+    pub(super) count: Option<i64>,
     interval: i64,
     kind: Kind,
     days: DayFilter,
-    times: Times,
+    pub(super) times: Times,
     /// BYSETPOS, where it could not be applied to `times` once and for all.
     positions: Vec<i16>,
 }
 
 /// The starts of one period: `times` from each base.
 #[derive(Debug, Clone)]
-struct Period {
+pub(super) struct Period {
     /// Local seconds.
     bases: Vec<i64>,
     /// What BYSETPOS picks of them.
@@ -59,7 +59,7 @@ struct Period {
 }
 
 impl Period {
-    fn new() -> Period {
+    pub(super) fn new() -> Period {
         Period {
             bases: Vec::new(),
             picks: None,
@@ -67,20 +67,20 @@ impl Period {
         }
     }
 
-    fn len(&self, times: &Times) -> usize {
+    pub(super) fn len(&self, times: &Times) -> usize {
         match &self.picks {
             Some(picks) => picks.len(),
             None => self.bases.len() * times.len(),
         }
     }
 
-    fn get(&self, times: &Times, index: usize) -> i64 {
+    pub(super) fn get(&self, times: &Times, index: usize) -> i64 {
         let index = self.picks.as_ref().map_or(index, |picks| picks[index]);
         self.bases[index / times.len()] + times.get(index % times.len())
     }
 
     /// How many of its starts are before `time`.
-    fn before(&self, times: &Times, time: i64) -> usize {
+    pub(super) fn before(&self, times: &Times, time: i64) -> usize {
         let (mut low, mut high) = (0, self.len(times));
         while low < high {
             let middle = low + (high - low) / 2;
@@ -196,7 +196,7 @@ impl Engine {
             seconds,
         };
         if clock.unlimited() || clock.reaches_allowed_time() {
-            Kind::Clock(clock)
+            Kind::Clock(Box::new(clock))
         } else {
             Kind::Never
         }
@@ -204,7 +204,7 @@ impl Engine {
 
     /// The number, from 0, of the period that holds `time`, or of the last one before it. Every
     /// start of an earlier period is before `time`.
-    fn index_of(&self, time: i64) -> i64 {
+    pub(super) fn index_of(&self, time: i64) -> i64 {
         let day = time.div_euclid(DAY_SECONDS);
         let distance = match &self.kind {
             Kind::Years(base) => i64::from(Date::from_days(day).year) - base,
@@ -253,7 +253,7 @@ impl Engine {
 
     /// Loads the first period with starts from number `index` on, and says its number; `None` when
     /// there is none.
-    fn load(
+    pub(super) fn load(
         &self,
         index: i64,
         period: &mut Period,
@@ -445,7 +445,7 @@ impl Engine {
 
     /// How many starts COUNT leaves to the rule. DTSTART counts as the first instance (section
     /// 3.3.10), so a DTSTART that the rule itself does not produce takes one from the rule.
-    fn allowance(&self, budget: &mut Budget) -> Result<i64, RecurError> {
+    pub(super) fn allowance(&self, budget: &mut Budget) -> Result<i64, RecurError> {
         let Some(count) = self.count else {
             return Ok(i64::MAX);
         };
@@ -476,101 +476,6 @@ impl Engine {
             // The calendar ends first.
             Counted::Before(_) => LAST,
         }))
-    }
-
-    /// A walk over the starts from `from` on.
-    pub(super) fn walk(&self, from: i64, budget: &mut Budget) -> Result<Walk<'_>, RecurError> {
-        let mut walk = Walk {
-            engine: self,
-            period: Period::new(),
-            index: None,
-            next: 0,
-            left: i64::MAX,
-        };
-        walk.seek(from, budget)?;
-        Ok(walk)
-    }
-
-    /// The last start before `before`, found by looking back over spans that grow.
-    pub(super) fn last_before(
-        &self,
-        before: i64,
-        budget: &mut Budget,
-    ) -> Result<Option<i64>, RecurError> {
-        let mut before = before;
-        let mut span = DAY_SECONDS;
-        while before > self.start {
-            let from = before.saturating_sub(span).max(self.start);
-            let mut last = None;
-            let mut walk = self.walk(from, budget)?;
-            while let Some(start) = walk.next(budget)?.filter(|start| *start < before) {
-                budget.spend()?;
-                last = Some(start);
-            }
-            if last.is_some() {
-                return Ok(last);
-            }
-            before = from;
-            span = span.saturating_mul(4);
-        }
-        Ok(None)
-    }
-}
-
-/// A walk over one rule's starts, in order.
-#[derive(Debug, Clone)]
-pub(super) struct Walk<'engine> {
-    engine: &'engine Engine,
-    period: Period,
-    /// The loaded period's number; `None` when nothing is left.
-    index: Option<i64>,
-    /// Place in the loaded period.
-    next: usize,
-    /// Starts that COUNT still allows.
-    left: i64,
-}
-
-impl Walk<'_> {
-    /// Jumps to the first start from `from` on.
-    pub(super) fn seek(&mut self, from: i64, budget: &mut Budget) -> Result<(), RecurError> {
-        let engine = self.engine;
-        let from = from.max(engine.start);
-        self.index = None;
-        if from > LAST {
-            return Ok(());
-        }
-        if engine.count.is_some() {
-            let allowed = engine.allowance(budget)?;
-            if allowed == 0 {
-                return Ok(());
-            }
-            self.left = match engine.counted(from, allowed, budget)? {
-                Counted::Before(count) => allowed - count,
-                Counted::Reached(_) => return Ok(()),
-            };
-        }
-        self.index = engine.load(engine.index_of(from), &mut self.period, budget)?;
-        self.next = match self.index {
-            Some(_) => self.period.before(&engine.times, from),
-            None => 0,
-        };
-        Ok(())
-    }
-
-    /// The next start.
-    pub(super) fn next(&mut self, budget: &mut Budget) -> Result<Option<i64>, RecurError> {
-        let times = &self.engine.times;
-        while let (Some(index), 1..) = (self.index, self.left) {
-            if self.next < self.period.len(times) {
-                let start = self.period.get(times, self.next);
-                self.next += 1;
-                self.left -= 1;
-                return Ok((start <= LAST).then_some(start));
-            }
-            self.index = self.engine.load(index + 1, &mut self.period, budget)?;
-            self.next = 0;
-        }
-        Ok(None)
     }
 }
 

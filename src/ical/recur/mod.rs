@@ -25,19 +25,18 @@
 mod clock;
 mod days;
 mod engine;
+mod observance;
 mod rule;
 mod set;
 #[cfg(test)]
 mod tests;
+mod walk;
 
 use std::fmt;
 
+pub(super) use observance::Onsets;
 pub use rule::{Frequency, Part, Rule, RuleError};
 pub use set::{LastStart, Occurrence, Recurrence, RecurrenceDate, RuleSet, Starts};
-
-pub(super) use observance::Onsets;
-
-mod observance;
 
 /// Why a set of instances cannot be had.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

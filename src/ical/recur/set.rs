@@ -4,8 +4,9 @@
 
 use super::super::time::{CalDuration, CalTime, DAY_SECONDS, Date, Instant, LocalTime, Period};
 use super::super::zone::{Zone, Zones};
-use super::engine::{Engine, LAST, Walk};
+use super::engine::{Engine, LAST};
 use super::rule::{Frequency, Rule};
+use super::walk::Walk;
 use super::{Budget, RecurError};
 
 /// Seconds by which a zone's offset may move things: a day, since zones have changed sides of the
@@ -77,8 +78,12 @@ enum Until {
     Never,
     /// The last local second.
     Local(i64),
-    /// The last instant, and what the zone's clock shows then.
-    Instant(Instant, i64),
+    /// The last instant. Local times before `sure` are surely not later, those after `last` are.
+    Instant {
+        until: Instant,
+        sure: i64,
+        last: i64,
+    },
 }
 
 #[derive(Debug, Clone)]
@@ -176,8 +181,13 @@ impl RuleSet {
             Some(CalTime::Date(date)) => Until::Local(day_end(*date)),
             Some(time) if self.is_date() => Until::Local(day_end(time.local().date)),
             Some(CalTime::Utc(utc)) if zoned => {
-                let instant = Instant(utc.seconds());
-                Until::Instant(instant, self.zone.instant_to_local(instant).seconds())
+                let until = Instant(utc.seconds());
+                let (least, most) = self.offsets_near(&[until]);
+                Until::Instant {
+                    until,
+                    sure: until.0 + least,
+                    last: until.0 + most,
+                }
             }
             Some(time) => Until::Local(time.local().seconds()),
         };
@@ -246,16 +256,7 @@ impl RuleSet {
     ) -> (LocalTime, LocalTime) {
         let length = longest.total_seconds().max(0);
         let earliest = from.plus(-length);
-        let near = [
-            earliest.plus(-OFFSET_MARGIN),
-            earliest,
-            from,
-            to,
-            to.plus(OFFSET_MARGIN),
-        ];
-        let offsets = near.map(|instant| i64::from(self.zone.offset_at(instant)));
-        let least = offsets.iter().min().copied().unwrap_or(0);
-        let most = offsets.iter().max().copied().unwrap_or(0);
+        let (least, most) = self.offsets_near(&[earliest, from, to]);
         // Nominal days are 23 to 25 hours long, and a long instance may span changes that the
         // samples above miss.
         let slack = if length < DAY_SECONDS {
@@ -268,6 +269,18 @@ impl RuleSet {
             LocalTime::from_seconds(seconds.clamp(FIRST, LAST))
         };
         (local(earliest.plus(-slack), least), local(to.plus(1), most))
+    }
+
+    /// The least and the greatest offset of the zone, in seconds east of UTC, about these instants.
+    fn offsets_near(&self, instants: &[Instant]) -> (i64, i64) {
+        let around = [-OFFSET_MARGIN, 0, OFFSET_MARGIN];
+        let offset = |instant: Instant| i64::from(self.zone.offset_at(instant));
+        let near = instants
+            .iter()
+            .flat_map(|instant| around.map(|seconds| offset(instant.plus(seconds))));
+        near.fold((i64::MAX, i64::MIN), |(least, most), offset| {
+            (least.min(offset), most.max(offset))
+        })
     }
 
     /// A RECURRENCE-ID or EXDATE in any form as a local start of this set.
@@ -316,7 +329,7 @@ impl RuleSet {
             let until = match source.until {
                 Until::Never => None,
                 Until::Local(until) => Some(until),
-                Until::Instant(_, local) => Some(local.saturating_add(OFFSET_MARGIN)),
+                Until::Instant { last, .. } => Some(last),
             };
             let counted = source.engine.count_end(&mut budget)?;
             let Some(end) = [until, counted].into_iter().flatten().min() else {
@@ -399,15 +412,16 @@ impl<'set> Lane<'set> {
     fn advance(&mut self, budget: &mut Budget) -> Result<(), RecurError> {
         loop {
             self.head = self.walk.next(budget)?;
-            let (Some(start), Until::Instant(until, local)) = (self.head, self.until) else {
+            let (Some(start), Until::Instant { until, sure, last }) = (self.head, self.until)
+            else {
                 break;
             };
             // Far from UNTIL the local time tells; near it the instant does, which is not quite in
             // the same order.
-            if start < local.saturating_sub(OFFSET_MARGIN) {
+            if start < sure {
                 return Ok(());
             }
-            if start > local.saturating_add(OFFSET_MARGIN) {
+            if start > last {
                 self.head = None;
                 return Ok(());
             }

@@ -522,6 +522,25 @@ fn until_in_its_forms() {
     }
 }
 
+/// UNTIL within the hour that occurs twice, and within one that never does.
+#[test]
+fn until_at_clock_changes() {
+    for (rule, last) in [
+        // 02:59 in Berlin is 00:59 UTC the first time; the second time is not meant.
+        ("FREQ=MINUTELY;UNTIL=20241027T013000Z", "20241027T025900"),
+        ("FREQ=MINUTELY;UNTIL=20241027T003000Z", "20241027T023000"),
+        ("FREQ=SECONDLY;UNTIL=20240331T003000Z", "20240331T013000"),
+        ("FREQ=SECONDLY;UNTIL=20240331T013000Z", "20240331T033000"),
+    ] {
+        let set = set(&format!(
+            "DTSTART Europe/Berlin:20240101T000000\nRRULE {rule}"
+        ));
+        let found = set.last_start().expect("evaluable");
+        let same = matches!(found, LastStart::At(found) if found.start == local(last));
+        assert!(same, "{rule}: {found:?}");
+    }
+}
+
 /// RFC 5545 section 3.3.5 and the last paragraphs of section 3.3.10.
 #[test]
 fn clock_changes() {

@@ -1,0 +1,246 @@
+//! Administration as values: a request, its answer, and the one function between them, which
+//! the running server and the command without a server both call.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::account::{Accounts, Authority, NewUser};
+use crate::ids::Secret;
+
+/// A secret on the local socket, which only the server's own user can open.
+#[derive(Clone)]
+pub(super) struct Passed(pub Secret);
+
+impl fmt::Debug for Passed {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(formatter)
+    }
+}
+
+impl Serialize for Passed {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.0.expose())
+    }
+}
+
+impl<'de> Deserialize<'de> for Passed {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Passed(Secret::new(String::deserialize(deserializer)?)))
+    }
+}
+
+/// What opens an account for a change to its secrets.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Opener {
+    Password(Passed),
+    RecoveryKey(Passed),
+    AbandonData,
+}
+
+impl From<Opener> for Authority {
+    fn from(opener: Opener) -> Authority {
+        match opener {
+            Opener::Password(secret) => Authority::Password(secret.0),
+            Opener::RecoveryKey(secret) => Authority::RecoveryKey(secret.0),
+            Opener::AbandonData => Authority::AbandonData,
+        }
+    }
+}
+
+/// What an administrator may ask; one JSON line on the socket.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "do")]
+#[allow(missing_docs, reason = "each is a method of Accounts")]
+pub(super) enum AdminRequest {
+    Health,
+    AddUser {
+        name: String,
+        email: String,
+        password: Passed,
+        allow_weak: bool,
+        admin: bool,
+    },
+    Users,
+    SetEnabled {
+        name: String,
+        enabled: bool,
+    },
+    DeleteUser {
+        name: String,
+    },
+    ChangePassword {
+        name: String,
+        opener: Opener,
+        new: Passed,
+        allow_weak: bool,
+    },
+    AddAppPassword {
+        name: String,
+        label: String,
+        opener: Opener,
+    },
+    AppPasswords {
+        name: String,
+    },
+    RevokeAppPassword {
+        name: String,
+        slot_or_label: String,
+    },
+}
+
+/// The answer; one JSON line on the socket.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "is")]
+pub(super) enum AdminResponse {
+    /// It is done, and there is nothing to tell.
+    Done,
+    /// It is not done; a sentence.
+    Refused { sentence: String },
+    /// It is done, and this is shown once.
+    RecoveryKey { recovery_key: Passed },
+    /// A new app password, shown once.
+    AppPassword {
+        user: String,
+        password: Passed,
+        url: String,
+    },
+    /// All accounts.
+    Users { users: Vec<UserLine> },
+    /// An account's app passwords.
+    AppPasswords { app_passwords: Vec<AppPasswordLine> },
+}
+
+/// An account, for a list.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct UserLine {
+    pub name: String,
+    pub email: String,
+    pub enabled: bool,
+    pub admin: bool,
+    pub app_passwords: usize,
+}
+
+/// An app password, for a list.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct AppPasswordLine {
+    pub slot: String,
+    pub label: String,
+    /// Milliseconds since 1970.
+    pub created: i64,
+}
+
+/// What administration works on.
+pub(super) struct Office {
+    pub accounts: Arc<Accounts>,
+    /// The address for calendar apps, with a slash at its end.
+    pub url: String,
+    /// Whether the store works; an error is a sentence.
+    pub health: Box<dyn Fn() -> Result<(), String> + Send + Sync>,
+}
+
+/// Does what is asked.
+pub(super) fn execute(office: &Office, request: AdminRequest) -> AdminResponse {
+    let answered = match request {
+        AdminRequest::Health => (office.health)().map(|()| AdminResponse::Done),
+        AdminRequest::Users => Ok(users(&office.accounts)),
+        AdminRequest::AddUser { .. }
+        | AdminRequest::SetEnabled { .. }
+        | AdminRequest::DeleteUser { .. } => change_user(&office.accounts, request),
+        _ => change_secrets(office, request),
+    };
+    answered.unwrap_or_else(|sentence| AdminResponse::Refused { sentence })
+}
+
+fn users(accounts: &Accounts) -> AdminResponse {
+    let line = |user: crate::account::UserInfo| UserLine {
+        name: user.name,
+        email: user.email,
+        enabled: user.enabled,
+        admin: user.admin,
+        app_passwords: user.app_passwords,
+    };
+    AdminResponse::Users {
+        users: accounts.users().into_iter().map(line).collect(),
+    }
+}
+
+fn change_user(accounts: &Accounts, request: AdminRequest) -> Result<AdminResponse, String> {
+    let done = match request {
+        AdminRequest::AddUser {
+            name,
+            email,
+            password,
+            allow_weak,
+            admin,
+        } => {
+            let new = NewUser {
+                name,
+                email,
+                password: password.0,
+                allow_weak,
+                admin,
+            };
+            let added = accounts.add_user(new);
+            return added
+                .map(|added| AdminResponse::RecoveryKey {
+                    recovery_key: Passed(added.recovery_key),
+                })
+                .map_err(|error| error.to_string());
+        }
+        AdminRequest::SetEnabled { name, enabled } => accounts.set_enabled(&name, enabled),
+        AdminRequest::DeleteUser { name } => accounts.delete_user(&name),
+        _ => return Err("this is no change of an account".to_owned()),
+    };
+    done.map(|()| AdminResponse::Done)
+        .map_err(|error| error.to_string())
+}
+
+fn change_secrets(office: &Office, request: AdminRequest) -> Result<AdminResponse, String> {
+    let accounts = &office.accounts;
+    let answered = match request {
+        AdminRequest::ChangePassword {
+            name,
+            opener,
+            new,
+            allow_weak,
+        } => accounts
+            .change_password(&name, opener.into(), new.0, allow_weak)
+            .map(|key| {
+                key.map_or(AdminResponse::Done, |key| AdminResponse::RecoveryKey {
+                    recovery_key: Passed(key),
+                })
+            }),
+        AdminRequest::AddAppPassword {
+            name,
+            label,
+            opener,
+        } => accounts
+            .add_app_password(&name, &label, opener.into())
+            .map(|added| AdminResponse::AppPassword {
+                user: added.user,
+                password: Passed(added.password),
+                url: office.url.clone(),
+            }),
+        AdminRequest::AppPasswords { name } => accounts.app_passwords(&name).map(|list| {
+            let line = |info: crate::account::AppPasswordInfo| AppPasswordLine {
+                slot: info.slot.to_string(),
+                label: info.label,
+                created: info.created.0,
+            };
+            AdminResponse::AppPasswords {
+                app_passwords: list.into_iter().map(line).collect(),
+            }
+        }),
+        AdminRequest::RevokeAppPassword {
+            name,
+            slot_or_label,
+        } => accounts
+            .revoke_app_password(&name, &slot_or_label)
+            .map(|()| AdminResponse::Done),
+        _ => return Err("this is no change of a secret".to_owned()),
+    };
+    answered.map_err(|error| error.to_string())
+}

@@ -1,0 +1,237 @@
+//! The command line. Administration works with and without a running server: a command first
+//! asks the server over its local socket, since the store has one owner, and otherwise takes the
+//! store itself. Both ways end in `admin::execute`.
+//!
+//! Secrets come in on standard input, never as arguments (which every user of the machine can
+//! see), and go out to standard output only where they are what the command was called for.
+
+mod admin;
+mod commands;
+mod dns;
+mod first_run;
+mod open;
+mod serve;
+mod socket;
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{Config, SYSTEM_FILE};
+
+/// A CalDAV server that stores every calendar object sealed with its owner's keys.
+#[derive(Debug, Parser)]
+#[command(
+    name = "sealdav",
+    version,
+    after_help = "Start with `sealdav serve`: on a terminal it makes a first account and prints what to enter in \
+                  your calendar app. Settings are explained in config/sealdav.toml; each can also be given as an \
+                  environment variable, such as SEALDAV_DATA or SEALDAV_TLS_CERT."
+)]
+struct Command {
+    #[command(flatten)]
+    common: Common,
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Args)]
+struct Common {
+    /// Configuration file [default: $SEALDAV_CONFIG, else /etc/sealdav/sealdav.toml if it exists]
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Data directory [default: /var/lib/sealdav for a service, else ./sealdav-data]
+    #[arg(long, global = true, value_name = "DIR")]
+    data: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Run the server until it is told to stop (SIGTERM, Ctrl-C); SIGHUP reads the certificate again
+    Serve(ServeFlags),
+    /// Make, list, disable and delete accounts, and set their passwords
+    #[command(subcommand)]
+    User(UserTask),
+    /// Make, list and revoke app passwords: one for each device, to be entered in its calendar app
+    #[command(subcommand)]
+    AppPassword(AppPasswordTask),
+    /// Ask the running server whether it works; ends with status 1 if not
+    Health,
+    /// Print the DNS records by which calendar apps find the server (RFC 6764)
+    Dns(dns::Flags),
+}
+
+#[derive(Debug, Args)]
+struct ServeFlags {
+    /// Address and port to listen on; may be given several times [default: 0.0.0.0:8443]
+    #[arg(long, value_name = "ADDR:PORT")]
+    listen: Vec<SocketAddr>,
+    /// Speak HTTP without TLS: on loopback addresses, or behind a reverse proxy (trusted_proxies)
+    #[arg(long)]
+    plain_http: bool,
+    /// Make and print the first account's secrets even when the output is no terminal
+    #[arg(long)]
+    print_credentials: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum UserTask {
+    /// Make an account; prints its recovery key, once
+    Add {
+        /// 1 to 64 of a-z, 0-9, '.', '_' and '-'
+        name: String,
+        /// Its calendar address, for invitations
+        #[arg(long, value_name = "ADDRESS")]
+        email: String,
+        /// Read the password from standard input (one line)
+        #[arg(long, required = true)]
+        password_stdin: bool,
+        /// Take a password that is easy to guess
+        #[arg(long)]
+        allow_weak: bool,
+        /// The account may administer (which opens nobody's calendars)
+        #[arg(long)]
+        admin: bool,
+    },
+    /// List all accounts
+    List,
+    /// Keep somebody out, at once, on open connections too; nothing is deleted
+    Disable {
+        /// The account
+        name: String,
+    },
+    /// Let somebody in again
+    Enable {
+        /// The account
+        name: String,
+    },
+    /// Delete an account and destroy its keys: its data can never be opened again
+    Delete {
+        /// The account
+        name: String,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Set a new password
+    ///
+    /// Standard input has two lines: first what opens the account (the old password, or with
+    /// --recovery-key-stdin its recovery key), then the new password. With --abandon-data it has
+    /// only the new password.
+    Password {
+        /// The account
+        name: String,
+        /// The first line is the old password
+        #[arg(long, required_unless_present_any = ["recovery_key_stdin", "abandon_data"])]
+        password_stdin: bool,
+        /// The first line is the recovery key
+        #[arg(long)]
+        recovery_key_stdin: bool,
+        /// Start over with an empty account: nobody knows the password or the recovery key, so
+        /// everything in the account is lost
+        #[arg(long, conflicts_with = "recovery_key_stdin")]
+        abandon_data: bool,
+        /// Do not ask before abandoning data
+        #[arg(long)]
+        yes: bool,
+        /// Take a password that is easy to guess
+        #[arg(long)]
+        allow_weak: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum AppPasswordTask {
+    /// Make an app password and print it, once; needs the account's password or recovery key
+    Add {
+        /// The account
+        name: String,
+        /// What it is for, such as "Anna's phone"
+        #[arg(long, value_name = "TEXT")]
+        label: String,
+        /// Read the account's password from standard input (one line)
+        #[arg(long, required_unless_present = "recovery_key_stdin")]
+        password_stdin: bool,
+        /// Read its recovery key instead
+        #[arg(long, conflicts_with = "password_stdin")]
+        recovery_key_stdin: bool,
+        /// Print a JSON object: user, password, url
+        #[arg(long)]
+        json: bool,
+    },
+    /// List an account's app passwords (not their secrets)
+    List {
+        /// The account
+        name: String,
+    },
+    /// Revoke an app password; its device is out at once
+    Revoke {
+        /// The account
+        name: String,
+        /// The app password's slot or label, as `list` prints them
+        #[arg(value_name = "SLOT_OR_LABEL")]
+        slot_or_label: String,
+    },
+}
+
+/// A sentence for the person at the terminal: what went wrong, and what to do.
+#[derive(Debug)]
+struct Failure(String);
+
+impl<E: std::error::Error> From<E> for Failure {
+    fn from(error: E) -> Failure {
+        Failure(error.to_string())
+    }
+}
+
+/// Runs the program.
+pub fn main() -> ExitCode {
+    let command = Command::parse();
+    let config = match settings(&command.common) {
+        Ok(config) => config,
+        Err(failure) => return failed(&failure),
+    };
+    // Whatever is made from here on is for this user only.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+    let mut output = std::io::stdout().lock();
+    let done = match command.task {
+        Task::Serve(flags) => {
+            drop(output);
+            serve::run(config, flags)
+        }
+        Task::Dns(flags) => dns::print(&config, &flags, &mut output),
+        Task::User(task) => commands::user(&config, task, &mut output),
+        Task::AppPassword(task) => commands::app_password(&config, task, &mut output),
+        Task::Health => commands::health(&config, &mut output),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failed(&failure),
+    }
+}
+
+fn failed(failure: &Failure) -> ExitCode {
+    // Nobody is left to tell if this fails too.
+    let _ = writeln!(std::io::stderr(), "sealdav: {}", failure.0);
+    ExitCode::FAILURE
+}
+
+fn settings(common: &Common) -> Result<Config, Failure> {
+    let named = common
+        .config
+        .clone()
+        .or_else(|| std::env::var_os("SEALDAV_CONFIG").map(PathBuf::from));
+    let system = Path::new(SYSTEM_FILE);
+    let file = named.or_else(|| system.exists().then(|| system.to_owned()));
+    // A variable that is not UTF-8 is none of ours.
+    let environment = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    let mut config = Config::load(file.as_deref(), environment)?;
+    if let Some(data) = &common.data {
+        config.data = Some(data.clone());
+    }
+    Ok(config)
+}

@@ -1,0 +1,152 @@
+//! Opening the data directory: its store, its host key, and the accounts on top.
+//!
+//! DATA/db is the store, DATA/keys the key slots, DATA/host.key the host key unless it is
+//! configured elsewhere, DATA/tls the own certificates, DATA/admin.sock the local socket.
+
+use std::fs::{DirBuilder, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+use std::sync::Arc;
+
+use super::Failure;
+use crate::account::{AccountSettings, Accounts};
+use crate::ambient::Ambient;
+use crate::config::Config;
+use crate::seal::HostKey;
+use crate::store::{Store, StoreError, StoreOptions};
+use crate::vault::Vault;
+
+/// Whether a data directory may be made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Absent {
+    /// Make one.
+    Make,
+    /// There is nothing to do without one.
+    Refuse,
+}
+
+/// Tells whether the store takes writes: it has not failed, and its disk has room.
+pub(super) fn health(accounts: &Arc<Accounts>) -> Box<dyn Fn() -> Result<(), String> + Send + Sync> {
+    let vault = Arc::clone(accounts.vault());
+    Box::new(move || vault.store().room().map_err(|error| error.to_string()))
+}
+
+/// Opens everything; this process then owns the store.
+pub(super) fn accounts(
+    config: &Config,
+    ambient: &Arc<Ambient>,
+    absent: Absent,
+) -> Result<Arc<Accounts>, Failure> {
+    let data = config.data_dir();
+    let store = data.join("db");
+    if absent == Absent::Refuse && !store.exists() {
+        return Err(Failure(format!(
+            "there are no accounts in {}; make one with `sealdav user add`, or name the right directory with --data",
+            data.display()
+        )));
+    }
+    make_dir(&data)?;
+    let host = host_key(&config.host_key_path(), &store, ambient)?;
+    let opened = Store::open(&store, &StoreOptions::default());
+    let opened = opened.map_err(|error| match error {
+        StoreError::InUse { .. } => Failure(format!(
+            "{} is in use by a server that does not answer on its local socket; wait for it, or stop it",
+            data.display()
+        )),
+        error => Failure(format!("{}: {error}", store.display())),
+    })?;
+    let vault = Vault::open(opened, host, &data.join("keys"), Arc::clone(ambient));
+    let vault = vault.map_err(|error| Failure(format!("{}: {error}", data.display())))?;
+    let settings = AccountSettings {
+        password_over_dav: config.password_over_dav,
+        argon2_kib: config.argon2.memory_kib,
+        argon2_passes: config.argon2.passes,
+    };
+    Ok(Arc::new(Accounts::open(vault, settings)))
+}
+
+fn make_dir(data: &Path) -> Result<(), Failure> {
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(data);
+    made.map_err(|error| {
+        Failure(format!(
+            "the data directory {} cannot be made: {error}",
+            data.display()
+        ))
+    })?;
+    warn_if_open(
+        data,
+        "the data directory can be read by other users; run chmod 700 on it",
+    );
+    Ok(())
+}
+
+fn warn_if_open(path: &Path, sentence: &str) {
+    let mode = path
+        .metadata()
+        .map(|metadata| metadata.permissions().mode());
+    if mode.is_ok_and(|mode| mode & 0o077 != 0) {
+        tracing::warn!(path = %path.display(), "{sentence}");
+    }
+}
+
+/// Reads the host key, or makes it together with the store.
+fn host_key(file: &Path, store: &Path, ambient: &Ambient) -> Result<HostKey, Failure> {
+    let text = match std::fs::read_to_string(file) {
+        Ok(text) => zeroize::Zeroizing::new(text),
+        Err(error) if error.kind() == io::ErrorKind::NotFound && store.exists() => {
+            return Err(Failure(format!(
+                "the host key {} is missing, and without it nothing in {} can be opened; \
+                 restore it from its backup, or name its place in the setting host_key_file",
+                file.display(),
+                store.display()
+            )));
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return make_host_key(file, ambient);
+        }
+        Err(error) => {
+            return Err(Failure(format!(
+                "the host key {} cannot be read: {error}",
+                file.display()
+            )));
+        }
+    };
+    warn_if_open(
+        file,
+        "the host key can be read by other users; run chmod 600 on it",
+    );
+    HostKey::read(&text).map_err(|error| {
+        Failure(format!(
+            "{}: {error}; restore it from its backup",
+            file.display()
+        ))
+    })
+}
+
+fn make_host_key(file: &Path, ambient: &Ambient) -> Result<HostKey, Failure> {
+    let key = ambient.random(|random| HostKey::generate(random));
+    let write = || -> io::Result<()> {
+        let mut open = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(file)?;
+        open.write_all(key.to_text().as_bytes())?;
+        open.sync_all()?;
+        // The name too, or a power cut leaves a store without its key.
+        let parent = file
+            .parent()
+            .filter(|parent| !parent.as_os_str().is_empty())
+            .unwrap_or(Path::new("."));
+        std::fs::File::open(parent)?.sync_all()
+    };
+    write().map_err(|error| {
+        Failure(format!(
+            "the host key {} cannot be written: {error}",
+            file.display()
+        ))
+    })?;
+    tracing::info!(file = %file.display(), "made the host key; back it up, but not together with the data");
+    Ok(key)
+}

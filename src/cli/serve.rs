@@ -1,0 +1,187 @@
+//! `sealdav serve`: opens everything, binds the sockets, and hands over to the http floor.
+
+use std::io::{IsTerminal, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::admin::Office;
+use super::first_run::{self, FirstRun};
+use super::open::{self, Absent};
+use super::socket::Socket;
+use super::{Failure, ServeFlags};
+use crate::account::Accounts;
+use crate::ambient::Ambient;
+use crate::config::{self, Config};
+use crate::dav::{Dav, DavSettings};
+use crate::http::{self, Bounds, Live, Security, Setup, Source};
+
+/// Runs the server until it is told to stop.
+pub(super) fn run(mut config: Config, flags: ServeFlags) -> Result<(), Failure> {
+    if !flags.listen.is_empty() {
+        config.listen = flags.listen;
+    }
+    config.plain_http |= flags.plain_http;
+    config.check()?;
+    http::start_logging(&config.log);
+    let listeners = bind(&config.listen)?;
+    // From here on with the real ports, in case the system was asked to choose one.
+    config.listen = listeners
+        .iter()
+        .map(TcpListener::local_addr)
+        .collect::<Result<_, _>>()?;
+    let ambient = Arc::new(Ambient::system());
+    let accounts = open::accounts(&config, &ambient, Absent::Make)?;
+    let data = config.data_dir();
+    let url = format!("{}/", config.base_url());
+    let office = Office {
+        accounts: Arc::clone(&accounts),
+        url: url.clone(),
+        health: open::health(&accounts),
+    };
+    let socket = Socket::open(&data, Arc::new(office));
+    let _socket = socket.map_err(|error| {
+        Failure(format!(
+            "{}/admin.sock cannot be made: {error}",
+            data.display()
+        ))
+    })?;
+    let setup = setup(&config, listeners, &accounts, &ambient);
+    let plain = matches!(setup.security, Security::Plain);
+    let authority = match &setup.security {
+        Security::Tls(Source::Own { dir, .. }) => Some(dir.join("ca.pem")),
+        _ => None,
+    };
+    if !plain && config.tls.cert.is_none() && !config.trusted_proxies.is_empty() {
+        tracing::warn!(
+            "trusted_proxies is set, and this server speaks TLS with its own certificate: the proxy must accept that"
+        );
+    }
+    let ready = |addresses: &[SocketAddr]| {
+        let listening = addresses
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join(" ");
+        tracing::info!(url, listening, data = %data.display(), tls = !plain, "ready");
+        let print = flags.print_credentials;
+        if let Err(failure) = greet(&accounts, &ambient, &url, authority.as_ref(), print) {
+            tracing::error!("{}", failure.0);
+        }
+    };
+    http::run(setup, ready)?;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn bind(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, Failure> {
+    let bind = |address: &SocketAddr| {
+        TcpListener::bind(address).map_err(|error| {
+            Failure(format!("cannot listen on {address}: {error}; choose another with --listen, or stop what uses it"))
+        })
+    };
+    addresses.iter().map(bind).collect()
+}
+
+fn setup(
+    config: &Config,
+    listeners: Vec<TcpListener>,
+    accounts: &Arc<Accounts>,
+    ambient: &Arc<Ambient>,
+) -> Setup {
+    let data = config.data_dir();
+    let security = match (config.plain_http, &config.tls.cert, &config.tls.key) {
+        (true, ..) => Security::Plain,
+        (false, Some(cert), Some(key)) => Security::Tls(Source::Files {
+            cert: cert.clone(),
+            key: key.clone(),
+        }),
+        (false, ..) => Security::Tls(Source::Own {
+            dir: data.join("tls"),
+            names: names(config),
+        }),
+    };
+    let settings = DavSettings {
+        object_bytes: config.limits.object_bytes,
+        attendees: config.limits.attendees,
+        public_url: config
+            .public_url
+            .as_ref()
+            .map(|url| url.as_str().to_owned()),
+    };
+    let dav = Arc::new(Dav {
+        settings,
+        ambient: Arc::clone(ambient),
+    });
+    Setup {
+        listeners,
+        security,
+        application: Arc::new(Live {
+            accounts: Arc::clone(accounts),
+            dav,
+            health: open::health(accounts),
+        }),
+        ambient: Arc::clone(ambient),
+        proxies: config.trusted_proxies.clone(),
+        bounds: Bounds::default(),
+    }
+}
+
+/// The names that clients may use for this machine, for the certificate.
+fn names(config: &Config) -> Vec<String> {
+    let mut names = vec!["localhost".to_owned()];
+    names.extend(config::host_name());
+    names.extend(config.public_url.as_ref().map(|url| url.host().to_owned()));
+    let mut addresses = vec![
+        IpAddr::from(Ipv4Addr::LOCALHOST),
+        Ipv6Addr::LOCALHOST.into(),
+    ];
+    for address in config.listen.iter().map(SocketAddr::ip) {
+        match address.is_unspecified() {
+            true => addresses.extend(outward(address)),
+            false => addresses.push(address.to_canonical()),
+        }
+    }
+    names.extend(addresses.iter().map(IpAddr::to_string));
+    // Sorted, so that the same names are recognised at the next start.
+    names.sort();
+    names.dedup();
+    names
+}
+
+/// The address from which this machine reaches others. Connecting a UDP socket sends nothing;
+/// it only makes the system choose a route to the documentation address (RFC 5737, RFC 3849).
+fn outward(any: IpAddr) -> Option<IpAddr> {
+    let far = match any {
+        IpAddr::V4(_) => "192.0.2.1:9",
+        IpAddr::V6(_) => "[2001:db8::1]:9",
+    };
+    let socket = UdpSocket::bind((any, 0)).ok()?;
+    socket.connect(far).ok()?;
+    socket.local_addr().ok().map(|address| address.ip())
+}
+
+/// Makes the first account if there is none; its secrets go to a terminal only, unless told otherwise.
+fn greet(
+    accounts: &Accounts,
+    ambient: &Ambient,
+    url: &str,
+    authority: Option<&PathBuf>,
+    print: bool,
+) -> Result<(), Failure> {
+    if !accounts.users().is_empty() {
+        return Ok(());
+    }
+    let mut output = std::io::stdout().lock();
+    if !print && !std::io::stdout().is_terminal() {
+        tracing::warn!(
+            "there is no account yet; make one with `sealdav user add NAME --email ADDRESS --password-stdin`"
+        );
+        return Ok(());
+    }
+    let told = FirstRun {
+        url,
+        authority: authority.map(PathBuf::as_path),
+    };
+    first_run::welcome(accounts, ambient, &told, &mut output as &mut dyn Write)
+}

@@ -1,0 +1,186 @@
+//! The local socket: DATA/admin.sock, for the server's own user only, one JSON request a line,
+//! one JSON answer a line.
+//!
+//! A socket's path may have 107 bytes; a data directory's may have more. So the directory is
+//! opened, and the socket reached through /proc/self/fd, which is short.
+
+use std::fs::Permissions;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use rustix::fs::{Mode, OFlags};
+use zeroize::Zeroizing;
+
+use super::Failure;
+use super::admin::{AdminRequest, AdminResponse, Office, execute};
+use crate::limits;
+
+const NAME: &str = "admin.sock";
+
+/// The socket's short path, which holds as long as the directory stays open.
+fn short_path(dir: &Path) -> io::Result<(OwnedFd, PathBuf)> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let dir = rustix::fs::open(dir, flags, Mode::empty())?;
+    let path = PathBuf::from(format!("/proc/self/fd/{}/{NAME}", dir.as_raw_fd()));
+    Ok((dir, path))
+}
+
+/// Asks the server that runs on this data directory; none if there is no server.
+pub(super) fn ask(data: &Path, request: &AdminRequest) -> Result<Option<AdminResponse>, Failure> {
+    let connected = short_path(data).and_then(|(_dir, path)| UnixStream::connect(path));
+    let mut stream = match connected {
+        Ok(stream) => stream,
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused
+            ) =>
+        {
+            return Ok(None);
+        }
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            return Err(Failure(format!(
+                "{} belongs to another user; run this command as the user that runs the server",
+                data.display()
+            )));
+        }
+        Err(error) => {
+            return Err(Failure(format!(
+                "the server's socket {} cannot be reached: {error}",
+                data.join(NAME).display()
+            )));
+        }
+    };
+    let mut exchange = || -> io::Result<Zeroizing<String>> {
+        let patience = Some(Duration::from_secs(limits::ADMIN_SECONDS));
+        stream.set_read_timeout(patience)?;
+        stream.set_write_timeout(patience)?;
+        stream.write_all(&line(request))?;
+        let mut answer = Zeroizing::new(String::new());
+        BufReader::new(&stream).read_line(&mut answer)?;
+        Ok(answer)
+    };
+    let lost = |error: &dyn std::fmt::Display| {
+        Failure(format!(
+            "the server did not answer ({error}); look at its log to see whether it was done"
+        ))
+    };
+    let answer = exchange().map_err(|error| lost(&error))?;
+    serde_json::from_str(&answer)
+        .map(Some)
+        .map_err(|error| lost(&error))
+}
+
+fn line(value: &impl serde::Serialize) -> Zeroizing<Vec<u8>> {
+    let mut line =
+        Zeroizing::new(serde_json::to_vec(value).expect("plain values have a JSON form"));
+    line.push(b'\n');
+    line
+}
+
+/// The socket of a running server; removed when dropped.
+pub(super) struct Socket {
+    file: PathBuf,
+}
+
+impl Socket {
+    /// Listens in `data` and answers on threads of its own. Call it only while holding the store:
+    /// a socket that is there already then belongs to a server that died.
+    pub fn open(data: &Path, office: Arc<Office>) -> io::Result<Socket> {
+        let file = data.join(NAME);
+        match std::fs::remove_file(&file) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let (dir, path) = short_path(data)?;
+        let listener = UnixListener::bind(&path)?;
+        std::fs::set_permissions(&path, Permissions::from_mode(0o600))?;
+        drop(dir);
+        std::thread::Builder::new()
+            .name("admin".to_owned())
+            .spawn(move || accept(&listener, &office))?;
+        Ok(Socket { file })
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        // What stays behind is removed by the next start.
+        let _ = std::fs::remove_file(&self.file);
+    }
+}
+
+fn accept(listener: &UnixListener, office: &Arc<Office>) {
+    let open = Arc::new(AtomicUsize::new(0));
+    loop {
+        let stream = match listener.accept() {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                tracing::warn!(%error, "a local connection could not be accepted");
+                std::thread::sleep(Duration::from_millis(100));
+                continue;
+            }
+        };
+        if open.load(Ordering::Relaxed) >= limits::ADMIN_CONNECTIONS {
+            let sentence = "the server is busy with other commands; try again".to_owned();
+            let _ = (&stream).write_all(&line(&AdminResponse::Refused { sentence }));
+            continue;
+        }
+        open.fetch_add(1, Ordering::Relaxed);
+        let (office, open_here) = (Arc::clone(office), Arc::clone(&open));
+        let spawned = std::thread::Builder::new()
+            .name("admin".to_owned())
+            .spawn(move || {
+                if let Err(error) = converse(&stream, &office) {
+                    tracing::debug!(%error, "a local connection ended early");
+                }
+                open_here.fetch_sub(1, Ordering::Relaxed);
+            });
+        if spawned.is_err() {
+            open.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+fn converse(stream: &UnixStream, office: &Office) -> io::Result<()> {
+    let patience = Some(Duration::from_secs(limits::ADMIN_SECONDS));
+    stream.set_read_timeout(patience)?;
+    stream.set_write_timeout(patience)?;
+    let mut lines = BufReader::new(stream);
+    loop {
+        let mut asked = Zeroizing::new(Vec::new());
+        (&mut lines)
+            .take(limits::ADMIN_LINE_BYTES as u64)
+            .read_until(b'\n', &mut asked)?;
+        if asked.is_empty() {
+            return Ok(());
+        }
+        let answer = match serde_json::from_slice::<AdminRequest>(&asked) {
+            Ok(request) => {
+                // A panic in one command must not leave its slot taken for ever.
+                let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                    execute(office, request)
+                }));
+                done.unwrap_or_else(|_| {
+                    refused("the server failed at this command; its log says where")
+                })
+            }
+            Err(_) => {
+                refused("the server does not know this command; are both of the same version?")
+            }
+        };
+        (&*stream).write_all(&line(&answer))?;
+    }
+}
+
+fn refused(sentence: &str) -> AdminResponse {
+    AdminResponse::Refused {
+        sentence: sentence.to_owned(),
+    }
+}

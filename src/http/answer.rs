@@ -1,0 +1,177 @@
+//! The body of an answer as hyper takes it: in pieces, each made only when the client has taken
+//! the one before. A step of a stream is computed on the blocking pool under a permit of its
+//! own, which is given back with the step, so a slow reader holds no thread and no permit.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use hyper::body::{Body, Frame, SizeHint};
+use tokio::sync::Semaphore;
+
+use super::pulse::Beat;
+use crate::dav;
+use crate::limits;
+
+/// A body to send.
+pub(super) struct Answer {
+    content: Content,
+    beat: Option<Beat>,
+}
+
+enum Content {
+    Bytes(Bytes),
+    Steps {
+        steps: dav::Steps,
+        permits: Arc<Semaphore>,
+    },
+    /// A step is being computed.
+    Step(StepFuture, Arc<Semaphore>),
+    Over,
+}
+
+type StepFuture = Pin<Box<dyn Future<Output = Option<StepDone>> + Send>>;
+
+/// The rest of the steps, and the one that was computed.
+type StepDone = (dav::Steps, Option<Result<Bytes, Broken>>);
+
+/// A step failed: the connection is cut, since the head of the answer is gone already.
+#[derive(Debug)]
+pub(super) struct Broken;
+
+impl fmt::Display for Broken {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a step of the answer failed")
+    }
+}
+
+impl std::error::Error for Broken {}
+
+impl Answer {
+    pub fn bytes(bytes: Bytes) -> Answer {
+        Answer {
+            content: Content::Bytes(bytes),
+            beat: None,
+        }
+    }
+
+    /// From a body of the dav floor; `permits` are shared by the steps of all answers.
+    pub fn of(body: dav::Body, permits: &Arc<Semaphore>) -> Answer {
+        let content = match body {
+            dav::Body::Empty => Content::Bytes(Bytes::new()),
+            dav::Body::Full(bytes) => Content::Bytes(bytes),
+            dav::Body::Stream(steps) => Content::Steps {
+                steps,
+                permits: Arc::clone(permits),
+            },
+        };
+        Answer {
+            content,
+            beat: None,
+        }
+    }
+
+    /// From now on the connection waits for the client to take this.
+    pub fn with(mut self, beat: Beat) -> Answer {
+        beat.waiting();
+        self.beat = Some(beat);
+        self
+    }
+
+    fn poll_piece(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Broken>>> {
+        loop {
+            match std::mem::replace(&mut self.content, Content::Over) {
+                Content::Over => return Poll::Ready(None),
+                Content::Bytes(bytes) if bytes.is_empty() => return Poll::Ready(None),
+                Content::Bytes(mut bytes) => {
+                    let piece = bytes.split_to(bytes.len().min(limits::STREAM_STEP_BYTES));
+                    self.content = Content::Bytes(bytes);
+                    return Poll::Ready(Some(Ok(piece)));
+                }
+                Content::Steps { steps, permits } => {
+                    let step = Box::pin(compute(steps, Arc::clone(&permits)));
+                    self.content = Content::Step(step, permits);
+                }
+                Content::Step(mut step, permits) => {
+                    let Poll::Ready(done) = step.as_mut().poll(context) else {
+                        self.content = Content::Step(step, permits);
+                        return Poll::Pending;
+                    };
+                    let Some((steps, piece)) = done else {
+                        return Poll::Ready(Some(Err(Broken)));
+                    };
+                    match piece {
+                        Some(Ok(piece)) => {
+                            self.content = Content::Steps { steps, permits };
+                            if !piece.is_empty() {
+                                return Poll::Ready(Some(Ok(piece)));
+                            }
+                        }
+                        end => return Poll::Ready(end),
+                    }
+                }
+            }
+        }
+    }
+}
+
+async fn compute(mut steps: dav::Steps, permits: Arc<Semaphore>) -> Option<StepDone> {
+    let permit = permits.acquire_owned().await.ok()?;
+    let span = tracing::Span::current();
+    let work = move || {
+        let _permit = permit;
+        let step = span.in_scope(|| steps.next());
+        let step = step.map(|result| {
+            result.map_err(|error| {
+                tracing::error!(?error, "a streamed answer was cut: its next step failed");
+                Broken
+            })
+        });
+        (steps, step)
+    };
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => Some(done),
+        Err(_) => {
+            tracing::error!("a streamed answer was cut: its next step panicked");
+            None
+        }
+    }
+}
+
+impl Body for Answer {
+    type Data = Bytes;
+    type Error = Broken;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        let this = self.get_mut();
+        if let Some(beat) = &this.beat {
+            beat.working();
+        }
+        let piece = ready!(this.poll_piece(context));
+        if let Some(beat) = &this.beat {
+            beat.waiting();
+        }
+        Poll::Ready(piece.map(|piece| piece.map(Frame::data)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.content {
+            Content::Bytes(bytes) => bytes.is_empty(),
+            Content::Over => true,
+            Content::Steps { .. } | Content::Step(..) => false,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.content {
+            Content::Bytes(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Content::Over => SizeHint::with_exact(0),
+            Content::Steps { .. } | Content::Step(..) => SizeHint::default(),
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! What the http floor serves, as it sees it: something that signs people in and answers
+//! requests that are values. The real one joins `account` and `dav`; tests bring their own.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use ::http::Method;
+
+use crate::account::{Accounts, SignInError};
+use crate::dav::{Dav, Request, Response};
+use crate::ids::{Secret, SlotId};
+use crate::vault::AccountStore;
+
+/// The floors below, behind one door.
+pub trait Application: Send + Sync {
+    /// The answer to a request that needs no sign-in; none for all others. Must not block.
+    fn anonymous(&self, request: &Request) -> Option<Response>;
+    /// The session of a secret that was verified before. Takes microseconds.
+    fn cached(&self, name: &str, secret: &Secret) -> Option<Arc<dyn Session>>;
+    /// Verifies a secret. Blocks for up to one Argon2 run.
+    ///
+    /// # Errors
+    /// Why there is no session.
+    fn sign_in(
+        &self,
+        name: &str,
+        secret: &Secret,
+        peer: IpAddr,
+    ) -> Result<Arc<dyn Session>, SignInError>;
+    /// Bytes that the body of such a request may have.
+    fn body_limit(&self, method: &Method) -> usize;
+    /// Whether it works.
+    ///
+    /// # Errors
+    /// Why not, as a sentence for the log.
+    fn health(&self) -> Result<(), String>;
+    /// Called every minute; may block.
+    fn housekeep(&self);
+}
+
+/// Somebody who is signed in, with one device.
+pub trait Session: Send + Sync {
+    /// The key slot of the device, for the log.
+    fn device(&self) -> SlotId;
+    /// Answers a request; may block.
+    fn handle(&self, request: Request) -> Response;
+}
+
+/// The server's own application.
+pub struct Live {
+    /// Signs in.
+    pub accounts: Arc<Accounts>,
+    /// Answers.
+    pub dav: Arc<Dav>,
+    /// Tells whether the store still takes writes.
+    pub health: Box<dyn Fn() -> Result<(), String> + Send + Sync>,
+}
+
+struct LiveSession {
+    account: AccountStore,
+    dav: Arc<Dav>,
+}
+
+impl Live {
+    fn session(&self, account: AccountStore) -> Arc<dyn Session> {
+        Arc::new(LiveSession {
+            account,
+            dav: Arc::clone(&self.dav),
+        })
+    }
+}
+
+impl Application for Live {
+    fn anonymous(&self, request: &Request) -> Option<Response> {
+        self.dav.anonymous(request)
+    }
+
+    fn cached(&self, name: &str, secret: &Secret) -> Option<Arc<dyn Session>> {
+        self.accounts
+            .cached(name, secret)
+            .map(|account| self.session(account))
+    }
+
+    fn sign_in(
+        &self,
+        name: &str,
+        secret: &Secret,
+        peer: IpAddr,
+    ) -> Result<Arc<dyn Session>, SignInError> {
+        self.accounts
+            .sign_in(name, secret, peer)
+            .map(|account| self.session(account))
+    }
+
+    fn body_limit(&self, method: &Method) -> usize {
+        self.dav.body_limit(method)
+    }
+
+    fn health(&self) -> Result<(), String> {
+        (self.health)()
+    }
+
+    fn housekeep(&self) {
+        self.accounts.housekeep();
+    }
+}
+
+impl Session for LiveSession {
+    fn device(&self) -> SlotId {
+        self.account.device()
+    }
+
+    fn handle(&self, request: Request) -> Response {
+        self.dav.handle(&self.account, request)
+    }
+}

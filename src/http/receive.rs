@@ -1,0 +1,116 @@
+//! Request bodies: received whole, within a size, a time and a share of the server's memory.
+
+use std::sync::Arc;
+
+use ::http::HeaderMap;
+use ::http::header::{CONTENT_LENGTH, EXPECT};
+use bytes::Bytes;
+use http_body_util::BodyExt;
+use hyper::body::{Body, Incoming};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::bounds::Bounds;
+use super::refusal::{self, Refusal};
+use crate::limits;
+
+/// A whole body, and its share of the memory for bodies, which is given back when dropped.
+pub(super) struct Received {
+    pub bytes: Bytes,
+    pub share: OwnedSemaphorePermit,
+}
+
+/// Receives a body of at most `limit` bytes. A client that asked for 100 Continue is told to
+/// send by the first read, so every refusal that needs no byte must come before this.
+///
+/// # Errors
+/// Too large (before reading, when the length is declared), too slow, broken, or no memory left.
+pub(super) async fn whole(
+    mut body: Incoming,
+    limit: usize,
+    bounds: &Bounds,
+    memory: &Arc<Semaphore>,
+) -> Result<Received, Refusal> {
+    let deadline = Instant::now() + bounds.body;
+    let declared = body.size_hint().exact().map(usize::try_from).transpose();
+    let declared = declared.map_err(|_| refusal::BODY_TOO_LARGE)?;
+    if declared.is_some_and(|length| length > limit) {
+        return Err(refusal::BODY_TOO_LARGE);
+    }
+    let reserved = memory
+        .clone()
+        .acquire_many_owned(permits(declared.unwrap_or(0)));
+    let mut share = match timeout_at(deadline, reserved).await {
+        Ok(Ok(share)) => share,
+        Ok(Err(_)) | Err(_) => return Err(refusal::BUSY),
+    };
+    let mut bytes = Vec::new();
+    loop {
+        let frame = timeout_at(deadline, timeout(bounds.idle, body.frame())).await;
+        let frame = match frame {
+            Err(_) | Ok(Err(_)) => return Err(refusal::BODY_SLOW),
+            Ok(Ok(None)) => break,
+            Ok(Ok(Some(Err(_)))) => return Err(refusal::BODY_BROKEN),
+            Ok(Ok(Some(Ok(frame)))) => frame,
+        };
+        // Trailers mean nothing here.
+        let Ok(data) = frame.into_data() else {
+            continue;
+        };
+        if bytes.len() + data.len() > limit {
+            return Err(refusal::BODY_TOO_LARGE);
+        }
+        let missing = (bytes.len() + data.len()).saturating_sub(share.num_permits());
+        if missing > 0 {
+            // Waiting here could deadlock with others that wait likewise.
+            let more = memory.clone().try_acquire_many_owned(permits(missing));
+            share.merge(more.map_err(|_| refusal::BUSY)?);
+        }
+        bytes.extend_from_slice(&data);
+    }
+    Ok(Received {
+        bytes: bytes.into(),
+        share,
+    })
+}
+
+/// What is left of a request whose body nobody wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Rest {
+    /// Nothing: the connection can take the next request.
+    Nothing,
+    /// More than is worth reading: the connection must end after the answer, or the rest would be
+    /// taken for the next request (H23).
+    Unread,
+}
+
+/// Reads and drops a short unwanted body, so that an early answer need not cost the connection.
+pub(super) async fn discard(mut body: Incoming, headers: &HeaderMap, bounds: &Bounds) -> Rest {
+    if body.is_end_stream() {
+        return Rest::Nothing;
+    }
+    let short = body
+        .size_hint()
+        .exact()
+        .is_some_and(|length| length <= limits::DISCARDED_BYTES as u64);
+    // The first read would tell the client to send what is not wanted.
+    if !short || headers.contains_key(EXPECT) || !headers.contains_key(CONTENT_LENGTH) {
+        return Rest::Unread;
+    }
+    let all = async {
+        while let Some(frame) = body.frame().await {
+            if frame.is_err() {
+                return Rest::Unread;
+            }
+        }
+        Rest::Nothing
+    };
+    timeout(bounds.idle.min(bounds.body), all)
+        .await
+        .unwrap_or(Rest::Unread)
+}
+
+fn permits(bytes: usize) -> u32 {
+    u32::try_from(bytes)
+        .expect("body limits are far below 4 GiB: Config::check and limits hold them")
+}

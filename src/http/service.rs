@@ -1,0 +1,337 @@
+//! The path of one request, from its head to its answer: refuse what can be refused early, sign
+//! in, receive the body, work, wait until what the answer tells of is on the disk, answer.
+
+use std::convert::Infallible;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use ::http::header::{
+    CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, HOST, RETRY_AFTER, STRICT_TRANSPORT_SECURITY,
+    WWW_AUTHENTICATE,
+};
+use ::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
+use bytes::Bytes;
+use hyper::body::Incoming;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::answer::Answer;
+use super::application::{Application, Session};
+use super::basic::{self, Credentials};
+use super::bounds::Bounds;
+use super::client::Client;
+use super::log::{self, RequestId};
+use super::pulse::Pulse;
+use super::receive::{self, Received, Rest};
+use super::refusal::{self, Refusal};
+use crate::account::SignInError;
+use crate::ambient::Ambient;
+use crate::config::Network;
+use crate::dav;
+use crate::ids::SlotId;
+use crate::limits;
+use crate::store::StoreError;
+
+/// What all connections share.
+pub(super) struct Front {
+    pub application: Arc<dyn Application>,
+    pub ambient: Arc<Ambient>,
+    pub proxies: Vec<Network>,
+    pub bounds: Bounds,
+    work: Arc<Semaphore>,
+    steps: Arc<Semaphore>,
+    sign_ins: Arc<Semaphore>,
+    memory: Arc<Semaphore>,
+}
+
+/// What one connection knows about itself.
+pub(super) struct Link {
+    pub peer: IpAddr,
+    pub tls: bool,
+    pub pulse: Arc<Pulse>,
+}
+
+/// An answer with what the log needs of it.
+struct Outcome {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Answer,
+    reason: Option<&'static str>,
+    device: Option<SlotId>,
+    rest: Rest,
+}
+
+impl From<Refusal> for Outcome {
+    fn from(refusal: Refusal) -> Outcome {
+        let mut headers = HeaderMap::new();
+        headers.insert(
+            CONTENT_TYPE,
+            HeaderValue::from_static("text/plain; charset=utf-8"),
+        );
+        if let Some(seconds) = refusal.retry_after {
+            headers.insert(RETRY_AFTER, seconds.into());
+        }
+        if refusal == refusal::SIGN_IN {
+            let challenge = HeaderValue::from_static("Basic realm=\"sealdav\", charset=\"UTF-8\"");
+            headers.insert(WWW_AUTHENTICATE, challenge);
+        }
+        Outcome {
+            status: refusal.status,
+            headers,
+            body: Answer::bytes(Bytes::from_static(refusal.text.as_bytes())),
+            reason: Some(refusal.reason),
+            device: None,
+            rest: Rest::Unread,
+        }
+    }
+}
+
+impl Front {
+    pub fn new(
+        application: Arc<dyn Application>,
+        ambient: Arc<Ambient>,
+        proxies: Vec<Network>,
+        bounds: Bounds,
+    ) -> Front {
+        Front {
+            work: Arc::new(Semaphore::new(bounds.work)),
+            steps: Arc::new(Semaphore::new(bounds.steps)),
+            sign_ins: Arc::new(Semaphore::new(bounds.sign_ins)),
+            memory: Arc::new(Semaphore::new(bounds.body_bytes)),
+            application,
+            ambient,
+            proxies,
+            bounds,
+        }
+    }
+
+    /// Answers one request of a connection.
+    pub async fn serve(
+        self: Arc<Self>,
+        link: Arc<Link>,
+        request: Request<Incoming>,
+    ) -> Result<Response<Answer>, Infallible> {
+        let beat = link.pulse.begin();
+        let id = RequestId::random(&self.ambient);
+        let version = request.version();
+        let client = Client::of(link.peer, link.tls, request.headers(), &self.proxies);
+        let method = request.method().clone();
+        let route = log::route(request.uri().path());
+        let outcome = self.answer(client, id, request).await;
+        let mut response = Response::new(outcome.body.with(beat));
+        *response.status_mut() = outcome.status;
+        *response.headers_mut() = outcome.headers;
+        let headers = response.headers_mut();
+        headers.insert("x-request-id", id.header());
+        if client.https {
+            headers.insert(
+                STRICT_TRANSPORT_SECURITY,
+                HeaderValue::from_static("max-age=63072000"),
+            );
+        }
+        if outcome.rest == Rest::Unread && version < Version::HTTP_2 {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        log::answered(&log::Line {
+            id,
+            method: &method,
+            route,
+            status: outcome.status,
+            reason: outcome.reason,
+            device: outcome.device,
+            peer: client.address,
+        });
+        Ok(response)
+    }
+
+    async fn answer(&self, client: Client, id: RequestId, request: Request<Incoming>) -> Outcome {
+        let (head, body) = request.into_parts();
+        let mut request = dav::Request {
+            authority: authority(&head.uri, &head.headers),
+            target: target(&head.uri),
+            method: head.method,
+            headers: head.headers,
+            body: Bytes::new(),
+            https: client.https,
+        };
+        let early = match self.early(client, head.version, &head.uri, &request) {
+            Some(outcome) => Err(outcome),
+            None => self
+                .authenticate(client, &mut request)
+                .await
+                .map_err(Outcome::from),
+        };
+        let session = match early {
+            Ok(session) => session,
+            Err(mut outcome) => {
+                outcome.rest = receive::discard(body, &request.headers, &self.bounds).await;
+                return outcome;
+            }
+        };
+        let device = session.device();
+        let limit = self.application.body_limit(&request.method);
+        let mut outcome = match receive::whole(body, limit, &self.bounds, &self.memory).await {
+            Ok(received) => self.work(id, session, request, received).await,
+            Err(refusal) => refusal.into(),
+        };
+        outcome.device = Some(device);
+        outcome
+    }
+
+    /// What is answered before anybody signs in.
+    fn early(
+        &self,
+        client: Client,
+        version: Version,
+        uri: &Uri,
+        request: &dav::Request,
+    ) -> Option<Outcome> {
+        let hosts = request.headers.get_all(HOST).iter().count();
+        let coded = request
+            .headers
+            .get(CONTENT_ENCODING)
+            .is_some_and(|coding| coding != "identity");
+        let refusal = if !client.protected {
+            refusal::UNPROTECTED
+        } else if request.target.len() > limits::REQUEST_TARGET_BYTES {
+            refusal::TARGET_TOO_LONG
+        } else if request.headers.len() > limits::HEADERS {
+            refusal::HEADERS_TOO_MANY
+        } else if hosts > 1 || (version == Version::HTTP_11 && hosts == 0) {
+            // RFC 9112 section 3.2.
+            refusal::HOST
+        } else if coded {
+            refusal::CODED
+        } else if uri.path() == "/healthz" && matches!(request.method, Method::GET | Method::HEAD) {
+            return Some(self.health());
+        } else {
+            return self
+                .application
+                .anonymous(request)
+                .map(|response| self.outcome(response));
+        };
+        Some(refusal.into())
+    }
+
+    fn health(&self) -> Outcome {
+        match self.application.health() {
+            Ok(()) => {
+                let mut headers = HeaderMap::new();
+                headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+                let body = Answer::bytes(Bytes::from_static(b"ok"));
+                let (status, reason, device, rest) = (StatusCode::OK, None, None, Rest::Unread);
+                Outcome {
+                    status,
+                    headers,
+                    body,
+                    reason,
+                    device,
+                    rest,
+                }
+            }
+            Err(reason) => {
+                tracing::warn!(reason, "unhealthy");
+                refusal::UNAVAILABLE.into()
+            }
+        }
+    }
+
+    async fn authenticate(
+        &self,
+        client: Client,
+        request: &mut dav::Request,
+    ) -> Result<Arc<dyn Session>, Refusal> {
+        let Some(Credentials { name, secret }) = basic::take(&mut request.headers) else {
+            return Err(refusal::SIGN_IN);
+        };
+        if let Some(session) = self.application.cached(&name, &secret) {
+            return Ok(session);
+        }
+        let permit = Arc::clone(&self.sign_ins)
+            .acquire_owned()
+            .await
+            .map_err(|_| refusal::BUSY)?;
+        let application = Arc::clone(&self.application);
+        let sign_in = move || {
+            // Held by the work and not by the request: a client that goes away frees no thread.
+            let _permit = permit;
+            application.sign_in(&name, &secret, client.address)
+        };
+        match tokio::task::spawn_blocking(sign_in).await {
+            Ok(Ok(session)) => Ok(session),
+            Ok(Err(SignInError::Wrong)) => Err(refusal::SIGN_IN),
+            Ok(Err(SignInError::Throttled {
+                retry_after_seconds,
+            })) => Err(refusal::throttled(retry_after_seconds)),
+            Ok(Err(SignInError::Unavailable)) => Err(refusal::UNAVAILABLE),
+            Err(_) => Err(refusal::PANIC),
+        }
+    }
+
+    async fn work(
+        &self,
+        id: RequestId,
+        session: Arc<dyn Session>,
+        mut request: dav::Request,
+        received: Received,
+    ) -> Outcome {
+        let Ok(permit) = Arc::clone(&self.work).acquire_owned().await else {
+            return Outcome {
+                rest: Rest::Nothing,
+                ..refusal::BUSY.into()
+            };
+        };
+        let Received { bytes, share } = received;
+        request.body = bytes;
+        let span = tracing::info_span!("request", %id);
+        let work = move || {
+            let _held: (OwnedSemaphorePermit, OwnedSemaphorePermit) = (permit, share);
+            span.in_scope(|| {
+                let response = session.handle(request);
+                // Waited for here, on the bounded pool: many wait for one sync together.
+                let durable = response.receipt.wait();
+                (response, durable)
+            })
+        };
+        let outcome = match tokio::task::spawn_blocking(work).await {
+            Ok((response, Ok(()))) => self.outcome(response),
+            Ok((_, Err(StoreError::Full))) => refusal::DISK_FULL.into(),
+            Ok((_, Err(error))) => {
+                tracing::error!(%id, %error, "an answer was withheld because its commit is not durable");
+                refusal::NOT_DURABLE.into()
+            }
+            // The panic hook has logged where, and the content is in neither.
+            Err(_) => refusal::PANIC.into(),
+        };
+        Outcome {
+            rest: Rest::Nothing,
+            ..outcome
+        }
+    }
+
+    fn outcome(&self, response: dav::Response) -> Outcome {
+        Outcome {
+            status: response.status,
+            headers: response.headers,
+            body: Answer::of(response.body, &self.steps),
+            reason: response.refusal,
+            device: None,
+            rest: Rest::Unread,
+        }
+    }
+}
+
+/// The raw path and query; `*` stands for the whole server.
+fn target(uri: &Uri) -> String {
+    uri.path_and_query()
+        .map_or("/", |both| both.as_str())
+        .to_owned()
+}
+
+/// `:authority`, or the authority of an absolute target, goes before `Host` (RFC 9112 section 3.2.2).
+fn authority(uri: &Uri, headers: &HeaderMap) -> Option<String> {
+    let host = || headers.get(HOST).and_then(|host| host.to_str().ok());
+    uri.authority()
+        .map(|authority| authority.as_str())
+        .or_else(host)
+        .map(str::to_owned)
+}

@@ -1,0 +1,269 @@
+//! Collections: made, deleted, moved, linked after a copy.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::super::model::{
+    Collection, CollectionKind, Destination, NewCollection, Properties, VaultError,
+};
+use super::super::rows::{HeadRow, RosterRow, RosterState, encode, encode_properties};
+use super::super::tree::{Entry, State};
+use super::super::unlock::live;
+use super::{Effect, Transaction};
+use crate::ids::{CollectionId, ObjectId};
+use crate::limits;
+use crate::seal::Kind;
+
+impl Transaction {
+    /// Makes a collection.
+    ///
+    /// # Errors
+    /// `Exists`, `Missing` without the parent, `Limit`.
+    pub fn make_collection(&mut self, new: NewCollection) -> Result<Arc<Collection>, VaultError> {
+        self.account.inner.vault.store.room()?;
+        let inner = self.account.inner.clone();
+        if inner.tree.read().entries.len() >= limits::COLLECTIONS {
+            return Err(VaultError::Limit("collections"));
+        }
+        if inner.tree.read().child(new.parent, &new.segment).is_some()
+            || self.account.object(new.parent, &new.segment)?.is_some()
+        {
+            return Err(VaultError::Exists);
+        }
+        let id = CollectionId::from_bytes(inner.vault.ambient.bytes());
+        let state = inner.new_state(id);
+        self.link_new(state, new, HeadRow::new(self.now))
+    }
+
+    /// Links a collection whose rows, except head, properties and link, are written or not needed.
+    pub(super) fn link_new(
+        &mut self,
+        state: State,
+        new: NewCollection,
+        head: HeadRow,
+    ) -> Result<Arc<Collection>, VaultError> {
+        let changed_in_parent = self.next(new.parent)?;
+        let parent = self.account.state(new.parent)?;
+        self.forget_tombstone(&parent, &new.segment)?;
+        self.link_under(state, new, head, changed_in_parent)
+    }
+
+    /// Links a staged copy into a collection that the same transaction links.
+    pub(in crate::vault) fn link_below(
+        &mut self,
+        state: State,
+        new: NewCollection,
+        head: HeadRow,
+    ) -> Result<(), VaultError> {
+        let changed_in_parent = self.next(new.parent)?;
+        self.link_under(state, new, head, changed_in_parent)
+            .map(drop)
+    }
+
+    fn link_under(
+        &mut self,
+        state: State,
+        new: NewCollection,
+        head: HeadRow,
+        changed_in_parent: u64,
+    ) -> Result<Arc<Collection>, VaultError> {
+        let collection = Collection {
+            id: state.id,
+            parent: Some(new.parent),
+            segment: Some(new.segment),
+            kind: new.kind,
+            created: self.now,
+            modified: self.now,
+            revision: head.revision,
+            changed_in_parent,
+            objects: head.objects,
+            properties: Arc::default(),
+        };
+        let state = Arc::new(state);
+        self.heads.insert(state.id, head);
+        let collection =
+            self.collection_properties(&state, collection, new.properties, head.revision)?;
+        let inner = self.account.inner.clone();
+        inner
+            .vault
+            .put_roster(&mut self.batch, &live(inner.id, state.id, &state));
+        self.put_link(&state, &collection);
+        let entry = Entry {
+            collection: collection.clone(),
+            head,
+            children: BTreeMap::new(),
+            state,
+        };
+        self.effects.push(Effect::Linked(Box::new(entry)));
+        Ok(collection)
+    }
+
+    fn put_link(&mut self, state: &State, collection: &Collection) {
+        let inner = &self.account.inner;
+        let name = inner.link_name(collection.id);
+        self.batch.put(
+            name,
+            inner.seal(Kind::Link, &name, &encode(&state.link(collection))),
+        );
+    }
+
+    /// Writes the properties of a collection and gives the collection with them.
+    fn collection_properties(
+        &mut self,
+        state: &State,
+        collection: Collection,
+        properties: Properties,
+        revision: u64,
+    ) -> Result<Arc<Collection>, VaultError> {
+        let content = encode_properties(&properties);
+        if content.len() > limits::PROPERTIES_BYTES {
+            return Err(VaultError::Limit("properties"));
+        }
+        let old = *self.head(state.id)?;
+        if old.properties_revision != 0 {
+            self.delete_chunks(
+                state,
+                Kind::CollectionProperties,
+                ObjectId::NONE,
+                old.properties_revision,
+                old.properties_bytes,
+            );
+        }
+        let (at, bytes) = if properties.is_empty() {
+            (0, 0)
+        } else {
+            (revision, content.len() as u64)
+        };
+        if at != 0 {
+            self.put_chunks(
+                state,
+                Kind::CollectionProperties,
+                ObjectId::NONE,
+                state.current().number,
+                revision,
+                &content,
+            );
+        }
+        let head = self.head(state.id)?;
+        (head.properties_revision, head.properties_bytes) = (at, bytes);
+        Ok(Arc::new(Collection {
+            properties: Arc::new(properties),
+            ..collection
+        }))
+    }
+
+    /// Replaces all stored properties of a collection.
+    pub fn set_collection_properties(
+        &mut self,
+        id: CollectionId,
+        properties: Properties,
+    ) -> Result<(), VaultError> {
+        self.account.inner.vault.store.room()?;
+        let state = self.account.state(id)?;
+        let collection = self.account.collection(id).ok_or(VaultError::Missing)?;
+        let revision = self.next(id)?;
+        let changed_in_parent = match collection.parent {
+            Some(parent) => self.next(parent)?,
+            None => collection.changed_in_parent,
+        };
+        let collection = Collection {
+            changed_in_parent,
+            ..(*collection).clone()
+        };
+        let collection = self.collection_properties(&state, collection, properties, revision)?;
+        self.put_link(&state, &collection);
+        self.effects.push(Effect::Changed(collection));
+        Ok(())
+    }
+
+    /// Deletes a collection and all below it: their key rows now, their other rows behind it.
+    /// The locks below it go too.
+    pub fn delete_collection(&mut self, id: CollectionId) -> Result<(), VaultError> {
+        let collection = self.account.collection(id).ok_or(VaultError::Missing)?;
+        let (Some(parent), Some(segment)) = (collection.parent, collection.segment.clone()) else {
+            return Err(VaultError::Exists);
+        };
+        let revision = self.next(parent)?;
+        let state = self.account.state(parent)?;
+        let grave = ObjectId::from_bytes(self.account.inner.vault.ambient.bytes());
+        self.bury(&state, grave, segment.clone(), revision)?;
+        self.unlink(id);
+        self.unlock_below(parent, &segment);
+        Ok(())
+    }
+
+    pub(super) fn unlink(&mut self, id: CollectionId) {
+        let inner = self.account.inner.clone();
+        let ids = inner.tree.read().subtree(id);
+        for id in ids {
+            let Ok(state) = self.account.state(id) else {
+                continue;
+            };
+            self.batch.delete(inner.link_name(id));
+            let row = RosterRow {
+                state: RosterState::Doomed,
+                ..live(inner.id, id, &state)
+            };
+            inner.vault.put_roster(&mut self.batch, &row);
+            self.dooms.push(row);
+            self.effects.push(Effect::Unlinked(id));
+        }
+    }
+
+    /// Moves a collection with all below it: one row changes. What is at the destination is
+    /// removed. Gives whether nothing was there.
+    pub fn move_collection(
+        &mut self,
+        id: CollectionId,
+        to: Destination,
+    ) -> Result<bool, VaultError> {
+        let collection = self.account.collection(id).ok_or(VaultError::Missing)?;
+        let (Some(parent), Some(segment)) = (collection.parent, collection.segment.clone()) else {
+            return Err(VaultError::Exists);
+        };
+        let replaced = self.clear(&to, None)?;
+        let old_parent = self.account.state(parent)?;
+        let revision = self.next(parent)?;
+        let grave = ObjectId::from_bytes(self.account.inner.vault.ambient.bytes());
+        self.bury(&old_parent, grave, segment.clone(), revision)?;
+        self.unlock_below(parent, &segment);
+        let new_parent = self.account.state(to.parent)?;
+        self.forget_tombstone(&new_parent, &to.segment)?;
+        let changed_in_parent = self.next(to.parent)?;
+        let moved = Collection {
+            parent: Some(to.parent),
+            segment: Some(to.segment),
+            changed_in_parent,
+            ..(*collection).clone()
+        };
+        let state = self.account.state(id)?;
+        self.put_link(&state, &moved);
+        self.effects.push(Effect::Changed(Arc::new(moved)));
+        Ok(!replaced)
+    }
+
+    /// Links a staged copy at its destination, removing what is there. Gives whether nothing was.
+    pub(in crate::vault) fn link_copy(
+        &mut self,
+        state: State,
+        new: NewCollection,
+        head: HeadRow,
+    ) -> Result<bool, VaultError> {
+        let to = Destination {
+            parent: new.parent,
+            segment: new.segment.clone(),
+            calendar: None,
+        };
+        let replaced = self.clear(&to, None)?;
+        self.link_new(state, new, head)?;
+        Ok(!replaced)
+    }
+}
+
+/// A home is made once, with the account.
+pub(in crate::vault) fn copied_kind(kind: CollectionKind) -> CollectionKind {
+    match kind {
+        CollectionKind::Home => CollectionKind::Plain,
+        other => other,
+    }
+}
