@@ -29,10 +29,10 @@ pub mod propfind;
 pub mod proppatch;
 pub mod put;
 pub mod report;
-#[cfg(test)]
-mod resource_tests;
 mod respond;
 pub mod target;
+#[cfg(test)]
+mod tests;
 pub mod update;
 
 use std::sync::Arc;
@@ -140,7 +140,7 @@ impl Dav {
     /// Bytes of body that a method may have; http enforces it while receiving.
     pub fn body_limit(&self, method: &Method) -> usize {
         match method::find(method).map(|row| row.body) {
-            Some(BodyKind::Any) => self.settings.object_bytes,
+            Some(BodyKind::Any) => self.settings.object_bytes + limits::OBJECT_EXCESS_BYTES,
             Some(BodyKind::Xml | BodyKind::None) | None => limits::XML_BYTES,
         }
     }
