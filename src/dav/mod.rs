@@ -142,8 +142,8 @@ impl Dav {
     /// Bytes of body that a method may have; http enforces it while receiving.
     pub fn body_limit(&self, method: &Method) -> usize {
         match method::find(method).map(|row| row.body) {
-            // a little more, so that an object just too large is refused by its condition's name
-            Some(BodyKind::Any) => self.settings.object_bytes + limits::XML_BYTES,
+            // so that an object just too large is refused by its condition's name
+            Some(BodyKind::Any) => self.settings.object_bytes + limits::OBJECT_EXCESS_BYTES,
             Some(BodyKind::Xml | BodyKind::None) | None => limits::XML_BYTES,
         }
     }
