@@ -27,7 +27,9 @@ pub(super) enum Absent {
 }
 
 /// Tells whether the store takes writes: it has not failed, and its disk has room.
-pub(super) fn health(accounts: &Arc<Accounts>) -> Box<dyn Fn() -> Result<(), String> + Send + Sync> {
+pub(super) fn health(
+    accounts: &Arc<Accounts>,
+) -> Box<dyn Fn() -> Result<(), String> + Send + Sync> {
     let vault = Arc::clone(accounts.vault());
     Box::new(move || vault.store().room().map_err(|error| error.to_string()))
 }

@@ -601,7 +601,10 @@ async fn a_failed_step_cuts_the_answer() {
     };
     let running = start(handler, Bounds::default(), None);
     let answer = running.exchange(&get("/")).await;
-    assert!(!answer.ends_with("0\r\n\r\n"), "it must not look whole: {answer}");
+    assert!(
+        !answer.ends_with("0\r\n\r\n"),
+        "it must not look whole: {answer}"
+    );
 }
 
 fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
