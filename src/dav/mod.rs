@@ -29,8 +29,6 @@ pub mod propfind;
 pub mod proppatch;
 pub mod put;
 pub mod report;
-#[cfg(test)]
-mod resource_tests;
 mod respond;
 pub mod target;
 #[cfg(test)]

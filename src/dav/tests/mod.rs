@@ -6,6 +6,7 @@ mod listing;
 mod properties;
 mod query;
 mod reports;
+mod resources;
 mod sync;
 
 use std::sync::Arc;

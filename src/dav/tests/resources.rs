@@ -6,8 +6,8 @@ use std::sync::{Arc, Barrier};
 use http::header::{ALLOW, CONTENT_RANGE, CONTENT_TYPE, ETAG, LOCATION};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
-use super::{Body, Dav, DavSettings, Request, Response};
 use crate::ambient::Ambient;
+use crate::dav::{Body, Dav, DavSettings, Request, Response};
 use crate::vault::AccountStore;
 use crate::vault::testing::{TestVault, account};
 
