@@ -209,6 +209,8 @@ pub const ADMIN_CONNECTIONS: usize = 8;
 pub const ADMIN_LINE_BYTES: usize = 64 * 1024;
 /// Seconds without a byte on the local socket.
 pub const ADMIN_SECONDS: u64 = 30;
+/// Seconds that a command waits for a server that is starting or stopping.
+pub const ADMIN_START_SECONDS: u64 = 10;
 /// Days a certificate of the own authority is valid; Apple's devices take at most 825.
 pub const CERTIFICATE_DAYS: u64 = 800;
 /// Days before its end at which it is renewed.

