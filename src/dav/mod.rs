@@ -140,6 +140,7 @@ impl Dav {
     /// Bytes of body that a method may have; http enforces it while receiving.
     pub fn body_limit(&self, method: &Method) -> usize {
         match method::find(method).map(|row| row.body) {
+            // so that an object just too large is refused by its condition's name
             Some(BodyKind::Any) => self.settings.object_bytes + limits::OBJECT_EXCESS_BYTES,
             Some(BodyKind::Xml | BodyKind::None) | None => limits::XML_BYTES,
         }
