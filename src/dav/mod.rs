@@ -123,6 +123,7 @@ impl Dav {
     /// redirect of the well-known path (RFC 6764 section 5). `None`: ask for credentials.
     pub fn anonymous(&self, request: &Request) -> Option<Response> {
         match Target::parse(&request.target) {
+            // 307 of the three statuses that the RFC names, so that a PROPFIND keeps its body
             Ok(Target::WellKnown) => {
                 Some(Response::new(StatusCode::TEMPORARY_REDIRECT).with(LOCATION, target::DAV_ROOT))
             }
