@@ -848,6 +848,13 @@ fn rfc4918_7_5_1_and_7_6_copy_and_move_with_locks() {
         &[("destination", &b), ("if", &states)],
         "",
     );
+    // the lock at the destination stays, over what came
+    server.expect(423, "PUT", "/files/b", &[], "x");
+    let c = [("destination", b.as_str()), ("if", states.as_str())];
+    server.expect(204, "MOVE", "/files/c", &c, "");
+    server.expect(423, "PUT", "/files/b", &[], "x");
+    let unlock = format!("<{on_b}>");
+    server.expect(204, "UNLOCK", "/files/b", &[("lock-token", &unlock)], "");
     // the copy of a locked source is not locked; the move of one needs its token
     server.expect(
         201,
