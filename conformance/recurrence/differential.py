@@ -180,15 +180,31 @@ def expected(start, parts, after, most):
     return found, True
 
 
-def december(parts, ours, theirs):
-    """D4: whether all days that differ are in a week of the next year that is counted from its end."""
+def in_weeks(parts, text):
+    """Whether BYWEEKNO names the week of a day: the week's fourth day says its year and number."""
+    day = datetime.datetime.strptime(text[:8], "%Y%m%d").date()
+    week_start = WEEKDAYS.index(parts.get("WKST", "MO"))
+    fourth = day + datetime.timedelta(days=3 - (day.weekday() - week_start) % 7)
+    number = (fourth.timetuple().tm_yday - 1) // 7 + 1
+    later = fourth
+    while later.year == fourth.year:
+        later += datetime.timedelta(days=7)
+    last = ((later - datetime.timedelta(days=7)).timetuple().tm_yday - 1) // 7 + 1
+    return {number, number - last - 1} & {int(week) for week in parts["BYWEEKNO"].split(",")}
+
+
+def edge_weeks(parts, ours, theirs):
+    """D4: all days that differ are at the edge of a year, and their week's number, found in
+    another way, agrees with ours."""
     differing = set(ours) ^ set(theirs)
-    counted = {"-52", "-53"} & set(parts.get("BYWEEKNO", "").split(","))
-    return bool(counted) and all(day[4:8] >= "1226" for day in differing)
+    return "BYWEEKNO" in parts and all(
+        (day[4:8] >= "1226" or day[4:8] <= "0104") and bool(in_weeks(parts, day)) == (day in ours)
+        for day in differing
+    )
 
 
 # Name in differences.md and the test whether a difference is of that class.
-EXPLAINED = [("D4", december)]
+EXPLAINED = [("D4", edge_weeks)]
 
 
 def ask(binary, questions):

@@ -893,3 +893,19 @@ fn extremes() {
         }
     }
 }
+
+/// Days whose week belongs to the year before or after (ISO 8601).
+#[test]
+fn weeks_at_the_edge_of_a_year() {
+    let week = |rule: &str| {
+        let set = set(&format!("DTSTART 20050101T090000\nRRULE {rule}"));
+        starts(&set, 2005, 2017)
+    };
+    // 1 January 2011 is in week 52 of 2010, though a Saturday like that of 2005 and 2010's 2 January.
+    let saturdays = week("FREQ=YEARLY;BYWEEKNO=53;BYDAY=SA");
+    assert_eq!(saturdays, days("2005 Jan 1 2010 Jan 2 2016 Jan 2"));
+    assert_eq!(week("FREQ=YEARLY;BYWEEKNO=53"), saturdays);
+    // 2015 has 53 weeks, the first of which begins on 29 December 2014.
+    let mondays = week("FREQ=YEARLY;BYWEEKNO=-53;BYDAY=MO");
+    assert_eq!(mondays, days("2005 Jan 1 2008 Dec 29 2014 Dec 29"));
+}
