@@ -22,7 +22,7 @@ use crate::ids::Segment;
 use crate::limits;
 use crate::vault::{
     AccountStore, CalendarFacts, Collection, CollectionKind, Destination, LockDepth, Node, Summary,
-    Transaction, VaultError,
+    VaultError,
 };
 
 /// Which of the two methods.
@@ -192,18 +192,9 @@ fn transfer_object(
             Method::Move => tx.move_object(from.id, &now, to),
         };
         result.map_err(|error| uid_error(&account, &place.parent, error))?;
-        keep_locks(tx, &plan.to.path);
         Ok(!place.taken)
     })?;
     Ok(moved)
-}
-
-/// A lock at the destination stays there, over what came: its token was submitted, and its
-/// holder will unlock it (RFC 4918 section 7.6). The vault drops it with what was there.
-fn keep_locks(tx: &mut Transaction, to: &[Segment]) {
-    for lock in tx.account().locks().iter().filter(|lock| lock.root == to) {
-        tx.refresh_lock(&lock.token, lock.expires);
-    }
 }
 
 /// What is known of the object as a calendar object, when it goes into a calendar.
@@ -272,7 +263,6 @@ fn transfer_collection(
             stays_shallow(&account, &now, &plan.to.path, LockDepth::Infinity)?;
             let created = !place.taken;
             tx.move_collection(now.id, place.destination())?;
-            keep_locks(tx, &plan.to.path);
             Ok(created)
         }),
         Method::Copy => copy_collection(context, plan, source, depth),

@@ -12,7 +12,7 @@ fn rfc6764_5_well_known_redirects() {
         let answer = server.ask(method, "/.well-known/caldav", &[("depth", "0")], "");
         assert_eq!(
             (answer.status, &answer.headers[LOCATION]),
-            (301, &HeaderValue::from_static("/dav/"))
+            (307, &HeaderValue::from_static("/dav/"))
         );
     }
 }
@@ -111,7 +111,7 @@ fn only_options_and_well_known_need_no_sign_in() {
             .map(|response| response.status.as_u16())
     };
     assert_eq!(anonymous("OPTIONS", HOME), Some(200));
-    assert_eq!(anonymous("PROPFIND", "/.well-known/caldav"), Some(301));
+    assert_eq!(anonymous("PROPFIND", "/.well-known/caldav"), Some(307));
     for target in ["/", "/dav/", HOME, "/dav/calendars/nobody/", "/%"] {
         assert_eq!(anonymous("PROPFIND", target), None, "{target}");
     }

@@ -908,12 +908,22 @@ fn rfc4918_9_10_5_conflicts_and_shared_locks() {
     let exclusive = lock_info("exclusive");
     let refusal = server.refused(conflict, "LOCK", "/files/x", &[], &exclusive);
     assert!(refusal.contains("/files/x</D:href>"), "{refusal}");
-    server.refused(
-        conflict,
+    // a member in the way is named, and what was asked for fails with it (section 9.10.9)
+    let deep = [("depth", "infinity")];
+    let refusal = server.refused(
+        (207, "no-conflicting-lock"),
         "LOCK",
         "/files/",
-        &[("depth", "infinity")],
+        &deep,
         &exclusive,
+    );
+    assert!(
+        refusal.contains("/files/x</D:href><D:status>HTTP/1.1 423"),
+        "{refusal}"
+    );
+    assert!(
+        refusal.contains("/files/</D:href><D:status>HTTP/1.1 424"),
+        "{refusal}"
     );
     let below = server.lock(200, "/files/", "0", "exclusive");
     server.expect(423, "PUT", "/files/x", &[], "y");
