@@ -40,6 +40,9 @@ fn rfc4918_9_1_depth() {
             .hrefs(),
         [WORK]
     );
+    let object = format!("{WORK}b.ics");
+    let found = server.ask("PROPFIND", &object, &[("depth", "infinity")], "");
+    assert_eq!(found.multistatus().hrefs(), [object]);
     for headers in [&[("depth", "infinity")][..], &[]] {
         server
             .ask("PROPFIND", WORK, headers, "")
