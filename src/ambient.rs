@@ -5,7 +5,9 @@ use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 /// Milliseconds since 1970-01-01T00:00:00Z, leap seconds not counted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Default)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Default,
+)]
 pub struct UnixMillis(pub i64);
 
 impl UnixMillis {
@@ -43,14 +45,25 @@ impl Ambient {
         let clock = || {
             // The one place that reads the wall clock.
             let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-            UnixMillis(since.map_or(0, |elapsed| i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX)))
+            UnixMillis(since.map_or(0, |elapsed| {
+                i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX)
+            }))
         };
-        Ambient { clock: Box::new(clock), random: Mutex::new(Box::new(OsRandom)) }
+        Ambient {
+            clock: Box::new(clock),
+            random: Mutex::new(Box::new(OsRandom)),
+        }
     }
 
     /// A given clock and generator, for scenarios that must replay.
-    pub fn given(clock: Box<dyn Fn() -> UnixMillis + Send + Sync>, random: Box<dyn Random>) -> Self {
-        Ambient { clock, random: Mutex::new(random) }
+    pub fn given(
+        clock: Box<dyn Fn() -> UnixMillis + Send + Sync>,
+        random: Box<dyn Random>,
+    ) -> Self {
+        Ambient {
+            clock,
+            random: Mutex::new(random),
+        }
     }
 
     /// Now.

@@ -147,7 +147,8 @@ impl UserName {
     pub fn parse(text: &str) -> Result<Self, NameError> {
         let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "._-".contains(c);
         let starts_well = text.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit());
-        if text.len() > crate::limits::USER_NAME_BYTES || !starts_well || !text.chars().all(allowed) {
+        if text.len() > crate::limits::USER_NAME_BYTES || !starts_well || !text.chars().all(allowed)
+        {
             return Err(NameError(
                 "a user name has 1 to 64 of a-z, 0-9, '.', '_' and '-' and starts with a letter or a digit",
             ));
@@ -227,7 +228,9 @@ impl Segment {
     pub fn parse(text: &str) -> Result<Self, NameError> {
         let bad = |c: char| c.is_control() || c == '/' || c == '\\';
         if text.is_empty() || text == "." || text == ".." || text.contains(bad) {
-            return Err(NameError("a name may not be empty, '.', '..' or contain '/', '\\' or control characters"));
+            return Err(NameError(
+                "a name may not be empty, '.', '..' or contain '/', '\\' or control characters",
+            ));
         }
         if text.len() > crate::limits::SEGMENT_BYTES {
             return Err(NameError("a name may have at most 255 bytes"));
@@ -285,7 +288,18 @@ mod tests {
             assert!(UserName::parse(good).is_ok(), "{good}");
         }
         let long = "a".repeat(65);
-        for bad in ["", "Alice", ".a", "a/b", "a*", "a%", "ä", "a b", "..", long.as_str()] {
+        for bad in [
+            "",
+            "Alice",
+            ".a",
+            "a/b",
+            "a*",
+            "a%",
+            "ä",
+            "a b",
+            "..",
+            long.as_str(),
+        ] {
             assert!(UserName::parse(bad).is_err(), "{bad}");
         }
     }
@@ -296,7 +310,17 @@ mod tests {
             assert!(Segment::parse(good).is_ok(), "{good}");
         }
         let long = "a".repeat(256);
-        for bad in ["", ".", "..", "a/b", "a\\b", "a\0", "a\n", "\u{7f}", long.as_str()] {
+        for bad in [
+            "",
+            ".",
+            "..",
+            "a/b",
+            "a\\b",
+            "a\0",
+            "a\n",
+            "\u{7f}",
+            long.as_str(),
+        ] {
             assert!(Segment::parse(bad).is_err(), "{bad}");
         }
     }
@@ -304,7 +328,16 @@ mod tests {
     #[test]
     fn emails() {
         assert!(Email::parse("alice@example.org").is_ok());
-        for bad in ["", "a", "@b", "a@", "a@b@c", "a b@c", "a@b\r\nX: y", "a?b@c"] {
+        for bad in [
+            "",
+            "a",
+            "@b",
+            "a@",
+            "a@b@c",
+            "a b@c",
+            "a@b\r\nX: y",
+            "a?b@c",
+        ] {
             assert!(Email::parse(bad).is_err(), "{bad}");
         }
     }

@@ -44,9 +44,21 @@ const OWNED: &[(&str, &[&str])] = &[
 
 /// Calls with one place, and that place.
 const BANNED: &[(&str, &[&str], &str)] = &[
-    ("SystemTime::now", &["src/ambient.rs"], "time is an argument"),
-    ("println!", &["src/cli/"], "only the commands speak to a terminal"),
-    ("eprintln!", &["src/cli/", "src/main.rs"], "only the commands speak to a terminal"),
+    (
+        "SystemTime::now",
+        &["src/ambient.rs"],
+        "time is an argument",
+    ),
+    (
+        "println!",
+        &["src/cli/"],
+        "only the commands speak to a terminal",
+    ),
+    (
+        "eprintln!",
+        &["src/cli/", "src/main.rs"],
+        "only the commands speak to a terminal",
+    ),
     ("dbg!", &[], "left over"),
     ("todo!", &[], "unfinished"),
     ("unimplemented!", &[], "unfinished"),
@@ -78,23 +90,45 @@ fn collect(directory: &Path, found: &mut Vec<Source>) {
             continue;
         }
         let name = path.to_string_lossy().into_owned();
-        let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        if !name.ends_with(".rs") || stem.ends_with("tests") || stem == "testing" || name.contains("/tests/") {
+        let stem = path
+            .file_stem()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        if !name.ends_with(".rs")
+            || stem.ends_with("tests")
+            || stem == "testing"
+            || name.contains("/tests/")
+        {
             continue;
         }
-        let module = name.trim_start_matches("src/").split(['/', '.']).next().unwrap_or_default().to_owned();
+        let module = name
+            .trim_start_matches("src/")
+            .split(['/', '.'])
+            .next()
+            .unwrap_or_default()
+            .to_owned();
         let text = fs::read_to_string(&path).expect("source is UTF-8");
         let end = text.find("#[cfg(test)]\nmod tests {").unwrap_or(text.len());
-        found.push(Source { text: text[..end].to_owned(), path, module });
+        found.push(Source {
+            text: text[..end].to_owned(),
+            path,
+            module,
+        });
     }
 }
 
 fn floor(module: &str) -> Option<u8> {
-    FLOORS.iter().find(|(name, _)| *name == module).map(|(_, floor)| *floor)
+    FLOORS
+        .iter()
+        .find(|(name, _)| *name == module)
+        .map(|(_, floor)| *floor)
 }
 
 fn code_lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
-    text.lines().enumerate().filter(|(_, line)| !line.trim_start().starts_with("//"))
+    text.lines()
+        .enumerate()
+        .filter(|(_, line)| !line.trim_start().starts_with("//"))
 }
 
 #[test]
@@ -103,13 +137,23 @@ fn modules_import_only_from_floors_below() {
         if ["main", "lib"].contains(&source.module.as_str()) {
             continue;
         }
-        let own = floor(&source.module).unwrap_or_else(|| panic!("{:?} is on no floor", source.path));
+        let own =
+            floor(&source.module).unwrap_or_else(|| panic!("{:?} is on no floor", source.path));
         for (number, line) in code_lines(&source.text) {
             for part in line.split("crate::").skip(1) {
-                let other: String = part.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+                let other: String = part
+                    .chars()
+                    .take_while(|c| c.is_alphanumeric() || *c == '_')
+                    .collect();
                 let Some(floor) = floor(&other) else { continue };
                 let fine = other == source.module || floor < own || (floor == 0 && own == 0);
-                assert!(fine, "{}:{}: {} (floor {own}) names {other} (floor {floor})", source.path.display(), number + 1, source.module);
+                assert!(
+                    fine,
+                    "{}:{}: {} (floor {own}) names {other} (floor {floor})",
+                    source.path.display(),
+                    number + 1,
+                    source.module
+                );
             }
         }
     }
@@ -120,11 +164,16 @@ fn crates_are_named_only_by_their_owners() {
     for source in sources() {
         for (number, line) in code_lines(&source.text) {
             for (name, owners) in OWNED {
-                let named = line.contains(&format!("{name}::")) && !line.contains(&format!("_{name}::"));
-                let crate_path = line.trim_start().starts_with(&format!("use {name}")) || line.contains(&format!(" {name}::")) || line.contains(&format!("<{name}::"));
+                let named =
+                    line.contains(&format!("{name}::")) && !line.contains(&format!("_{name}::"));
+                let crate_path = line.trim_start().starts_with(&format!("use {name}"))
+                    || line.contains(&format!(" {name}::"))
+                    || line.contains(&format!("<{name}::"));
                 assert!(
                     !(named && crate_path) || owners.contains(&source.module.as_str()),
-                    "{}:{}: {name} belongs to {owners:?}", source.path.display(), number + 1
+                    "{}:{}: {name} belongs to {owners:?}",
+                    source.path.display(),
+                    number + 1
                 );
             }
         }
@@ -137,7 +186,8 @@ fn banned_calls_stay_in_their_place() {
         for (number, line) in code_lines(&source.text) {
             for (call, places, reason) in BANNED {
                 let path = source.path.to_string_lossy();
-                let banned = line.contains(call) && !places.iter().any(|place| path.starts_with(place));
+                let banned =
+                    line.contains(call) && !places.iter().any(|place| path.starts_with(place));
                 let longer = *call == "println!" && line.contains("eprintln!");
                 assert!(!banned || longer, "{path}:{}: {call}: {reason}", number + 1);
             }
@@ -149,7 +199,12 @@ fn banned_calls_stay_in_their_place() {
 fn no_unwrap_outside_tests() {
     for source in sources() {
         for (number, line) in code_lines(&source.text) {
-            assert!(!line.contains(".unwrap()"), "{}:{}: say why it cannot fail", source.path.display(), number + 1);
+            assert!(
+                !line.contains(".unwrap()"),
+                "{}:{}: say why it cannot fail",
+                source.path.display(),
+                number + 1
+            );
         }
     }
 }
@@ -158,12 +213,19 @@ fn no_unwrap_outside_tests() {
 fn files_stay_short() {
     for source in sources() {
         let lines = source.text.lines().count();
-        assert!(lines <= FILE_LINES, "{} has {lines} lines", source.path.display());
+        assert!(
+            lines <= FILE_LINES,
+            "{} has {lines} lines",
+            source.path.display()
+        );
     }
 }
 
 #[test]
 fn main_is_wiring_only() {
-    let lines = fs::read_to_string("src/main.rs").expect("main is there").lines().count();
+    let lines = fs::read_to_string("src/main.rs")
+        .expect("main is there")
+        .lines()
+        .count();
     assert!(lines <= 100, "main.rs has {lines} lines");
 }

@@ -2,7 +2,7 @@
 """kill -9 at random moments: every acknowledged write must survive.
 
     kill_rounds.py --server-cmd 'target/release/sealdav serve --config t.toml' \\
-        --url https://localhost:8443/dav/anna/work/ --user anna --password ... --rounds 50 --insecure
+        --url https://localhost:8443/dav/anna/personal/ --user anna --password ... --rounds 50 --insecure
 
 Each round starts the server, lets several clients PUT and DELETE in the collection --url at the
 same time, kills the server (its whole process group) with SIGKILL at a random moment, starts it

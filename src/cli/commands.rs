@@ -2,10 +2,10 @@
 
 use std::io::{BufRead, IsTerminal, Write};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::admin::{AdminRequest, AdminResponse, Office, Opener, Passed, execute};
-use super::open::{self, Absent};
+use super::open::{self, Absent, Unopened};
 use super::{AppPasswordTask, Failure, UserTask, socket};
 use crate::ambient::Ambient;
 use crate::config::Config;
@@ -197,18 +197,26 @@ fn administer(
     absent: Absent,
 ) -> Result<AdminResponse, Failure> {
     let data = config.data_dir();
-    let answer = match socket::ask(&data, &request)? {
-        Some(answer) => answer,
-        None => {
-            let ambient = Arc::new(Ambient::system());
-            let accounts = open::accounts(config, &ambient, absent)?;
-            let (url, health) = (format!("{}/", config.base_url()), open::health(&accounts));
-            let office = Office {
-                accounts,
-                url,
-                health,
-            };
-            execute(&office, request)
+    let until = Instant::now() + Duration::from_secs(limits::ADMIN_START_SECONDS);
+    let answer = loop {
+        if let Some(answer) = socket::ask(&data, &request)? {
+            break answer;
+        }
+        match open::accounts(config, &Arc::new(Ambient::system()), absent) {
+            Ok(accounts) => {
+                let (url, health) = (format!("{}/", config.base_url()), open::health(&accounts));
+                let office = Office {
+                    accounts,
+                    url,
+                    health,
+                };
+                break execute(&office, request);
+            }
+            // A server that is starting has the store before it has its socket.
+            Err(Unopened::InUse(_)) if Instant::now() < until => {
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            Err(unopened) => return Err(unopened.into()),
         }
     };
     match answer {

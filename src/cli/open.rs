@@ -26,6 +26,27 @@ pub(super) enum Absent {
     Refuse,
 }
 
+/// Why the data directory was not opened.
+pub(super) enum Unopened {
+    /// Another process has it: a server that is starting or stopping, or another command.
+    InUse(Failure),
+    /// Anything else.
+    Other(Failure),
+}
+
+impl From<Failure> for Unopened {
+    fn from(failure: Failure) -> Self {
+        Unopened::Other(failure)
+    }
+}
+
+impl From<Unopened> for Failure {
+    fn from(unopened: Unopened) -> Self {
+        let (Unopened::InUse(failure) | Unopened::Other(failure)) = unopened;
+        failure
+    }
+}
+
 /// Tells whether the store takes writes: it has not failed, and its disk has room.
 pub(super) fn health(
     accounts: &Arc<Accounts>,
@@ -39,24 +60,24 @@ pub(super) fn accounts(
     config: &Config,
     ambient: &Arc<Ambient>,
     absent: Absent,
-) -> Result<Arc<Accounts>, Failure> {
+) -> Result<Arc<Accounts>, Unopened> {
     let data = config.data_dir();
     let store = data.join("db");
     if absent == Absent::Refuse && !store.exists() {
-        return Err(Failure(format!(
+        return Err(Unopened::Other(Failure(format!(
             "there are no accounts in {}; make one with `sealdav user add`, or name the right directory with --data",
             data.display()
-        )));
+        ))));
     }
     make_dir(&data)?;
     let host = host_key(&config.host_key_path(), &store, ambient)?;
     let opened = Store::open(&store, &StoreOptions::default());
     let opened = opened.map_err(|error| match error {
-        StoreError::InUse { .. } => Failure(format!(
+        StoreError::InUse { .. } => Unopened::InUse(Failure(format!(
             "{} is in use by a server that does not answer on its local socket; wait for it, or stop it",
             data.display()
-        )),
-        error => Failure(format!("{}: {error}", store.display())),
+        ))),
+        error => Unopened::Other(Failure(format!("{}: {error}", store.display()))),
     })?;
     let vault = Vault::open(opened, host, &data.join("keys"), Arc::clone(ambient));
     let vault = vault.map_err(|error| Failure(format!("{}: {error}", data.display())))?;

@@ -7,9 +7,7 @@ use http::{Method, StatusCode};
 use super::context::{Context, Resource};
 use super::error::DavError;
 use super::message::Response;
-use super::{
-    acl, copymove, delete, get, lock, mkcol, post, propfind, proppatch, put, report,
-};
+use super::{acl, copymove, delete, get, lock, mkcol, post, propfind, proppatch, put, report};
 use crate::vault::Collection;
 
 /// What a method does with its body.

@@ -285,20 +285,18 @@ impl Front {
         let span = tracing::info_span!("request", %id);
         let work = move || {
             let _held: (OwnedSemaphorePermit, OwnedSemaphorePermit) = (permit, share);
-            span.in_scope(|| {
-                let response = session.handle(request);
-                // Waited for here, on the bounded pool: many wait for one sync together.
-                let durable = response.receipt.wait();
-                (response, durable)
-            })
+            span.in_scope(|| session.handle(request))
         };
         let outcome = match tokio::task::spawn_blocking(work).await {
-            Ok((response, Ok(()))) => self.outcome(response),
-            Ok((_, Err(StoreError::Full))) => refusal::DISK_FULL.into(),
-            Ok((_, Err(error))) => {
-                tracing::error!(%id, %error, "an answer was withheld because its commit is not durable");
-                refusal::NOT_DURABLE.into()
-            }
+            // Waited for here, off the pool: many wait for one sync together, and hold no thread.
+            Ok(response) => match response.receipt.clone().await {
+                Ok(()) => self.outcome(response),
+                Err(StoreError::Full) => refusal::DISK_FULL.into(),
+                Err(error) => {
+                    tracing::error!(%id, %error, "an answer was withheld because its commit is not durable");
+                    refusal::NOT_DURABLE.into()
+                }
+            },
             // The panic hook has logged where, and the content is in neither.
             Err(_) => refusal::PANIC.into(),
         };

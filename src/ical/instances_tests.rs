@@ -359,3 +359,76 @@ fn searches_about_one_object_are_bounded() {
         .collect();
     assert_eq!(asked, Err(RecurError::TooComplex));
 }
+
+const EXTREMES: [&str; 24] = [
+    ":00000101T000000Z",
+    ":99991231T235959Z",
+    ";VALUE=DATE:00000101",
+    ";VALUE=DATE:99991231",
+    ";TZID=Europe/Berlin:99991231T235959",
+    ";TZID=Pacific/Kiritimati:00000101T000000",
+    ";TZID=X:20240101T000000",
+    ":20240101T000000",
+    ":20240101T000000Z,20240102T000000Z,x,",
+    ":00000101T000000Z/P3600000D,99991231T235959Z/00000101T000000Z,/",
+    ";RANGE=THISANDFUTURE:20240101T000000",
+    ";RANGE=THISANDFUTURE:99991231T235959Z",
+    ":P3600000D",
+    ":-P3600000DT23H",
+    ";RELATED=END:-P500000W",
+    ":PT0S",
+    ":4294967295",
+    ":FREQ=DAILY",
+    ":FREQ=SECONDLY;COUNT=1000000000",
+    ":FREQ=YEARLY;UNTIL=00000101",
+    ":FREQ=MONTHLY;BYMONTHDAY=31;BYMONTH=2",
+    ":",
+    ":é",
+    ";X=:+9999",
+];
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(3000))]
+
+    /// Whatever stands in an object, every question has an answer or a named error.
+    #[test]
+    fn no_object_panics(
+        lines in proptest::collection::vec((0usize..16, 0usize..EXTREMES.len()), 0..12),
+        kind in proptest::sample::select(vec!["VEVENT", "VTODO", "VJOURNAL", "VFREEBUSY", "VAVAILABILITY"]),
+        split in 0usize..12,
+    ) {
+        const NAMES: [&str; 16] = [
+            "DTSTART", "DTSTART", "DTEND", "DUE", "DURATION", "RRULE", "RRULE", "EXRULE", "RDATE", "EXDATE",
+            "RECURRENCE-ID", "COMPLETED", "FREEBUSY", "BEGIN:VALARM\nTRIGGER", "BEGIN:VALARM\nREPEAT:4294967295\nDURATION:P3600000D\nTRIGGER",
+            "BEGIN:VALARM\nREPEAT:9\nDURATION:P1D\nTRIGGER",
+        ];
+        let line = |(name, value): &(usize, usize)| {
+            let end = if *name > 12 { "\nEND:VALARM" } else { "" };
+            format!("{}{}{end}\n", NAMES[*name], EXTREMES[*value])
+        };
+        let (first, second) = lines.split_at(split.min(lines.len()));
+        let component = |lines: &[(usize, usize)]| {
+            format!("BEGIN:{kind}\nUID:1\n{}END:{kind}\n", lines.iter().map(line).collect::<String>())
+        };
+        let text = format!("BEGIN:VCALENDAR\n{}{}END:VCALENDAR\n", component(first), component(second));
+        let calendar = Calendar::parse(text.as_bytes()).expect("readable");
+        let _ = super::super::accept::accept(&calendar);
+        let extent = super::super::summary::extent(&calendar);
+        for zone in ["UTC", "Pacific/Kiritimati"] {
+            let zones = definitions::zones(&calendar, Zone::iana(zone).expect("a zone"));
+            let instances = Instances::new(&calendar, &zones);
+            for range in [TimeRange::ALL, range("20240101T000000", "20240201T000000"), range("00000101T000000", "00000102T000000")] {
+                let _ = instances.within(range, 10);
+                for (index, component) in calendar.root.components.iter().enumerate() {
+                    let found = instances.overlaps(&[index], range) == Ok(true);
+                    proptest::prop_assert!(!found || extent.touches(range), "{text} {range:?} {extent:?}");
+                    for inner in 0..component.components.len() {
+                        let found = instances.overlaps(&[index, inner], range) == Ok(true);
+                        proptest::prop_assert!(!found || extent.touches(range), "{text} {range:?} {extent:?}");
+                    }
+                    let _ = instances.property_overlaps(&[index], "DTEND", range);
+                }
+            }
+        }
+    }
+}

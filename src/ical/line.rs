@@ -12,6 +12,9 @@ use std::fmt;
 
 use crate::limits;
 
+/// Bytes of a content line without its line end (RFC 5545 section 3.1).
+const FOLD_BYTES: usize = 75;
+
 /// Why bytes are not iCalendar: where, and the rule they break. Holds no content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct IcalError {
@@ -383,6 +386,23 @@ fn decode_caret(value: String) -> String {
     decoded
 }
 
+/// A content line folded at 75 bytes, between characters, with its line end
+/// (RFC 5545 section 3.1). `text` has no line end itself.
+pub fn fold(text: &str) -> String {
+    let mut folded = String::with_capacity(text.len() + text.len() / 25 + 2);
+    let mut room = FOLD_BYTES;
+    for character in text.chars() {
+        if character.len_utf8() > room {
+            folded.push_str("\r\n ");
+            room = FOLD_BYTES - 1;
+        }
+        room -= character.len_utf8();
+        folded.push(character);
+    }
+    folded.push_str("\r\n");
+    folded
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -461,5 +481,12 @@ mod tests {
             .map(Cow::into_owned)
             .collect();
         assert_eq!(items, ["a,b", "c\\", "", "d"]);
+    }
+
+    #[test]
+    fn folds_between_characters() {
+        let folded = fold(&format!("X:{}", "é".repeat(100)));
+        assert!(folded.lines().all(|line| line.len() <= FOLD_BYTES));
+        assert_eq!(good(&folded).value, "é".repeat(100));
     }
 }

@@ -1,8 +1,18 @@
 //! iCalendar: lossless parse, validate, filter, recurrence, time zones. No I/O; `now` is an argument.
+//!
+//! The received bytes are the truth and are kept by the caller. From them come, in this order:
+//! - `line`, `tree`: content lines and components with their spans, bounded and lossless;
+//! - `time`, `value`, `kind`: values as plain types;
+//! - `accept`: the rules for what may be stored;
+//! - `zone`, `definitions`, `recur`: time zones and recurrence;
+//! - `shape`, `series`, `alarm`, `overlap`, `instances`: when components take place;
+//! - `text`, `filter`: what a calendar-query asks; `summary`: what rules an object out unread;
+//! - `project`, `edit`: parts of the bytes, and the bytes with single lines changed.
 
 pub mod accept;
 mod alarm;
 pub mod definitions;
+pub mod edit;
 pub mod filter;
 pub mod instances;
 pub mod kind;

@@ -6,11 +6,8 @@
 
 use std::collections::BTreeMap;
 
-use super::line::Property;
+use super::line::{Property, fold};
 use super::tree::{Calendar, Component};
-
-/// Bytes of a content line without its line end (RFC 5545 section 3.1).
-const FOLD_BYTES: usize = 75;
 
 /// Whether a property is wanted with its value (the novalue attribute, RFC 4791 section 9.6.4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -176,23 +173,6 @@ fn unfold(raw: &[u8]) -> Vec<u8> {
     unfolded
 }
 
-/// A content line folded at 75 bytes, between characters, with its line end
-/// (RFC 5545 section 3.1). `text` has no line end itself.
-pub fn fold(text: &str) -> String {
-    let mut folded = String::with_capacity(text.len() + text.len() / 25 + 2);
-    let mut room = FOLD_BYTES;
-    for character in text.chars() {
-        if character.len_utf8() > room {
-            folded.push_str("\r\n ");
-            room = FOLD_BYTES - 1;
-        }
-        room -= character.len_utf8();
-        folded.push(character);
-    }
-    folded.push_str("\r\n");
-    folded
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -270,12 +250,20 @@ mod tests {
     }
 
     #[test]
-    fn folds_between_characters() {
-        let folded = fold(&"é".repeat(100));
-        assert!(folded.lines().all(|line| line.len() <= FOLD_BYTES));
-        assert_eq!(
-            String::from_utf8(unfold(folded.trim_end().as_bytes())).expect("text"),
-            "é".repeat(100)
-        );
+    fn example_of_rfc_4791_section_7_8_1() {
+        let none = || ComponentRequest::Named(vec![]);
+        let wanted = "SUMMARY UID DTSTART DTEND DURATION RRULE RDATE EXRULE EXDATE RECURRENCE-ID";
+        let wanted: Vec<&str> = wanted.split(' ').collect();
+        let event = CompRequest::from_children("VEVENT", names(&wanted), none());
+        let zone = CompRequest::from_children("VTIMEZONE", names(&[]), none());
+        let inner = ComponentRequest::Named(vec![event, zone]);
+        let request = CompRequest::from_children("VCALENDAR", names(&["VERSION"]), inner);
+        let object = super::super::rfc4791_objects::object(2);
+        let calendar = Calendar::parse(object.as_bytes()).expect("readable");
+        let left_out = |line: &&str| !line.starts_with("PRODID") && !line.starts_with("DTSTAMP");
+        let expected: Vec<&str> = object.split_inclusive('\n').filter(left_out).collect();
+        let answer =
+            String::from_utf8(project(object.as_bytes(), &calendar, &request)).expect("text");
+        assert_eq!(answer, expected.concat());
     }
 }

@@ -4,9 +4,12 @@
 //! batch has a ticket, counted from 1; tickets become durable in their order, so "up to which
 //! ticket" is all there is to know, and one atomic number tells it.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
@@ -27,8 +30,15 @@ pub(super) struct Line {
     durable: AtomicU64,
     failure: OnceLock<StoreError>,
     /// Held while `durable` or `failure` changes, so that no waiter misses it.
-    parked: Mutex<()>,
+    parked: Mutex<Parked>,
     released: Condvar,
+}
+
+/// Tasks that wait for a ticket, each under a number of its own.
+#[derive(Default)]
+struct Parked {
+    wakers: BTreeMap<(u64, u64), Waker>,
+    next: u64,
 }
 
 struct Waiting {
@@ -70,7 +80,7 @@ impl Line {
             room: Condvar::new(),
             durable: AtomicU64::new(0),
             failure: OnceLock::new(),
-            parked: Mutex::new(()),
+            parked: Mutex::default(),
             released: Condvar::new(),
         })
     }
@@ -154,10 +164,13 @@ impl Line {
 
     /// Says that every ticket up to `last` is on the disk.
     pub(super) fn release(&self, last: u64) {
-        let parked = self.parked.lock();
+        let mut parked = self.parked.lock();
         self.durable.store(last, Ordering::Release);
+        let waiting = parked.wakers.split_off(&(last + 1, 0));
+        let ready = std::mem::replace(&mut parked.wakers, waiting);
         drop(parked);
         self.released.notify_all();
+        ready.into_values().for_each(Waker::wake);
     }
 
     /// Says that nothing after the released tickets will become durable.
@@ -167,11 +180,13 @@ impl Line {
         waiting.batches.clear();
         waiting.bytes = 0;
         drop(waiting);
-        let parked = self.parked.lock();
+        let mut parked = self.parked.lock();
         // The first cause is the one to tell; later ones follow from it.
         self.failure.get_or_init(|| cause);
+        let ready = std::mem::take(&mut parked.wakers);
         drop(parked);
         self.released.notify_all();
+        ready.into_values().for_each(Waker::wake);
         self.room.notify_all();
         self.more.notify_all();
     }
@@ -243,5 +258,62 @@ impl Receipt {
             line.released.wait(&mut parked);
         }
         Ok(())
+    }
+}
+
+impl IntoFuture for Receipt {
+    type Output = Result<(), StoreError>;
+    type IntoFuture = Durable;
+
+    /// As `wait`, for a task: it holds no thread meanwhile.
+    fn into_future(self) -> Durable {
+        Durable {
+            receipt: self,
+            parked: None,
+        }
+    }
+}
+
+/// The future of a receipt.
+pub struct Durable {
+    receipt: Receipt,
+    /// The number under which its waker is parked.
+    parked: Option<u64>,
+}
+
+impl Future for Durable {
+    type Output = Result<(), StoreError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let State::Pending { line, ticket } = self.receipt.state.clone() else {
+            return Poll::Ready(Ok(()));
+        };
+        if self.receipt.is_durable() {
+            return Poll::Ready(Ok(()));
+        }
+        let mut parked = line.parked.lock();
+        if self.receipt.is_durable() {
+            return Poll::Ready(Ok(()));
+        }
+        if line.failure().is_some() {
+            return Poll::Ready(Err(line.refusal()));
+        }
+        let number = self.parked.unwrap_or(parked.next);
+        if self.parked.replace(number).is_none() {
+            parked.next += 1;
+        }
+        parked
+            .wakers
+            .insert((ticket, number), context.waker().clone());
+        Poll::Pending
+    }
+}
+
+impl Drop for Durable {
+    fn drop(&mut self) {
+        if let (State::Pending { line, ticket }, Some(number)) = (&self.receipt.state, self.parked)
+        {
+            line.parked.lock().wakers.remove(&(*ticket, number));
+        }
     }
 }

@@ -39,7 +39,7 @@ pub use batch::Batch;
 pub use commit::Statistics;
 pub use error::StoreError;
 pub use layout::FORMAT_VERSION;
-pub use line::Receipt;
+pub use line::{Durable, Receipt};
 
 use crate::ambient::{OsRandom, Random};
 use crate::limits::{STORE_CACHE_BYTES, STORE_RESERVE_BYTES};
