@@ -149,3 +149,40 @@ async fn a_closed_window_is_cut() {
     );
     assert!(steps.load(Ordering::Relaxed) < 10);
 }
+
+/// An early answer over HTTP/2 comes whole, and only then is the sender told to stop, without
+/// an error (RFC 9113 section 8.1).
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn early_answers_come_before_the_reset() {
+    let running = start(echo, Bounds::default(), None);
+    let mut stream = running.connect().await;
+    stream.write_all(H2_START).await.unwrap();
+    let mut block = h2_get("/early");
+    block[0] = 0x83; // POST
+    block.extend_from_slice(&[0x0f, 28 - 15, 8]);
+    block.extend_from_slice(b"20000000");
+    stream.write_all(&frame(1, 0x04, 1, &block)).await.unwrap();
+    for _ in 0..8 {
+        stream
+            .write_all(&frame(0, 0, 1, &[0; 8_000]))
+            .await
+            .unwrap();
+    }
+    let mut kinds = Vec::new();
+    loop {
+        let mut head = [0; 9];
+        let read = timeout(Duration::from_secs(10), stream.read_exact(&mut head)).await;
+        read.expect("the server says more").unwrap();
+        let length = usize::from(head[1]) * 256 + usize::from(head[2]);
+        let mut payload = vec![0; length];
+        stream.read_exact(&mut payload).await.unwrap();
+        if head[5..] == [0, 0, 0, 1] {
+            kinds.push((head[3], head[4] & 1));
+            if head[3] == 3 {
+                assert_eq!(payload, [0; 4], "NO_ERROR");
+                break;
+            }
+        }
+    }
+    assert_eq!(kinds, [(1, 0), (0, 1), (3, 0)]);
+}
