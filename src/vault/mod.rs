@@ -12,6 +12,8 @@
 //! - One `Inner` exists per unlocked account (`registry`), or there would be two gates.
 
 mod copy;
+#[cfg(test)]
+mod damage_tests;
 mod directory;
 mod index;
 mod keyfile;

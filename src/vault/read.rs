@@ -172,7 +172,7 @@ impl AccountStore {
     /// it does not open: the item is reported for itself, all others are served.
     pub fn body(&self, id: CollectionId, object: &Summary) -> Result<Vec<u8>, VaultError> {
         let state = self.state(id)?;
-        self.settled(|vault| {
+        let read = |vault: &Vault| {
             vault.read_chunks(
                 &state,
                 Kind::Body,
@@ -181,8 +181,10 @@ impl AccountStore {
                 object.body_revision,
                 object.size,
             )
-        })
-        .map(|mut body| std::mem::take(&mut *body))
+        };
+        let is_it = |now: &Summary| now.body_revision == object.body_revision;
+        self.settled(id, object, read, is_it)
+            .map(|mut body| std::mem::take(&mut *body))
     }
 
     /// The stored properties of an object; costs nothing when it has none.
@@ -196,7 +198,7 @@ impl AccountStore {
         }
         let state = self.state(id)?;
         let (revision, bytes) = (object.properties_revision, object.properties_bytes);
-        let content = self.settled(|vault| {
+        let read = |vault: &Vault| {
             vault.read_chunks(
                 &state,
                 Kind::ObjectProperties,
@@ -205,22 +207,38 @@ impl AccountStore {
                 revision,
                 bytes,
             )
-        })?;
+        };
+        let is_it = |now: &Summary| now.properties_revision == revision;
+        let content = self.settled(id, object, read, is_it)?;
         decode(&content)
             .map(Arc::new)
             .ok_or_else(|| VaultError::Damaged("properties".into()))
     }
 
-    /// Reads rows of a commit that may be enqueued and not applied yet.
+    /// Reads rows of an object that a commit may have enqueued and not applied yet. Rows that are
+    /// not there, while the object still is as it was looked up (`is_it`), were lost.
     fn settled<T>(
         &self,
+        id: CollectionId,
+        object: &Summary,
         read: impl Fn(&Vault) -> Result<Option<T>, VaultError>,
+        is_it: impl Fn(&Summary) -> bool,
     ) -> Result<T, VaultError> {
         if let Some(found) = read(&self.inner.vault)? {
             return Ok(found);
         }
         self.barrier().wait()?;
-        read(&self.inner.vault)?.ok_or(VaultError::Missing)
+        if let Some(found) = read(&self.inner.vault)? {
+            return Ok(found);
+        }
+        // A writer's commit may be applied before its index is updated, so none may be at work.
+        let _gate = self.inner.gate.lock();
+        let still = self.object(id, &object.segment)?;
+        if still.is_some_and(|now| now.id == object.id && is_it(&now)) {
+            tracing::error!(collection = %id, object = %object.id, "rows of an object were lost");
+            return Err(VaultError::Damaged(format!("object {}", object.id)));
+        }
+        Err(VaultError::Missing)
     }
 
     /// The unexpired locks of the account.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{AccountStore, Vault};
+use super::{AccountStore, Vault, VaultError};
 use crate::ambient::{Ambient, OsRandom};
 use crate::ids::{Email, Secret, SlotId, UserName};
 use crate::seal::{AccountKey, Argon2Cost, Generated, HostKey, SecretKind, Slot};
@@ -75,9 +75,14 @@ impl TestVault {
 
     /// Unlocks an account by what `add` gave.
     pub fn unlock(&self, name: &str, secret: &Generated) -> AccountStore {
+        self.try_unlock(name, secret).unwrap()
+    }
+
+    /// The same where it may fail.
+    pub fn try_unlock(&self, name: &str, secret: &Generated) -> Result<AccountStore, VaultError> {
         let (key, slot) = self.key(name, secret);
         let id = self.vault.account_named(name).unwrap().id;
-        self.vault.unlock(id, key, slot).unwrap()
+        self.vault.unlock(id, key, slot)
     }
 
     fn key(&self, name: &str, secret: &Generated) -> (AccountKey, SlotId) {

@@ -8,11 +8,11 @@ use crate::ical::{ComponentKind, Extent};
 use crate::ids::Segment;
 use crate::xml::{self, Name};
 
-fn segment(name: &str) -> Segment {
+pub(super) fn segment(name: &str) -> Segment {
     Segment::parse(name).unwrap()
 }
 
-fn event(parent: CollectionId, name: &str, uid: &str, body: &str) -> NewObject {
+pub(super) fn event(parent: CollectionId, name: &str, uid: &str, body: &str) -> NewObject {
     let extent = Extent { first: 0, last: 10 };
     NewObject {
         parent,
@@ -27,18 +27,18 @@ fn event(parent: CollectionId, name: &str, uid: &str, body: &str) -> NewObject {
     }
 }
 
-fn put(account: &AccountStore, object: NewObject) -> Arc<Summary> {
+pub(super) fn put(account: &AccountStore, object: NewObject) -> Arc<Summary> {
     account.write(|tx| tx.put(object)).unwrap().0
 }
 
-fn calendar(account: &AccountStore) -> CollectionId {
+pub(super) fn calendar(account: &AccountStore) -> CollectionId {
     let Node::Collection(collection) = account.resolve(&[segment("calendar")]).unwrap() else {
         panic!("no calendar")
     };
     collection.id
 }
 
-fn plain(account: &AccountStore, parent: CollectionId, name: &str) -> CollectionId {
+pub(super) fn plain(account: &AccountStore, parent: CollectionId, name: &str) -> CollectionId {
     let new = NewCollection {
         parent,
         segment: segment(name),
@@ -48,7 +48,7 @@ fn plain(account: &AccountStore, parent: CollectionId, name: &str) -> Collection
     account.write(|tx| tx.make_collection(new)).unwrap().id
 }
 
-fn property(text: &str) -> Properties {
+pub(super) fn property(text: &str) -> Properties {
     [(Name::from(xml::dav("displayname")), text.to_owned())].into()
 }
 

@@ -233,6 +233,7 @@ impl Vault {
                 Err(error) => return Err(error),
             }
         }
+        refuse_old_heads(&mut tree, record.id);
         hang(&mut tree);
         if tree.home == CollectionId::NONE {
             return Err(VaultError::Damaged("home".into()));
@@ -313,8 +314,12 @@ impl Vault {
             let content = stored.open(&inner.rows, &place).ok();
             match content.and_then(|content| decode::<Lock>(&content)) {
                 Some(lock) if lock.expires > now => tree.locks.push(Arc::new(lock)),
-                // Expired, or damaged: a lock that nobody can name would bar its path for ever.
-                _ => expired.delete(name),
+                Some(_) => expired.delete(name),
+                None => {
+                    tracing::error!(account = %inner.id, row = name.short(), "a lock is damaged; it is dropped");
+                    // A lock that nobody can name would bar its path for ever.
+                    expired.delete(name);
+                }
             }
         }
         if !expired.is_empty() {
@@ -337,6 +342,19 @@ pub(super) fn live(account: AccountId, id: CollectionId, state: &State) -> Roste
         collection: id,
         state: RosterState::Live,
         prefixes: state.prefixes(),
+    }
+}
+
+/// A member collection that changed after its parent's last change says that the parent's head
+/// was put back from an older state; the parent is then not served.
+fn refuse_old_heads(tree: &mut Tree, account: AccountId) {
+    let parents = tree.entries.values().filter_map(|entry| {
+        let parent = tree.entries.get(&entry.collection.parent?)?;
+        (entry.collection.changed_in_parent > parent.head.revision).then_some(parent.collection.id)
+    });
+    for id in parents.collect::<Vec<_>>() {
+        tracing::error!(%account, collection = %id, "a collection's head is older than its members; the collection is not served");
+        tree.entries.remove(&id);
     }
 }
 
