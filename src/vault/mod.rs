@@ -54,6 +54,7 @@ use crate::store::{Batch, Store, StoreError};
 use index::IndexCache;
 use keyfile::KeyFiles;
 use rows::RosterRow;
+use tree::State;
 use unlock::Inner;
 
 /// All accounts of one server, sealed.
@@ -74,6 +75,9 @@ pub struct Vault {
     /// Counts uses of indexes, to find the one that was not used for longest.
     uses: AtomicU64,
     purges: Mutex<Vec<RosterRow>>,
+    /// What was held in memory of deleted collections: to free a large index takes longer than
+    /// the deletion, so it waits for the purge.
+    discarded: Mutex<Vec<Arc<State>>>,
 }
 
 /// Why the vault could not be opened; each is a sentence for the administrator.
@@ -149,6 +153,7 @@ impl Vault {
             index_capacity,
             uses: AtomicU64::default(),
             purges: Mutex::default(),
+            discarded: Mutex::default(),
             store,
             host,
             ambient,

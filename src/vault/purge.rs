@@ -61,6 +61,9 @@ impl Vault {
 
     /// Removes some rows of what is to be purged; false when nothing is left to do.
     pub fn purge_step(&self) -> Result<bool, StoreError> {
+        let discarded = std::mem::take(&mut *self.discarded.lock());
+        // Freed with no lock held.
+        drop(discarded);
         let Some(row) = self.purges.lock().last().cloned() else {
             return Ok(false);
         };

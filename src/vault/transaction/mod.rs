@@ -182,7 +182,9 @@ impl Transaction {
             Effect::Unlinked(id) => {
                 let mut tree = inner.tree.write();
                 unhang(&mut tree, id);
-                tree.entries.remove(&id);
+                if let Some(entry) = tree.entries.remove(&id) {
+                    inner.vault.discarded.lock().push(entry.state);
+                }
             }
             Effect::Locked(lock) => {
                 let mut tree = inner.tree.write();
