@@ -77,7 +77,6 @@ impl Fixture {
 fn open(data: &Path) -> Accounts {
     let store = Store::open(&data.join("db"), &StoreOptions::default()).unwrap();
     let host = HostKey::read(&fs::read_to_string(data.join("host.key")).unwrap())
-        .ok()
         .expect("the fixture's host key reads");
     let ambient = Arc::new(Ambient::system());
     let vault = Vault::open(store, host, &data.join("keys"), ambient).unwrap();

@@ -123,10 +123,10 @@ impl Accounts {
             .account_named(name)
             .filter(|record| record.enabled);
         let generated = Generated::read(secret.expose());
-        if let (Some(record), Some(generated)) = (&record, &generated) {
-            if let Some((key, slot)) = self.open_app_password(record, generated) {
-                return self.unlocked(name, secret, record, key, slot);
-            }
+        if let (Some(record), Some(generated)) = (&record, &generated)
+            && let Some((key, slot)) = self.open_app_password(record, generated)
+        {
+            return self.unlocked(name, secret, record, key, slot);
         }
         if self.cache.failed_before(name, secret, now) {
             return Err(SignInError::Wrong);
@@ -139,11 +139,10 @@ impl Accounts {
         if generated.is_none()
             && self.settings.password_over_dav
             && secret.expose().len() <= limits::PASSWORD_BYTES
+            && let Some((key, slot)) = self.open_password(record.as_deref(), secret)
         {
-            if let Some((key, slot)) = self.open_password(record.as_deref(), secret) {
-                let record = record.expect("a key was found in its file");
-                return self.unlocked(name, secret, &record, key, slot);
-            }
+            let record = record.expect("a key was found in its file");
+            return self.unlocked(name, secret, &record, key, slot);
         }
         self.throttle.failed(name, peer);
         self.cache.failed(name, secret, now);

@@ -411,7 +411,10 @@ fn locks_survive_a_restart_and_end() {
         account.write(|tx| tx.add_lock(lock)).unwrap();
     }
     account
-        .write(|tx| Ok::<_, VaultError>(tx.remove_lock("urn:uuid:2")))
+        .write(|tx| {
+            let _: () = tx.remove_lock("urn:uuid:2");
+            Ok::<_, VaultError>(())
+        })
         .unwrap();
     account.barrier().wait().unwrap();
     drop(account);

@@ -198,10 +198,10 @@ impl Transaction {
 }
 
 fn hang(tree: &mut Tree, collection: &Collection) {
-    if let (Some(parent), Some(segment)) = (collection.parent, &collection.segment) {
-        if let Some(parent) = tree.entries.get_mut(&parent) {
-            parent.children.insert(segment.clone(), collection.id);
-        }
+    if let (Some(parent), Some(segment)) = (collection.parent, &collection.segment)
+        && let Some(parent) = tree.entries.get_mut(&parent)
+    {
+        parent.children.insert(segment.clone(), collection.id);
     }
 }
 
@@ -209,11 +209,10 @@ fn unhang(tree: &mut Tree, id: CollectionId) {
     let Some(collection) = tree.entries.get(&id).map(|entry| entry.collection.clone()) else {
         return;
     };
-    if let (Some(parent), Some(segment)) = (collection.parent, &collection.segment) {
-        if let Some(parent) = tree.entries.get_mut(&parent) {
-            if parent.children.get(segment) == Some(&id) {
-                parent.children.remove(segment);
-            }
-        }
+    if let (Some(parent), Some(segment)) = (collection.parent, &collection.segment)
+        && let Some(parent) = tree.entries.get_mut(&parent)
+        && parent.children.get(segment) == Some(&id)
+    {
+        parent.children.remove(segment);
     }
 }

@@ -421,10 +421,11 @@ impl Transaction {
         let uid = to.calendar.as_ref().map(|facts| facts.uid.clone());
         let there = self.account.with_index(to.parent, |index| {
             check_room(index, &to.segment)?;
-            if let Some(other) = uid.as_ref().and_then(|uid| index.uids.get(uid)) {
-                if *other != to.segment && moved.is_none_or(|moved| moved.segment != *other) {
-                    return Err(VaultError::UidConflict(other.clone()));
-                }
+            if let Some(other) = uid.as_ref().and_then(|uid| index.uids.get(uid))
+                && *other != to.segment
+                && moved.is_none_or(|moved| moved.segment != *other)
+            {
+                return Err(VaultError::UidConflict(other.clone()));
             }
             Ok(index.objects.get(&to.segment).cloned())
         })??;
