@@ -28,6 +28,12 @@ pub struct TestVault {
     host: String,
 }
 
+impl Default for TestVault {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl TestVault {
     /// A new one, with room for `index_capacity` summaries in memory.
     pub fn with_capacity(index_capacity: usize) -> Self {
