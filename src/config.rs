@@ -20,6 +20,8 @@ pub const DOCUMENTED: &str = include_str!("../config/sealdav.toml");
 pub const DEFAULT_PORT: u16 = 8443;
 /// Read when no other file is named and this one exists.
 pub const SYSTEM_FILE: &str = "/etc/sealdav/sealdav.toml";
+/// Names the file when no flag does.
+pub const FILE_VARIABLE: &str = "SEALDAV_CONFIG";
 /// Environment variables with this beginning are settings.
 const PREFIX: &str = "SEALDAV_";
 
@@ -424,8 +426,7 @@ fn override_by(
     mut table: toml::Table,
     environment: impl Iterator<Item = (String, String)>,
 ) -> Result<Config, ConfigError> {
-    let documented: toml::Table =
-        toml::from_str(DOCUMENTED).expect("a test parses the documented settings");
+    let documented = documented();
     for (name, text) in environment {
         let Some((section, key, like)) = setting_of(&documented, &name) else {
             continue;
@@ -479,6 +480,19 @@ fn setting_of<'a>(
         }
     }
     None
+}
+
+/// The names among `environment` that look like settings and are none: typing errors, most likely.
+pub fn unknown_variables(environment: impl Iterator<Item = String>) -> Vec<String> {
+    let documented = documented();
+    let known = |name: &str| name == FILE_VARIABLE || setting_of(&documented, name).is_some();
+    environment
+        .filter(|name| name.starts_with(PREFIX) && !known(name))
+        .collect()
+}
+
+fn documented() -> toml::Table {
+    toml::from_str(DOCUMENTED).expect("a test parses the documented settings")
 }
 
 /// Reads `text` as a value of the same type as `like`.
@@ -622,6 +636,18 @@ mod tests {
             error.starts_with("the environment variable SEALDAV_LOG_LEVEL is wrong: "),
             "{error}"
         );
+    }
+
+    #[test]
+    fn typing_errors_in_variables_are_noticed() {
+        let names = [
+            "SEALDAV_CONFIG",
+            "SEALDAV_TLS_KEY",
+            "SEALDAV_TSL_KEY",
+            "HOME",
+        ];
+        let unknown = unknown_variables(names.into_iter().map(str::to_owned));
+        assert_eq!(unknown, ["SEALDAV_TSL_KEY"]);
     }
 
     #[test]

@@ -20,6 +20,11 @@ pub const REQUEST_TARGET_BYTES: usize = 8 * 1024;
 pub const OBJECT_BYTES: usize = 10 * 1024 * 1024;
 /// Default for the most ATTENDEEs in one instance (CALDAV:max-attendees-per-instance, RFC 4791 section 5.2.9).
 pub const ATTENDEES: usize = 1_000;
+/// Bytes of a body beyond the largest object that are still received, so that the refusal can name
+/// max-resource-size rather than be a bare 413.
+pub const OBJECT_EXCESS_BYTES: usize = 1024 * 1024;
+/// Bytes of a stored media type: it is kept in the summary, in memory.
+pub const CONTENT_TYPE_BYTES: usize = 255;
 /// Bytes of one stored body chunk: keeps a sled leaf from becoming a blob file (FINDINGS).
 pub const CHUNK_BYTES: usize = 64 * 1024;
 /// Collections of one account: all their records are held in memory while it is unlocked.

@@ -24,6 +24,7 @@ use parking_lot::{Condvar, Mutex};
 use crate::ids::{Secret, SlotId};
 use crate::limits;
 use crate::seal::{AccountKey, Argon2Cost, Generated, SecretKind, SlotLock, dummy_work};
+use crate::store::StoreError;
 use crate::vault::{AccountRecord, AccountStore, Vault};
 use cache::Cache;
 use throttle::Throttle;
@@ -212,8 +213,15 @@ impl Accounts {
         }
     }
 
-    /// What is done every minute: idle keys and old failures are forgotten, deleted rows purged.
+    /// What is done every minute: a store that failed is opened again, idle keys and old failures
+    /// are forgotten, deleted rows purged.
     pub fn housekeep(&self) {
+        if self.vault.store().room() == Err(StoreError::Failed) {
+            match self.vault.recover() {
+                Ok(()) => tracing::warn!("the store was opened again after a failed write"),
+                Err(error) => tracing::error!(%error, "the store cannot be opened again"),
+            }
+        }
         self.cache.expire(self.vault.ambient().now());
         self.throttle.expire();
         loop {

@@ -20,7 +20,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::config::{Config, SYSTEM_FILE};
+use crate::config::{Config, FILE_VARIABLE, SYSTEM_FILE};
 
 /// A CalDAV server that stores every calendar object sealed with its owner's keys.
 #[derive(Debug, Parser)]
@@ -223,7 +223,7 @@ fn settings(common: &Common) -> Result<Config, Failure> {
     let named = common
         .config
         .clone()
-        .or_else(|| std::env::var_os("SEALDAV_CONFIG").map(PathBuf::from));
+        .or_else(|| std::env::var_os(FILE_VARIABLE).map(PathBuf::from));
     let system = Path::new(SYSTEM_FILE);
     let file = named.or_else(|| system.exists().then(|| system.to_owned()));
     // A variable that is not UTF-8 is none of ours.

@@ -29,10 +29,10 @@ pub mod propfind;
 pub mod proppatch;
 pub mod put;
 pub mod report;
-#[cfg(test)]
-mod resource_tests;
 mod respond;
 pub mod target;
+#[cfg(test)]
+mod tests;
 pub mod update;
 
 use std::sync::Arc;
@@ -123,8 +123,9 @@ impl Dav {
     /// redirect of the well-known path (RFC 6764 section 5). `None`: ask for credentials.
     pub fn anonymous(&self, request: &Request) -> Option<Response> {
         match Target::parse(&request.target) {
+            // 307 of the three statuses that the RFC names, so that a PROPFIND keeps its body
             Ok(Target::WellKnown) => {
-                Some(Response::new(StatusCode::MOVED_PERMANENTLY).with(LOCATION, target::DAV_ROOT))
+                Some(Response::new(StatusCode::TEMPORARY_REDIRECT).with(LOCATION, target::DAV_ROOT))
             }
             _ if request.method != Method::OPTIONS => None,
             // the server as a whole (RFC 9110 section 9.3.7)
@@ -140,7 +141,8 @@ impl Dav {
     /// Bytes of body that a method may have; http enforces it while receiving.
     pub fn body_limit(&self, method: &Method) -> usize {
         match method::find(method).map(|row| row.body) {
-            Some(BodyKind::Any) => self.settings.object_bytes,
+            // so that an object just too large is refused by its condition's name
+            Some(BodyKind::Any) => self.settings.object_bytes + limits::OBJECT_EXCESS_BYTES,
             Some(BodyKind::Xml | BodyKind::None) | None => limits::XML_BYTES,
         }
     }

@@ -24,6 +24,8 @@ pub fn run(context: &Context<'_>) -> Result<Response, DavError> {
     let prefer = headers::prefer(&context.request.headers);
     let mut listing = match depth {
         Some(Depth::Zero) => Listing::default(),
+        // below an object there is nothing, however deep one looks
+        _ if !context.resource.is_collection() => Listing::default(),
         Some(Depth::One) => members(context)?,
         Some(Depth::Infinity) | None => return Err(finite_depth()),
     };

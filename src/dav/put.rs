@@ -13,7 +13,7 @@ use http::header::{CONTENT_ENCODING, CONTENT_LOCATION, CONTENT_RANGE, CONTENT_TY
 use super::conditions::{self, Conditions, bad_header};
 use super::context::Context;
 use super::error::DavError;
-use super::get::{content_type, guarded, with_validators};
+use super::get::{self, content_type, guarded, with_validators};
 use super::headers::{self, Return};
 use super::locks::Write;
 use super::message::{Body, Response};
@@ -23,6 +23,7 @@ use crate::ical::accept::{Refusal, accept};
 use crate::ical::summary::extent;
 use crate::ical::tree::Calendar;
 use crate::ids::Segment;
+use crate::limits;
 use crate::vault::{
     AccountStore, CalendarFacts, Collection, CollectionKind, NewObject, Node, Summary, Transaction,
     VaultError,
@@ -45,7 +46,7 @@ pub fn run(context: &Context<'_>) -> Result<Response, DavError> {
     let conditions = Conditions::of(context)?;
     let into = parent_of(&conditions::node(context.account, tree)?)?;
     let content = Content::read(context, into.kind)?;
-    let (object, created) = context.account.write(|tx| {
+    let written = context.account.write(|tx| {
         let node = conditions::node(tx.account(), tree)?;
         let parent = parent_of(&node)?;
         let write = match node {
@@ -55,7 +56,11 @@ pub fn run(context: &Context<'_>) -> Result<Response, DavError> {
         conditions::check(tx.account(), &conditions, path, &[write])?;
         let name = name_of(&node, path)?;
         store(tx, &parent, name, content)
-    })?;
+    });
+    let (object, created) = match written {
+        Err(DavError::PreconditionFailed(why)) => return Ok(outdated(context, why)),
+        written => written?,
+    };
     let status = match created {
         true => StatusCode::CREATED,
         false => StatusCode::NO_CONTENT,
@@ -67,6 +72,27 @@ pub fn run(context: &Context<'_>) -> Result<Response, DavError> {
         path,
     ))
 }
+
+/// 412, with what is there now for a client that prefers to get it: it needs it to merge
+/// (RFC 8144 section 3.2).
+fn outdated(context: &Context<'_>, why: &'static str) -> Response {
+    let refusal = || DavError::PreconditionFailed(why).into_response();
+    if headers::prefer(&context.request.headers).wanted != Some(Return::Representation) {
+        return refusal();
+    }
+    // a GET without the conditions that failed
+    match get::current(context) {
+        Ok(current) => Response {
+            status: StatusCode::PRECONDITION_FAILED,
+            refusal: Some(why),
+            ..current.with(PREFERENCE_APPLIED, "return=representation")
+        },
+        Err(_) => refusal(),
+    }
+}
+
+/// RFC 7240 section 3.
+const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 
 /// The collection that an object at `node` is in or would be in.
 ///
@@ -132,6 +158,9 @@ impl Content {
             let content_type = context
                 .header(CONTENT_TYPE.as_str())
                 .unwrap_or(UNKNOWN_TYPE);
+            if content_type.len() > limits::CONTENT_TYPE_BYTES {
+                return Err(DavError::BadRequest("a long Content-Type"));
+            }
             let content_type = content_type.to_owned();
             return Ok(Content {
                 body,
@@ -278,7 +307,7 @@ pub(super) fn uid_error(
 }
 
 /// Adds the representation that was stored, when the client prefers to get it (RFC 8144
-/// section 2.2): it saves a GET and is what was sent.
+/// section 3.1): it saves a GET and is what was sent.
 pub(super) fn answer(
     context: &Context<'_>,
     mut response: Response,
@@ -296,8 +325,5 @@ pub(super) fn answer(
     guarded(response, &kind)
         .with(CONTENT_TYPE, &kind)
         .with(CONTENT_LOCATION, &context.href(path, HrefForm::Object))
-        .with(
-            HeaderName::from_static("preference-applied"),
-            "return=representation",
-        )
+        .with(PREFERENCE_APPLIED, "return=representation")
 }

@@ -23,8 +23,6 @@ mod receive;
 mod refusal;
 mod server;
 mod service;
-#[cfg(test)]
-mod tests;
 
 use std::net::SocketAddr;
 

@@ -1,12 +1,23 @@
 //! Vaults for tests: a fresh directory, cheap passwords, an account named alice.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::{AccountStore, Vault, VaultError};
 use crate::ambient::{Ambient, OsRandom};
 use crate::ids::{Email, Secret, SlotId, UserName};
 use crate::seal::{AccountKey, Argon2Cost, Generated, HostKey, SecretKind, Slot};
 use crate::store::{Store, StoreOptions};
+
+/// While it is set, no sync of a test vault of this process succeeds.
+pub static SYNC_FAILS: AtomicBool = AtomicBool::new(false);
+
+fn sync(file: &std::fs::File) -> std::io::Result<()> {
+    match SYNC_FAILS.load(Ordering::Relaxed) {
+        true => Err(std::io::Error::from_raw_os_error(5)),
+        false => file.sync_data(),
+    }
+}
 
 /// A vault in a directory that goes when this does.
 pub struct TestVault {
@@ -94,7 +105,8 @@ impl TestVault {
 }
 
 fn open(directory: &std::path::Path, host: &str, index_capacity: usize) -> Arc<Vault> {
-    let store = Store::open(&directory.join("db"), &StoreOptions::default()).unwrap();
+    let options = StoreOptions::with_sync(sync);
+    let store = Store::open(&directory.join("db"), &options).unwrap();
     let host = HostKey::read(host).unwrap();
     Vault::open_with(
         store,

@@ -603,3 +603,31 @@ fn the_wrong_host_key_is_refused() {
     );
     assert!(matches!(refused.err(), Some(VaultOpenError::WrongHostKey)));
 }
+
+/// Run by nextest in a process of its own, which the failing syncs need.
+#[test]
+fn what_was_not_durable_is_gone_after_a_failed_sync() {
+    let vault = TestVault::new();
+    let secret = vault.add("alice");
+    let account = vault.unlock("alice", &secret);
+    let id = calendar(&account);
+    put(&account, event(id, "a.ics", "a", "kept"));
+    account.barrier().wait().unwrap();
+    let token = account.token(&account.collection(id).unwrap());
+    super::testing::SYNC_FAILS.store(true, std::sync::atomic::Ordering::Relaxed);
+    put(&account, event(id, "b.ics", "b", "lost"));
+    assert!(account.barrier().wait().is_err(), "it was acknowledged");
+    super::testing::SYNC_FAILS.store(false, std::sync::atomic::Ordering::Relaxed);
+    vault.vault.recover().unwrap();
+    assert!(!account.is_open(), "its memory is ahead of the disk");
+    let refused: Result<_, VaultError> = account.write(|tx| tx.put(event(id, "c.ics", "c", "x")));
+    assert_eq!(refused.unwrap_err(), VaultError::Locked);
+    let account = vault.unlock("alice", &secret);
+    let kept = account.object(id, &segment("a.ics")).unwrap().unwrap();
+    assert_eq!(account.body(id, &kept).unwrap(), b"kept");
+    // What was written and not synced may be there or not; the order of changes tells which.
+    let now = account.token(&account.collection(id).unwrap());
+    assert_eq!(names(&account, id).len() == 1, now == token);
+    put(&account, event(id, "c.ics", "c", "x"));
+    account.barrier().wait().unwrap();
+}

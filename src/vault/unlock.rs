@@ -14,7 +14,7 @@ use super::tree::{Entry, State, Tree, prefix_bytes, scanned_place};
 use super::{Lock, Vault};
 use crate::ids::{AccountId, CollectionId, Email, SlotId, UserName};
 use crate::seal::{AccountKey, CollectionKey, Kind, LastingKey, NameKey, RowKey, RowName, Sealed};
-use crate::store::{Batch, Receipt};
+use crate::store::{Batch, Receipt, StoreError};
 
 /// One unlocked account. There is at most one for an account (`Vault::registry`).
 pub(super) struct Inner {
@@ -117,6 +117,16 @@ impl Vault {
             let _gate = inner.gate.lock();
             inner.dead.store(true, Ordering::Release);
         }
+    }
+
+    /// After a failed write or sync the memory of every unlocked account may be ahead of the disk:
+    /// all are locked, so that each is read anew, and then the store is opened again.
+    pub fn recover(&self) -> Result<(), StoreError> {
+        let unlocked: Vec<_> = self.registry.lock().keys().copied().collect();
+        for id in unlocked {
+            self.lock(id);
+        }
+        self.store.reopen()
     }
 
     /// Writes a new account's home and opens it.

@@ -24,7 +24,10 @@ pub fn run(context: &Context<'_>, body: &Element) -> Result<Response, DavError> 
     for href in body.children_named(dav("href")) {
         listing.others.push(find(context, href.text().trim())?);
     }
-    multistatus::respond(listing.source(Responder::new(context, selection)))
+    let responder = Responder::new(context, selection);
+    let absent = responder.absent;
+    let response = multistatus::respond(listing.source(responder))?;
+    Ok(multistatus::with_preference(response, absent))
 }
 
 /// What an href names, in the account's own tree only. All else, malformed, of another server

@@ -412,7 +412,7 @@ impl Transaction {
     }
 
     /// Removes what is at a destination, leaving no tombstone for the name, and checks that its
-    /// UID is free there. `moved` is an object of the same collection that is about to go there.
+    /// UID is free there. A lock rooted there stays, over what comes (RFC 4918 section 7.6). `moved` is an object of the same collection that is about to go there.
     pub(super) fn clear(
         &mut self,
         to: &Destination,
@@ -454,7 +454,6 @@ impl Transaction {
                 to.parent,
                 IndexEffect::Forget(Arc::new(forgotten)),
             ));
-            self.unlock_below(to.parent, &to.segment);
             return Ok(true);
         }
         let collection = self
@@ -466,7 +465,7 @@ impl Transaction {
             .map(|entry| entry.collection.id);
         if let Some(id) = collection {
             self.unlink(id);
-            self.unlock_below(to.parent, &to.segment);
+            self.unlock_inside(to.parent, &to.segment);
         }
         Ok(collection.is_some())
     }
