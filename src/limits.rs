@@ -139,6 +139,8 @@ pub const UNLOCKED_ACCOUNTS: usize = 1_000;
 pub const UNLOCKED_IDLE_SECONDS: i64 = 15 * 60;
 /// Seconds after which an account's keys are dropped in any case.
 pub const UNLOCKED_SECONDS: i64 = 24 * 60 * 60;
+/// Bytes that one step of a copied collection commits: other requests wait while a commit is applied.
+pub const COPY_STEP_BYTES: usize = 512 * 1024;
 /// Rows removed by one step of a purge, so that writers are never kept waiting.
 pub const PURGE_ROWS: usize = 1_000;
 

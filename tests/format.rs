@@ -76,8 +76,9 @@ impl Fixture {
 
 fn open(data: &Path) -> Accounts {
     let store = Store::open(&data.join("db"), &StoreOptions::default()).unwrap();
-    let host = HostKey::read(&fs::read_to_string(data.join("host.key")).unwrap())
-        .expect("the fixture's host key reads");
+    let Ok(host) = HostKey::read(&fs::read_to_string(data.join("host.key")).unwrap()) else {
+        panic!("the fixture's host key does not read");
+    };
     let ambient = Arc::new(Ambient::system());
     let vault = Vault::open(store, host, &data.join("keys"), ambient).unwrap();
     let settings = AccountSettings {

@@ -11,12 +11,11 @@ use super::transaction::{Transaction, copied_kind};
 use super::tree::State;
 use super::unlock::live;
 use crate::ids::{CollectionId, ObjectId, Segment};
+use crate::limits;
 use crate::seal::Kind;
 
 /// Copies begun again because the source changed meanwhile; the last one keeps writers out.
 const ATTEMPTS: usize = 3;
-/// Bytes of one step's commit.
-const STEP_BYTES: usize = 4 * 1024 * 1024;
 
 /// A copied collection whose rows are written and that is not linked yet.
 struct Staged {
@@ -202,7 +201,7 @@ impl AccountStore {
             digest_add(&mut head.digest, &state.etags.digest(id, revision));
             head.objects += 1;
             tx.seal_summary(state, &SummaryRow::Live(copy));
-            if tx.batch.bytes() > STEP_BYTES {
+            if tx.batch.bytes() > limits::COPY_STEP_BYTES {
                 self.inner
                     .vault
                     .store
