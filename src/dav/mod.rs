@@ -12,6 +12,8 @@ pub mod delete;
 pub mod error;
 pub mod get;
 pub mod headers;
+#[cfg(test)]
+mod isolation_tests;
 pub mod lock;
 pub mod lock_xml;
 pub mod locks;
