@@ -14,8 +14,9 @@ use super::method::METHODS;
 use super::report::REPORTS;
 use super::{Body, Dav, DavSettings, Request};
 use crate::ambient::Ambient;
-use crate::vault::AccountStore;
+use crate::ids::Segment;
 use crate::vault::testing::TestVault;
+use crate::vault::{AccountStore, CollectionKind, NewCollection, Properties, VaultError};
 
 /// In everything of alice's that has a text.
 const CANARY: &str = "k7canaryofalice";
@@ -653,4 +654,45 @@ fn h12_nothing_of_an_account_is_taken_in_another() {
         &Case::body(set),
     );
     assert_eq!(world.everything(&world.alice), before);
+}
+
+/// The methods of the handle that `vault::tests` does not try; `tests/isolation.rs` holds the two
+/// lists to the source.
+#[test]
+fn p6_ids_of_another_account_open_nothing() {
+    let world = World::new();
+    let before = world.everything(&world.alice);
+    let folder = world.alice.collections(world.alice.home().id);
+    let calendar = folder
+        .iter()
+        .find(|collection| collection.is_calendar() && collection.objects == 1)
+        .unwrap();
+    let target = "/dav/calendars/alice/calendar/event.ics";
+    let set = format!(
+        "<D:propertyupdate {C}><D:set><D:prop><x xmlns='urn:x'>{CANARY}</x></D:prop></D:set>\
+         </D:propertyupdate>"
+    );
+    let sent = world.ask(&world.alice, "PROPPATCH", target, &Case::body(set));
+    assert_eq!(sent.status, 207);
+    let object = world.alice.members(calendar.id).unwrap().objects.remove(0);
+    assert_eq!(
+        world.alice.properties(calendar.id, &object).unwrap().len(),
+        1
+    );
+    let missing = VaultError::Missing;
+    let of_bob = world.bob.properties(calendar.id, &object);
+    assert_eq!(of_bob.unwrap_err(), missing);
+    assert_eq!(world.bob.damaged(calendar.id).unwrap_err(), missing);
+    let made = world.bob.write(|tx| {
+        tx.make_collection(NewCollection {
+            parent: calendar.parent.unwrap(),
+            segment: Segment::parse("new").unwrap(),
+            kind: CollectionKind::Plain,
+            properties: Properties::new(),
+        })
+    });
+    assert_eq!(made.unwrap_err(), missing);
+    assert_ne!(world.bob.token(calendar), world.alice.token(calendar));
+    let after = world.everything(&world.alice);
+    assert_eq!(after.len(), before.len());
 }

@@ -11,6 +11,8 @@ pub mod copymove;
 pub mod delete;
 pub mod error;
 pub mod get;
+#[cfg(test)]
+mod hardening_tests;
 pub mod headers;
 #[cfg(test)]
 mod isolation_tests;

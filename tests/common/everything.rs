@@ -402,7 +402,8 @@ impl Tour<'_> {
         let sync = format!(
             "<D:sync-collection xmlns:D='DAV:'><D:sync-token>{text}</D:sync-token><D:prop/></D:sync-collection>"
         );
-        let cases: &[(u16, &str, &str, &[(&str, &str)], &str)] = &[
+        type Refused<'a> = (u16, &'a str, &'a str, &'a [(&'a str, &'a str)], &'a str);
+        let cases: &[Refused<'_>] = &[
             (403, "PUT", &new, &[ICS], &body),
             (404, "GET", &below, &[], ""),
             (

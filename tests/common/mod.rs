@@ -170,6 +170,16 @@ impl Server {
         self.address.expect("the server runs")
     }
 
+    /// Bytes of memory that the server holds now.
+    pub fn memory(&self) -> usize {
+        let child = self.child.as_ref().expect("the server runs");
+        let status = fs::read_to_string(format!("/proc/{}/status", child.id()));
+        let status = status.expect("the system tells");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<usize>().ok());
+        kib.expect("a number of KiB") * 1024
+    }
+
     /// A client with these credentials.
     pub fn client(&self, name: &str, secret: &str) -> Client {
         Client::new(self.address(), name, secret)
