@@ -11,7 +11,11 @@ pub mod copymove;
 pub mod delete;
 pub mod error;
 pub mod get;
+#[cfg(test)]
+mod hardening_tests;
 pub mod headers;
+#[cfg(test)]
+mod isolation_tests;
 pub mod lock;
 pub mod lock_xml;
 pub mod locks;
