@@ -152,6 +152,10 @@ pub const ARGON2_KIB: u32 = 64 * 1024;
 pub const ARGON2_KIB_LEAST: u32 = 19 * 1024;
 /// Argon2id passes for a password slot.
 pub const ARGON2_PASSES: u32 = 3;
+/// The most Argon2id memory in KiB that may be configured, and that a key slot may ask for.
+pub const ARGON2_KIB_MOST: u32 = 1024 * 1024;
+/// The most passes over it.
+pub const ARGON2_PASSES_MOST: u32 = 100;
 /// Failed sign-ins allowed in a burst for one name.
 pub const FAILURES_PER_NAME: u32 = 10;
 /// Failed sign-ins allowed in a burst for one address (/64 for IPv6).

@@ -61,6 +61,7 @@ pub(super) fn accounts(
     ambient: &Arc<Ambient>,
     absent: Absent,
 ) -> Result<Arc<Accounts>, Unopened> {
+    config.check_bounds().map_err(Failure::from)?;
     let data = config.data_dir();
     let store = data.join("db");
     if absent == Absent::Refuse && !store.exists() {

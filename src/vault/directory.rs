@@ -261,8 +261,7 @@ impl Vault {
     /// Seals a row of the host that scans find.
     pub(super) fn seal_host(&self, kind: Kind, name: &RowName, content: &[u8]) -> Sealed {
         let place = scanned_place(kind, AccountId::NONE, CollectionId::NONE, name);
-        self.ambient
-            .random(|random| self.host_rows.seal(&place, content, random))
+        self.host_rows.seal_by(&place, content, &self.ambient)
     }
 
     /// Whether a slot is still in the key file: a revocation holds at once.

@@ -193,8 +193,7 @@ impl Vault {
         let mut batch = Batch::new();
         batch.put(
             name,
-            self.ambient
-                .random(|random| self.host_rows.seal(&place, b"sealdav", random)),
+            self.host_rows.seal_by(&place, b"sealdav", &self.ambient),
         );
         Ok(self.store.commit(batch).wait()?)
     }

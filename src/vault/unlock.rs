@@ -38,9 +38,7 @@ impl Inner {
     /// Seals a row of the account's tree that scans find.
     pub fn seal(&self, kind: Kind, name: &RowName, content: &[u8]) -> Sealed {
         let place = scanned_place(kind, self.id, CollectionId::NONE, name);
-        self.vault
-            .ambient
-            .random(|random| self.rows.seal(&place, content, random))
+        self.rows.seal_by(&place, content, &self.vault.ambient)
     }
 
     pub fn link_name(&self, id: CollectionId) -> RowName {
@@ -58,9 +56,9 @@ impl Inner {
         let name = state.head_name();
         let epoch = state.current();
         let place = state.scanned_place(Kind::Head, &name, epoch.number);
-        self.vault
-            .ambient
-            .random(|random| epoch.rows.seal(&place, &encode(head), random))
+        epoch
+            .rows
+            .seal_by(&place, &encode(head), &self.vault.ambient)
     }
 
     /// The keys of a new collection.

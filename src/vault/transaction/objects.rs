@@ -151,12 +151,8 @@ impl Transaction {
         let name = state.names.row(Kind::Summary, row.id().bytes(), 0, 0);
         let epoch = state.current();
         let place = state.scanned_place(Kind::Summary, &name, epoch.number);
-        let sealed = self
-            .account
-            .inner
-            .vault
-            .ambient
-            .random(|random| epoch.rows.seal(&place, &encode(row), random));
+        let ambient = &self.account.inner.vault.ambient;
+        let sealed = epoch.rows.seal_by(&place, &encode(row), ambient);
         self.batch.put(name, sealed);
     }
 
@@ -178,12 +174,7 @@ impl Transaction {
             let start = chunk as usize * CHUNK_CONTENT_BYTES;
             let part = &content[start..content.len().min(start + CHUNK_CONTENT_BYTES)];
             let place = state.chunk_place(kind, object, epoch, revision, chunk, chunk + 1 == count);
-            let sealed = self
-                .account
-                .inner
-                .vault
-                .ambient
-                .random(|random| key.seal(&place, part, random));
+            let sealed = key.seal_by(&place, part, &self.account.inner.vault.ambient);
             self.batch.put(
                 state.names.row(kind, object.bytes(), revision, chunk),
                 sealed,
