@@ -160,6 +160,10 @@ impl Accounts {
         slot: SlotId,
     ) -> Result<AccountStore, SignInError> {
         let account = self.vault.unlock(record.id, key, slot).map_err(|error| {
+            if error == VaultError::Missing {
+                // Disabled, deleted or revoked at this moment.
+                return SignInError::Wrong;
+            }
             tracing::error!(account = %record.id, ?error, "an account with the right secret does not open");
             SignInError::Unavailable
         })?;

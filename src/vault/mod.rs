@@ -39,7 +39,7 @@ pub use transaction::Transaction;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::path::Path;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Weak};
 
 use parking_lot::{Mutex, RwLock};
@@ -72,6 +72,8 @@ pub struct Vault {
     /// Counts uses of indexes, to find the one that was not used for longest.
     uses: AtomicU64,
     purges: Mutex<Vec<RosterRow>>,
+    /// Whether a row of the directory did not open: then nobody can say which accounts are gone.
+    directory_damaged: AtomicBool,
 }
 
 /// Why the vault could not be opened; each is a sentence for the administrator.
@@ -147,6 +149,7 @@ impl Vault {
             index_capacity,
             uses: AtomicU64::default(),
             purges: Mutex::default(),
+            directory_damaged: AtomicBool::new(false),
             store,
             host,
             ambient,

@@ -87,7 +87,7 @@ impl TestVault {
         self.vault.unlock(id, key, slot).unwrap()
     }
 
-    fn key(&self, name: &str, secret: &Generated) -> (AccountKey, SlotId) {
+    pub(super) fn key(&self, name: &str, secret: &Generated) -> (AccountKey, SlotId) {
         let id = self.vault.account_named(name).unwrap().id;
         let file = self.vault.key_file(id).unwrap();
         let slot = Slot::find(&file.slots, secret).unwrap();
