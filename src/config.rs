@@ -23,7 +23,7 @@ pub const SYSTEM_FILE: &str = "/etc/sealdav/sealdav.toml";
 /// Names the file when no flag does.
 pub const FILE_VARIABLE: &str = "SEALDAV_CONFIG";
 /// Environment variables with this beginning are settings.
-const PREFIX: &str = "SEALDAV_";
+pub const PREFIX: &str = "SEALDAV_";
 
 /// All settings. A path or URL that is empty in the file is `None` here.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
