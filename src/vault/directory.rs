@@ -67,15 +67,17 @@ impl Vault {
     /// The account of this name or, failing that, of this address (case does not matter there).
     pub fn account_named(&self, name_or_email: &str) -> Option<Arc<AccountRecord>> {
         let accounts = self.accounts.read();
-        let by_name = accounts
-            .values()
-            .find(|account| account.name.as_str() == name_or_email);
-        let found = by_name.or_else(|| {
-            accounts
-                .values()
-                .find(|account| account.email.as_str().eq_ignore_ascii_case(name_or_email))
-        });
-        found.cloned()
+        let (mut by_name, mut by_email) = (None, None);
+        // All are looked at, whoever is asked for, so that time tells nothing (HARDENING H3).
+        for account in accounts.values() {
+            if account.name.as_str() == name_or_email {
+                by_name = Some(account);
+            }
+            if account.email.as_str().eq_ignore_ascii_case(name_or_email) {
+                by_email = Some(account);
+            }
+        }
+        by_name.or(by_email).cloned()
     }
 
     /// The account with this id, if it is still there.
@@ -273,6 +275,10 @@ impl Vault {
                 Ok(Some(file)) => drop(self.slots.write().insert(row.id, Arc::new(file))),
                 Ok(None) => {
                     tracing::error!(account = %row.id, "the account has no key file; it cannot be opened")
+                }
+                Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                    // One damaged file keeps out its account, and nobody else (HARDENING H32).
+                    tracing::error!(account = %row.id, "the account's key file is damaged; restore it from its backup and start again");
                 }
                 Err(error) => return Err(VaultOpenError::KeyFile(row.id, error)),
             }

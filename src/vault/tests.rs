@@ -714,6 +714,21 @@ fn a_first_sync_in_parts_goes_on_although_tombstones_were_dropped() {
 }
 
 #[test]
+fn a_damaged_key_file_keeps_out_its_account_only() {
+    let vault = TestVault::new();
+    vault.add("alice");
+    let bob = vault.add("bob");
+    let id = vault.vault.account_named("alice").unwrap().id;
+    let file = vault.directory.path().join(format!("keys/{id}.keys"));
+    std::fs::write(&file, b"sealdav key slots\n\x01\xff").unwrap();
+    let vault = vault.restart();
+    assert!(vault.vault.key_file(id).is_none());
+    assert!(vault.vault.change_slots(id, |_| {}).is_err());
+    assert_eq!(std::fs::read(&file).unwrap().len(), 20, "kept as it was");
+    assert!(vault.unlock("bob", &bob).is_open());
+}
+
+#[test]
 fn the_wrong_host_key_is_refused() {
     let vault = TestVault::new();
     let (vault, directory) = (vault.vault, vault.directory);
