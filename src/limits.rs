@@ -23,6 +23,8 @@ pub const ATTENDEES: usize = 1_000;
 /// Bytes of a body beyond the largest object that are still received, so that the refusal can name
 /// max-resource-size rather than be a bare 413.
 pub const OBJECT_EXCESS_BYTES: usize = 1024 * 1024;
+/// Bytes of a calendar object's UID: it is kept in the summary, which is one row, and in memory.
+pub const UID_BYTES: usize = 2 * 1024;
 /// Bytes of a stored media type: it is kept in the summary, in memory.
 pub const CONTENT_TYPE_BYTES: usize = 255;
 /// Bytes of one stored body chunk: keeps a sled leaf from becoming a blob file (FINDINGS).
@@ -162,6 +164,10 @@ pub const ARGON2_RUNS: usize = 2;
 pub const ARGON2_KIB: u32 = 64 * 1024;
 /// The least Argon2id memory in KiB that may be configured (OWASP's floor, with two passes).
 pub const ARGON2_KIB_LEAST: u32 = 19 * 1024;
+/// The most Argon2id memory in KiB that may be configured, and that a key slot may ask for.
+pub const ARGON2_KIB_MOST: u32 = 1024 * 1024;
+/// The most passes over it.
+pub const ARGON2_PASSES_MOST: u32 = 100;
 /// Argon2id passes for a password slot.
 pub const ARGON2_PASSES: u32 = 3;
 /// Failed sign-ins allowed in a burst for one name.

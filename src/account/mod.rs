@@ -23,9 +23,9 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::ids::{Secret, SlotId};
 use crate::limits;
-use crate::seal::{AccountKey, Argon2Cost, Generated, SecretKind, SlotLock, dummy_work};
+use crate::seal::{AccountKey, Argon2Cost, Generated, SecretKind, Slot, SlotLock, dummy_work};
 use crate::store::StoreError;
-use crate::vault::{AccountRecord, AccountStore, Vault};
+use crate::vault::{AccountRecord, AccountStore, Vault, VaultError};
 use cache::Cache;
 use throttle::Throttle;
 
@@ -123,10 +123,12 @@ impl Accounts {
             .account_named(name)
             .filter(|record| record.enabled);
         let generated = Generated::read(secret.expose());
-        if let (Some(record), Some(generated)) = (&record, &generated)
-            && let Some((key, slot)) = self.open_app_password(record, generated)
-        {
-            return self.unlocked(name, secret, record, key, slot);
+        if let Some(generated) = &generated {
+            // Looked for even when there is no such account, so that time tells nothing.
+            let opened = self.open_app_password(record.as_deref(), generated);
+            if let (Some(record), Some((key, slot))) = (&record, opened) {
+                return self.unlocked(name, secret, record, key, slot);
+            }
         }
         if self.cache.failed_before(name, secret, now) {
             return Err(SignInError::Wrong);
@@ -158,6 +160,10 @@ impl Accounts {
         slot: SlotId,
     ) -> Result<AccountStore, SignInError> {
         let account = self.vault.unlock(record.id, key, slot).map_err(|error| {
+            if error == VaultError::Missing {
+                // Disabled, deleted or revoked at this moment.
+                return SignInError::Wrong;
+            }
             tracing::error!(account = %record.id, ?error, "an account with the right secret does not open");
             SignInError::Unavailable
         })?;
@@ -168,7 +174,7 @@ impl Accounts {
 
     fn open_app_password(
         &self,
-        record: &AccountRecord,
+        record: Option<&AccountRecord>,
         secret: &Generated,
     ) -> Option<(AccountKey, SlotId)> {
         (secret.kind() == SecretKind::AppPassword).then_some(())?;
@@ -177,12 +183,13 @@ impl Accounts {
 
     fn open_generated(
         &self,
-        record: &AccountRecord,
+        record: Option<&AccountRecord>,
         secret: &Generated,
     ) -> Option<(AccountKey, SlotId)> {
-        let file = self.vault.key_file(record.id)?;
-        let slot = file.slots.iter().find(|slot| slot.is_for(secret))?;
-        Some((slot.open_generated(record.id, secret).ok()?, slot.id))
+        let file = record.and_then(|record| self.vault.key_file(record.id));
+        let slots = file.as_deref().map_or(&[][..], |file| &file.slots);
+        let slot = Slot::find(slots, secret)?;
+        Some((slot.open_generated(record?.id, secret).ok()?, slot.id))
     }
 
     /// One Argon2 run, whether there is such an account or not.

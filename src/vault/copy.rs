@@ -89,6 +89,14 @@ impl AccountStore {
         Err(VaultError::Missing.into())
     }
 
+    /// Whether the account may have so many collections more.
+    fn room_for(&self, collections: usize) -> Result<(), VaultError> {
+        match self.inner.tree.read().entries.len() + collections > limits::COLLECTIONS {
+            true => Err(VaultError::Limit("collections")),
+            false => Ok(()),
+        }
+    }
+
     fn discard(&self, staged: Vec<Staged>) {
         for copy in staged {
             self.inner.vault.doom(doomed(self, &copy.state));
@@ -129,6 +137,7 @@ impl AccountStore {
     ) -> Result<(), VaultError> {
         let vault = &self.inner.vault;
         vault.store.room()?;
+        self.room_for(staged.len() + 1)?;
         let collection = self.collection(source).ok_or(VaultError::Missing)?;
         let members = if depth == LockDepth::Infinity {
             self.members(source)?.objects
@@ -227,6 +236,7 @@ fn doomed(account: &AccountStore, state: &State) -> RosterRow {
 
 /// Links staged collections: the root at its destination, the others below it.
 fn link(tx: &mut Transaction, staged: Vec<Staged>) -> Result<bool, VaultError> {
+    tx.account().room_for(staged.len())?;
     let mut created = true;
     for copy in staged {
         match copy.parent {

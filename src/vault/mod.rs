@@ -41,7 +41,7 @@ pub use transaction::Transaction;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::path::Path;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Weak};
 
 use parking_lot::{Mutex, RwLock};
@@ -78,6 +78,8 @@ pub struct Vault {
     /// What was held in memory of deleted collections: to free a large index takes longer than
     /// the deletion, so it waits for the purge.
     discarded: Mutex<Vec<Arc<State>>>,
+    /// Whether a row of the directory did not open: then nobody can say which accounts are gone.
+    directory_damaged: AtomicBool,
 }
 
 /// Why the vault could not be opened; each is a sentence for the administrator.
@@ -154,6 +156,7 @@ impl Vault {
             uses: AtomicU64::default(),
             purges: Mutex::default(),
             discarded: Mutex::default(),
+            directory_damaged: AtomicBool::new(false),
             store,
             host,
             ambient,
@@ -200,8 +203,7 @@ impl Vault {
         let mut batch = Batch::new();
         batch.put(
             name,
-            self.ambient
-                .random(|random| self.host_rows.seal(&place, b"sealdav", random)),
+            self.host_rows.seal_by(&place, b"sealdav", &self.ambient),
         );
         Ok(self.store.commit(batch).wait()?)
     }

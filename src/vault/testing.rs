@@ -82,7 +82,14 @@ impl TestVault {
                 let cost = Argon2Cost { kib: 8, passes: 1 };
                 let password = Secret::new("correct horse".into());
                 vec![
-                    Slot::for_password(id, key, &password, cost, self.vault.host(), &mut OsRandom),
+                    Slot::for_password(
+                        id,
+                        key,
+                        &password,
+                        cost,
+                        self.vault.host(),
+                        self.vault.ambient(),
+                    ),
                     Slot::for_generated(id, key, &secret, &mut OsRandom),
                 ]
             })
@@ -102,10 +109,10 @@ impl TestVault {
         self.vault.unlock(id, key, slot)
     }
 
-    fn key(&self, name: &str, secret: &Generated) -> (AccountKey, SlotId) {
+    pub(super) fn key(&self, name: &str, secret: &Generated) -> (AccountKey, SlotId) {
         let id = self.vault.account_named(name).unwrap().id;
         let file = self.vault.key_file(id).unwrap();
-        let slot = file.slots.iter().find(|slot| slot.is_for(secret)).unwrap();
+        let slot = Slot::find(&file.slots, secret).unwrap();
         (slot.open_generated(id, secret).ok().unwrap(), slot.id)
     }
 }

@@ -38,9 +38,7 @@ impl Inner {
     /// Seals a row of the account's tree that scans find.
     pub fn seal(&self, kind: Kind, name: &RowName, content: &[u8]) -> Sealed {
         let place = scanned_place(kind, self.id, CollectionId::NONE, name);
-        self.vault
-            .ambient
-            .random(|random| self.rows.seal(&place, content, random))
+        self.rows.seal_by(&place, content, &self.vault.ambient)
     }
 
     pub fn link_name(&self, id: CollectionId) -> RowName {
@@ -58,9 +56,9 @@ impl Inner {
         let name = state.head_name();
         let epoch = state.current();
         let place = state.scanned_place(Kind::Head, &name, epoch.number);
-        self.vault
-            .ambient
-            .random(|random| epoch.rows.seal(&place, &encode(head), random))
+        epoch
+            .rows
+            .seal_by(&place, &encode(head), &self.vault.ambient)
     }
 
     /// The keys of a new collection.
@@ -81,17 +79,22 @@ fn new_state(vault: &Vault, account: AccountId, id: CollectionId) -> State {
 
 impl Vault {
     /// Unlocks an account, acting for the device that holds `slot`.
+    ///
+    /// # Errors
+    /// `Missing` when the account or the slot is gone or disabled; `Damaged`; `Store`.
     pub fn unlock(
         self: &Arc<Self>,
         id: AccountId,
         key: AccountKey,
         slot: SlotId,
     ) -> Result<AccountStore, VaultError> {
+        let mut registry = self.registry.lock();
+        // Asked while nobody can pass `lock`: else an account that is disabled or deleted, or a
+        // slot that is revoked, at this moment would stay open.
         let record = self
             .account(id)
-            .filter(|record| record.enabled)
+            .filter(|record| record.enabled && self.has_slot(id, slot))
             .ok_or(VaultError::Missing)?;
-        let mut registry = self.registry.lock();
         if let Some(inner) = registry
             .get(&id)
             .and_then(Weak::upgrade)
@@ -107,12 +110,10 @@ impl Vault {
 
     /// Ends the use of an account's keys: requests under way finish, later ones must sign in.
     pub fn lock(&self, id: AccountId) {
-        if let Some(inner) = self
-            .registry
-            .lock()
-            .remove(&id)
-            .and_then(|inner| inner.upgrade())
-        {
+        // It stays in the registry while a writer is waited for, or there would be two gates; and
+        // the registry is not held meanwhile, or one long write would keep everybody out.
+        let inner = self.registry.lock().get(&id).and_then(Weak::upgrade);
+        if let Some(inner) = inner {
             // Wait for a writer, so that none commits after this returns.
             let _gate = inner.gate.lock();
             inner.dead.store(true, Ordering::Release);

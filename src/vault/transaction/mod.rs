@@ -108,23 +108,18 @@ impl Transaction {
     /// Enqueues the commit, then brings the memory up to it.
     pub(super) fn commit(mut self) {
         let inner = self.account.inner.clone();
-        let unlinked: Vec<_> = self
-            .effects
-            .iter()
-            .filter_map(|effect| {
-                if let Effect::Unlinked(id) = effect {
-                    Some(*id)
-                } else {
-                    None
+        let mut linked = HashMap::new();
+        for effect in &self.effects {
+            match effect {
+                Effect::Unlinked(id) => drop(self.heads.remove(id)),
+                Effect::Linked(entry) => {
+                    linked.insert(entry.collection.id, entry.state.clone());
                 }
-            })
-            .collect();
-        self.heads.retain(|id, _| !unlinked.contains(id));
+                _ => {}
+            }
+        }
         for (id, head) in &self.heads {
-            let new = self.effects.iter().find_map(|effect| match effect {
-                Effect::Linked(entry) if entry.collection.id == *id => Some(entry.state.clone()),
-                _ => None,
-            });
+            let new = linked.remove(id);
             let Some(state) = new.or_else(|| self.account.state(*id).ok()) else {
                 continue;
             };
