@@ -94,6 +94,11 @@ pub const IF_HEADER_BYTES: usize = 8 * 1024;
 pub const RANGES: usize = 16;
 /// Nesting of an expand-property report (RFC 3253 section 3.8).
 pub const EXPAND_PROPERTY_DEPTH: usize = 4;
+/// Bytes of an expand-property answer beyond which no further resource is told of: it is gathered
+/// in memory, and a stored property may name the same resource many times.
+pub const EXPAND_PROPERTY_BYTES: usize = 4 * 1024 * 1024;
+/// Elements of a CALDAV:filter: each condition may have to look through a whole object.
+pub const FILTER_ELEMENTS: usize = 200;
 
 // Commit and cache
 
