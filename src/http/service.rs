@@ -6,12 +6,12 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use ::http::header::{
-    CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, HOST, RETRY_AFTER, STRICT_TRANSPORT_SECURITY,
-    WWW_AUTHENTICATE,
+    CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST, RETRY_AFTER,
+    STRICT_TRANSPORT_SECURITY, WWW_AUTHENTICATE,
 };
 use ::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
 use bytes::Bytes;
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::answer::Answer;
@@ -58,6 +58,18 @@ struct Outcome {
     reason: Option<&'static str>,
     device: Option<SlotId>,
     rest: Rest,
+}
+
+impl Outcome {
+    /// For HEAD: hyper leaves the body out on HTTP/1 only, and an HTTP/2 client takes one for a
+    /// broken stream (RFC 9113 section 8.1.1).
+    fn leave_out_body(&mut self) {
+        let length = self.body.size_hint().exact().filter(|length| *length > 0);
+        if let Some(length) = length {
+            self.headers.entry(CONTENT_LENGTH).or_insert(length.into());
+        }
+        self.body = Answer::bytes(Bytes::new());
+    }
 }
 
 impl From<Refusal> for Outcome {
@@ -116,7 +128,10 @@ impl Front {
         let client = Client::of(link.peer, link.tls, request.headers(), &self.proxies);
         let method = request.method().clone();
         let route = log::route(request.uri().path());
-        let outcome = self.answer(client, id, request).await;
+        let mut outcome = self.answer(client, id, request).await;
+        if method == Method::HEAD {
+            outcome.leave_out_body();
+        }
         let mut response = Response::new(outcome.body.with(beat));
         *response.status_mut() = outcome.status;
         *response.headers_mut() = outcome.headers;
