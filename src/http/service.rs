@@ -13,6 +13,7 @@ use ::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri,
 use bytes::Bytes;
 use hyper::body::{Body, Incoming};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tracing::Span;
 
 use super::answer::Answer;
 use super::application::{Application, Session};
@@ -222,7 +223,7 @@ impl Front {
             return self
                 .application
                 .anonymous(request)
-                .map(|response| self.outcome(response));
+                .map(|response| self.outcome(response, Span::none()));
         };
         Some(refusal.into())
     }
@@ -298,6 +299,7 @@ impl Front {
         let Received { bytes, share } = received;
         request.body = bytes;
         let span = tracing::info_span!("request", %id);
+        let steps = span.clone();
         let work = move || {
             let _held: (OwnedSemaphorePermit, OwnedSemaphorePermit) = (permit, share);
             span.in_scope(|| session.handle(request))
@@ -305,7 +307,7 @@ impl Front {
         let outcome = match tokio::task::spawn_blocking(work).await {
             // Waited for here, off the pool: many wait for one sync together, and hold no thread.
             Ok(response) => match response.receipt.clone().await {
-                Ok(()) => self.outcome(response),
+                Ok(()) => self.outcome(response, steps),
                 Err(StoreError::Full) => refusal::DISK_FULL.into(),
                 Err(error) => {
                     tracing::error!(%id, %error, "an answer was withheld because its commit is not durable");
@@ -321,11 +323,12 @@ impl Front {
         }
     }
 
-    fn outcome(&self, response: dav::Response) -> Outcome {
+    /// `span` is what the log tells of the steps of a streamed body.
+    fn outcome(&self, response: dav::Response, span: Span) -> Outcome {
         Outcome {
             status: response.status,
             headers: response.headers,
-            body: Answer::of(response.body, &self.steps),
+            body: Answer::of(response.body, &self.steps, span),
             reason: response.refusal,
             device: None,
             rest: Rest::Unread,
