@@ -217,6 +217,8 @@ impl Front {
             refusal::HOST
         } else if coded {
             refusal::CODED
+        } else if from_another_site(request) {
+            refusal::CROSS_SITE
         } else if uri.path() == "/healthz" && matches!(request.method, Method::GET | Method::HEAD) {
             return Some(self.health());
         } else {
@@ -334,6 +336,14 @@ impl Front {
             rest: Rest::Unread,
         }
     }
+}
+
+/// Whether a browser says that another site's page makes it send this (HARDENING H17): it adds the
+/// credentials that somebody once gave it for this server. Other clients send no such header.
+fn from_another_site(request: &dav::Request) -> bool {
+    let site = request.headers.get("sec-fetch-site");
+    let foreign = site.is_some_and(|site| site != "same-origin" && site != "none");
+    foreign && !matches!(request.method, Method::GET | Method::HEAD | Method::OPTIONS)
 }
 
 /// The raw path and query; `*` stands for the whole server.
