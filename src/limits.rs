@@ -172,6 +172,9 @@ pub const FAILURE_MEMORY_SECONDS: i64 = 10 * 60;
 
 /// Connections at once.
 pub const CONNECTIONS: usize = 2_048;
+/// Connections of one address (/64 for IPv6) at once, proxies and this machine excepted: an office
+/// behind one address, but not one machine alone, may have them.
+pub const CONNECTIONS_PER_ADDRESS: usize = 256;
 /// Bytes of all request bodies being received at once.
 pub const BODY_BYTES_IN_FLIGHT: usize = 256 * 1024 * 1024;
 /// Seconds for a TLS handshake.
