@@ -88,6 +88,8 @@ pub const SEARCH_RESULTS: usize = 100;
 pub const STREAM_STEP_BYTES: usize = 64 * 1024;
 /// Properties named in one PROPFIND or PROPPATCH.
 pub const PROPERTIES_PER_REQUEST: usize = 500;
+/// Bytes of the names in one PROPFIND or report: those that a resource lacks come back for each.
+pub const PROPERTY_NAME_BYTES: usize = 64 * 1024;
 /// Bytes of an If header; conditions and tokens are few in practice.
 pub const IF_HEADER_BYTES: usize = 8 * 1024;
 /// Byte ranges of one Range header; a request with more gets the whole (RFC 9110 section 14.2).
