@@ -90,12 +90,19 @@ pub const SEARCH_RESULTS: usize = 100;
 pub const STREAM_STEP_BYTES: usize = 64 * 1024;
 /// Properties named in one PROPFIND or PROPPATCH.
 pub const PROPERTIES_PER_REQUEST: usize = 500;
+/// Bytes of the names in one PROPFIND or report: those that a resource lacks come back for each.
+pub const PROPERTY_NAME_BYTES: usize = 64 * 1024;
 /// Bytes of an If header; conditions and tokens are few in practice.
 pub const IF_HEADER_BYTES: usize = 8 * 1024;
 /// Byte ranges of one Range header; a request with more gets the whole (RFC 9110 section 14.2).
 pub const RANGES: usize = 16;
 /// Nesting of an expand-property report (RFC 3253 section 3.8).
 pub const EXPAND_PROPERTY_DEPTH: usize = 4;
+/// Bytes of an expand-property answer beyond which no further resource is told of: it is gathered
+/// in memory, and a stored property may name the same resource many times.
+pub const EXPAND_PROPERTY_BYTES: usize = 4 * 1024 * 1024;
+/// Elements of a CALDAV:filter: each condition may have to look through a whole object.
+pub const FILTER_ELEMENTS: usize = 200;
 
 // Commit and cache
 
@@ -185,6 +192,9 @@ pub const FAILURE_MEMORY_SECONDS: i64 = 10 * 60;
 
 /// Connections at once.
 pub const CONNECTIONS: usize = 2_048;
+/// Connections of one address (/64 for IPv6) at once, proxies and this machine excepted: an office
+/// behind one address, but not one machine alone, may have them.
+pub const CONNECTIONS_PER_ADDRESS: usize = 256;
 /// Bytes of all request bodies being received at once.
 pub const BODY_BYTES_IN_FLIGHT: usize = 256 * 1024 * 1024;
 /// Seconds for a TLS handshake.

@@ -50,7 +50,7 @@ pub use respond::XML_TYPE;
 
 use crate::ambient::Ambient;
 use crate::limits;
-use crate::vault::AccountStore;
+use crate::vault::{AccountStore, VaultError};
 use crate::xml::XmlLimits;
 use context::Context;
 use method::BodyKind;
@@ -98,6 +98,10 @@ impl Dav {
     }
 
     fn answer(&self, account: &AccountStore, request: &Request) -> Result<Response, DavError> {
+        // the body may have come long after the sign-in, and a revocation in between (HARDENING H14)
+        if !account.is_open() {
+            return Err(VaultError::Locked.into());
+        }
         let row = method::find(&request.method).ok_or(DavError::NotImplemented)?;
         let mut context = match Context::new(self, account, request) {
             // OPTIONS is 200 everywhere; of what is not ours it tells what the server can do
