@@ -1,12 +1,18 @@
 //! Whole requests against a real vault, in process: discovery, properties and reports. Named
 //! after the examples and rules of the RFCs, and the rows of HARDENING, that they check.
 
+mod clients;
 mod discovery;
 mod listing;
 mod properties;
 mod query;
 mod reports;
 mod resources;
+mod rfc4791;
+mod rfc4918;
+mod rfc5689;
+mod rfc6578;
+mod simulated;
 mod sync;
 
 use std::sync::Arc;
@@ -120,6 +126,25 @@ impl Server {
         }
     }
 
+    /// The same, and checks the status.
+    #[track_caller]
+    fn expect(
+        &self,
+        status: u16,
+        method: &str,
+        target: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Answer {
+        let answer = self.ask(method, target, headers, body);
+        assert_eq!(
+            answer.status, status,
+            "{method} {target} {headers:?}: {}",
+            answer.text
+        );
+        answer
+    }
+
     /// A PROPFIND for properties of DAV:, CALDAV: and CS: by prefix D, C, S.
     #[track_caller]
     fn propfind(&self, target: &str, depth: &str, properties: &str) -> Multistatus {
@@ -138,6 +163,12 @@ impl Server {
 const NAMESPACES: &str = r#"xmlns:D="DAV:" xmlns:C="urn:ietf:params:xml:ns:caldav" xmlns:S="http://calendarserver.org/ns/" xmlns:A="http://apple.com/ns/ical/" xmlns:Z="http://example.com/z/""#;
 
 impl Answer {
+    /// A header's value; empty when it is absent.
+    fn header(&self, name: &str) -> String {
+        let value = self.headers.get(name);
+        value.map_or(String::new(), |value| value.to_str().unwrap().to_owned())
+    }
+
     #[track_caller]
     fn xml(&self) -> Element {
         parse(
