@@ -108,13 +108,20 @@ impl Dav {
                 false => DavError::NotFound,
             });
         }
-        if row.body == BodyKind::Xml {
-            let limits = if row.name == "REPORT" {
-                XmlLimits::multiget()
-            } else {
-                XmlLimits::default()
-            };
-            context.xml = context.read_xml(&limits)?;
+        match row.body {
+            BodyKind::Xml => {
+                let limits = if row.name == "REPORT" {
+                    XmlLimits::multiget()
+                } else {
+                    XmlLimits::default()
+                };
+                context.xml = context.read_xml(&limits)?;
+            }
+            // an extension that is passed over might have changed what is destroyed
+            BodyKind::Refused if !request.body.iter().all(u8::is_ascii_whitespace) => {
+                return Err(DavError::UnsupportedMediaType("a body without a meaning"));
+            }
+            BodyKind::Refused | BodyKind::Ignored | BodyKind::Any => {}
         }
         (row.run)(&context)
     }
@@ -143,7 +150,7 @@ impl Dav {
         match method::find(method).map(|row| row.body) {
             // so that an object just too large is refused by its condition's name
             Some(BodyKind::Any) => self.settings.object_bytes + limits::OBJECT_EXCESS_BYTES,
-            Some(BodyKind::Xml | BodyKind::None) | None => limits::XML_BYTES,
+            Some(BodyKind::Xml | BodyKind::Refused | BodyKind::Ignored) | None => limits::XML_BYTES,
         }
     }
 }
