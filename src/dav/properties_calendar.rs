@@ -11,6 +11,7 @@ use super::property::{
     write_text,
 };
 use super::target::{HrefForm, href, principal_href};
+use crate::ical::definitions::definition;
 use crate::ical::kind::ComponentKind;
 use crate::ical::text::Collation;
 use crate::ical::tree::Calendar;
@@ -125,7 +126,9 @@ pub fn check_timezone(text: &str) -> Result<(), DavError> {
     let calendar = Calendar::parse(text.trim().as_bytes());
     let one = calendar.is_ok_and(|calendar| {
         let components = &calendar.root.components;
-        calendar.further.is_empty() && components.len() == 1 && components[0].name == "VTIMEZONE"
+        let one = calendar.further.is_empty() && components.len() == 1;
+        // a zone without a name is none; one without observances is what some clients call UTC
+        one && components[0].name == "VTIMEZONE" && definition(&components[0]).is_some()
     });
     if one {
         Ok(())

@@ -204,6 +204,40 @@ fn rfc4791_5_2_what_the_server_says_is_protected() {
 }
 
 #[test]
+fn rfc4791_5_2_10_a_time_zone_is_one_valid_vtimezone() {
+    let server = Server::new();
+    let zone = ZONE.replace('&', "&amp;");
+    let two = zone.replace(
+        "END:VTIMEZONE\n",
+        "END:VTIMEZONE\nBEGIN:VTIMEZONE\nTZID:x\nEND:VTIMEZONE\n",
+    );
+    let nameless = zone.replace("TZID:US-Eastern\n", "");
+    let none = "BEGIN:VCALENDAR\nVERSION:2.0\nPRODID:x\nEND:VCALENDAR\n";
+    for text in [two.as_str(), &nameless, none, "US-Eastern", ""] {
+        let prop = format!(
+            "<D:set><D:prop><C:calendar-timezone>{text}</C:calendar-timezone></D:prop></D:set>"
+        );
+        let update = format!("<D:propertyupdate {NAMESPACES}>{prop}</D:propertyupdate>");
+        let make = format!("<C:mkcalendar {NAMESPACES}>{prop}</C:mkcalendar>");
+        let new = format!("{HOME}new/");
+        for (method, href, body) in [("PROPPATCH", WORK, update), ("MKCALENDAR", &new, make)] {
+            let refused = server.ask(method, href, &[], &body).multistatus();
+            assert_eq!(
+                refused
+                    .property(href, caldav("calendar-timezone"))
+                    .unwrap()
+                    .0,
+                403,
+                "{text}"
+            );
+            let propstat = refused.response(href).child(dav("propstat")).unwrap();
+            let error = propstat.child(dav("error")).unwrap();
+            assert!(error.child(caldav("valid-calendar-data")).is_some());
+        }
+    }
+}
+
+#[test]
 fn rfc4791_5_3_1_2_example() {
     let server = Server::new();
     let events = format!("{HOME}events/");

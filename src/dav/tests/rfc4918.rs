@@ -3,9 +3,9 @@
 
 use super::*;
 
-const FILES: &str = "/dav/calendars/alice/files/";
+pub(super) const FILES: &str = "/dav/calendars/alice/files/";
 const OTHER: &str = "/dav/calendars/alice/othercontainer/";
-const GONE: &str = "urn:uuid:58f202ac-22cf-11d1-b12d-002035b29092";
+pub(super) const GONE: &str = "urn:uuid:58f202ac-22cf-11d1-b12d-002035b29092";
 
 const fn boxed(local: &'static str) -> QName {
     let ns = "http://ns.example.com/boxschema/";
@@ -13,7 +13,7 @@ const fn boxed(local: &'static str) -> QName {
 }
 
 /// A server with a collection `files` of these plain files.
-fn server(files: &[&str]) -> Server {
+pub(super) fn server(files: &[&str]) -> Server {
     let server = Server::new();
     server.expect(201, "MKCOL", FILES, &[], "");
     for name in files {
@@ -25,7 +25,7 @@ fn server(files: &[&str]) -> Server {
 impl Server {
     /// Stores a file and gives its entity tag.
     #[track_caller]
-    fn file(&self, href: &str, body: &str) -> String {
+    pub(super) fn file(&self, href: &str, body: &str) -> String {
         let answer = self.ask("PUT", href, &[("content-type", "text/html")], body);
         assert!(
             matches!(answer.status, 201 | 204),
@@ -37,7 +37,7 @@ impl Server {
 
     /// Takes an exclusive lock and gives its token.
     #[track_caller]
-    fn lock(&self, href: &str, depth: &str) -> String {
+    pub(super) fn lock(&self, href: &str, depth: &str) -> String {
         let answer = self.expect(200, "LOCK", href, &[("depth", depth)], LOCK_INFO);
         answer
             .header("lock-token")
@@ -56,7 +56,7 @@ impl Server {
     }
 }
 
-const LOCK_INFO: &str = "<?xml version=\"1.0\" encoding=\"utf-8\" ?>
+pub(super) const LOCK_INFO: &str = "<?xml version=\"1.0\" encoding=\"utf-8\" ?>
 <D:lockinfo xmlns:D='DAV:'>
   <D:lockscope><D:exclusive/></D:lockscope>
   <D:locktype><D:write/></D:locktype>
@@ -65,7 +65,7 @@ const LOCK_INFO: &str = "<?xml version=\"1.0\" encoding=\"utf-8\" ?>
 
 /// Expects a DAV:lock-token-submitted that names the root of the lock.
 #[track_caller]
-fn names_lock(error: &Element, root: &str) {
+pub(super) fn names_lock(error: &Element, root: &str) {
     let condition = error.child(dav("lock-token-submitted")).unwrap();
     assert_eq!(condition.child(dav("href")).unwrap().text(), root);
 }
@@ -489,6 +489,44 @@ fn rfc4918_9_8_8_example() {
 }
 
 #[test]
+fn rfc4918_9_8_2_and_9_9_1_properties_travel() {
+    let server = server(&["a", "b"]);
+    let (a, b, c) = (
+        format!("{FILES}a"),
+        format!("{FILES}b"),
+        format!("{FILES}c"),
+    );
+    let prop = |name: &str| {
+        format!(
+            "<D:prop xmlns:R='http://ns.example.com/boxschema/'><R:{name}>x</R:{name}></D:prop>"
+        )
+    };
+    server.set(&a, &prop("bigbox"));
+    server.set(&b, &prop("author"));
+    let has = |href: &str| {
+        let found = server.propfind(href, "0", "<x:bigbox xmlns:x='http://ns.example.com/boxschema/'/><x:author xmlns:x='http://ns.example.com/boxschema/'/>");
+        ["bigbox", "author"].map(|name| found.property(href, boxed(name)).unwrap().0)
+    };
+    // what was at the destination goes with its properties
+    server.expect(204, "COPY", &a, &[("destination", &b)], "");
+    assert_eq!((has(&a), has(&b)), ([200, 404], [200, 404]));
+    server.expect(201, "MOVE", &b, &[("destination", &c)], "");
+    assert_eq!(has(&c), [200, 404]);
+    // and a name that is free again has none
+    server.file(&b, "b");
+    assert_eq!(has(&b), [404, 404]);
+    server.set(FILES, &prop("author"));
+    server.expect(201, "COPY", FILES, &[("destination", OTHER)], "");
+    assert_eq!(
+        (has(OTHER), has(&format!("{OTHER}c"))),
+        ([404, 200], [200, 404])
+    );
+    // a PUT changes the body and leaves the properties
+    server.file(&a, "new");
+    assert_eq!(has(&a), [200, 404]);
+}
+
+#[test]
 fn rfc4918_9_9_5_example() {
     let server = server(&["index.html"]);
     let there = format!("{FILES}moved.html");
@@ -516,151 +554,8 @@ fn rfc4918_9_9_6_example() {
     );
 }
 
-#[test]
-fn rfc4918_9_10_7_and_9_10_8_examples() {
-    let server = server(&["proposal.doc"]);
-    let href = format!("{FILES}proposal.doc");
-    let timeout = ("timeout", "Infinite, Second-4100000000");
-    let answer = server.expect(200, "LOCK", &href, &[timeout], LOCK_INFO);
-    let token = answer.header("lock-token");
-    let check = |answer: &Answer| {
-        let prop = answer.xml();
-        assert!(prop.is(dav("prop")));
-        let active = prop.child(dav("lockdiscovery")).unwrap();
-        let active = active.child(dav("activelock")).unwrap();
-        let inner = |name, kind| {
-            active
-                .child(dav(name))
-                .unwrap()
-                .child(dav(kind))
-                .unwrap()
-                .text()
-        };
-        inner("locktype", "write");
-        inner("lockscope", "exclusive");
-        assert_eq!(
-            inner("owner", "href"),
-            "http://example.org/~ejw/contact.html"
-        );
-        assert_eq!(format!("<{}>", inner("locktoken", "href")), token);
-        assert_eq!(inner("lockroot", "href"), href);
-        assert_eq!(active.child(dav("depth")).unwrap().text(), "infinity");
-        let timeout = active.child(dav("timeout")).unwrap().text();
-        assert!(timeout.starts_with("Second-"), "{timeout}");
-    };
-    check(&answer);
-    let states = format!("({token})");
-    let refreshed = server.expect(200, "LOCK", &href, &[timeout, ("if", &states)], "");
-    check(&refreshed);
-    assert_eq!(refreshed.header("lock-token"), "");
-}
-
-#[test]
-fn rfc4918_9_10_9_example() {
-    let server = server(&["secret"]);
-    let secret = format!("{FILES}secret");
-    server.lock(&secret, "0");
-    let deep = [("depth", "infinity")];
-    let barred = server.ask("LOCK", FILES, &deep, LOCK_INFO).multistatus();
-    assert_eq!(barred.hrefs(), [secret.as_str(), FILES]);
-    // 403 in the example, where a lock is out of the question
-    assert_eq!(barred.status(&secret), 423);
-    assert_eq!(barred.status(FILES), 424);
-    let found = server.propfind(FILES, "0", "<D:lockdiscovery/>");
-    assert!(found.value(FILES, dav("lockdiscovery")).children.is_empty());
-}
-
-#[test]
-fn rfc4918_9_11_2_example() {
-    let server = server(&["info.doc"]);
-    let token = format!("<{}>", server.lock(FILES, "infinity"));
-    // from a member, and then gone from all
-    let member = format!("{FILES}info.doc");
-    server.expect(204, "UNLOCK", &member, &[("lock-token", &token)], "");
-    for href in [FILES, &member] {
-        let found = server.propfind(href, "0", "<D:lockdiscovery/>");
-        assert!(found.value(href, dav("lockdiscovery")).children.is_empty());
-    }
-}
-
-#[test]
-fn rfc4918_10_4_6_to_10_4_8_examples() {
-    let server = server(&["a"]);
-    let href = format!("{FILES}a");
-    let etag = server.file(&href, "a");
-    let token = server.lock(&href, "0");
-    let other = "\"I am another ETag\"";
-    for (states, status) in [
-        // section 10.4.6
-        (
-            format!("(<{token}>\r\n [{etag}])\r\n ([{other}])").replace("\r\n", ""),
-            207,
-        ),
-        (format!("(<{token}> [{other}]) ([{other}])"), 412),
-        // true by its second list, which submits no token: the first one does
-        (format!("(<{token}> [{other}]) ([{etag}])"), 207),
-        // section 10.4.7
-        (format!("(Not <{token}> <{GONE}>)"), 412),
-        (format!("(Not <{GONE}> <{token}>)"), 207),
-        // section 10.4.8
-        (format!("(<{token}>) (Not <DAV:no-lock>)"), 207),
-        (format!("(<{GONE}>) (Not <DAV:no-lock>)"), 423),
-    ] {
-        let body = "<D:propertyupdate xmlns:D='DAV:'><D:remove><D:prop><D:x/></D:prop></D:remove></D:propertyupdate>";
-        server.expect(status, "PROPPATCH", &href, &[("if", &states)], body);
-    }
-}
-
-#[test]
-fn rfc4918_10_4_9_example() {
-    let server = server(&["resource1"]);
-    let (one, two) = (format!("{FILES}resource1"), format!("{FILES}resource2"));
-    let etag = server.file(&one, "1");
-    let token = server.lock(&one, "0");
-    for (states, status) in [
-        (
-            format!("<{one}> (<{token}> [W/\"A weak ETag\"]) ([\"strong ETag\"])"),
-            412,
-        ),
-        (
-            format!("<{one}> (<{token}> [W/\"A weak ETag\"]) ([{etag}])"),
-            201,
-        ),
-        (
-            format!("<{one}> (<{token}> [{etag}]) ([\"strong ETag\"])"),
-            204,
-        ),
-    ] {
-        let headers = [("destination", two.as_str()), ("if", &states)];
-        server.expect(status, "COPY", &one, &headers, "");
-    }
-}
-
-#[test]
-fn rfc4918_10_4_10_example() {
-    let server = server(&["rfc2518.txt"]);
-    let member = format!("{FILES}rfc2518.txt");
-    let tagged = |token: &str| format!("<http://cal.example.org{FILES}> (<{token}>)");
-    // the collection is not locked by it
-    server.expect(412, "DELETE", &member, &[("if", &tagged(GONE))], "");
-    let token = server.lock(FILES, "infinity");
-    server.expect(204, "DELETE", &member, &[("if", &tagged(&token))], "");
-}
-
-#[test]
-fn rfc4918_10_4_11_example() {
-    let server = server(&[]);
-    let href = format!("{FILES}rfc2518.doc");
-    let put = |status, states: &str| {
-        let states = format!("<{href}> {states}");
-        server.expect(status, "PUT", &href, &[("if", &states)], "x");
-    };
-    put(412, "([\"4217\"])");
-    put(201, "(Not [\"4217\"])");
-}
-
 /// The scopes of a DAV:supportedlock, all of write locks.
-fn scopes(supported: &Element) -> Vec<&str> {
+pub(super) fn scopes(supported: &Element) -> Vec<&str> {
     let entries = supported.children_named(dav("lockentry"));
     entries
         .map(|entry| {
@@ -675,66 +570,4 @@ fn scopes(supported: &Element) -> Vec<&str> {
             scope.elements().next().unwrap().name.local.as_str()
         })
         .collect()
-}
-
-#[test]
-fn rfc4918_15_8_1_and_15_10_1_examples() {
-    let server = server(&[]);
-    let info = LOCK_INFO.replace(
-        "<D:href>http://example.org/~ejw/contact.html</D:href>",
-        "Jane Smith",
-    );
-    let locked = server.expect(200, "LOCK", FILES, &[("depth", "0")], &info);
-    let found = server.propfind(FILES, "0", "<D:lockdiscovery/><D:supportedlock/>");
-    let active = found
-        .value(FILES, dav("lockdiscovery"))
-        .child(dav("activelock"))
-        .unwrap();
-    let text = |name| active.child(dav(name)).unwrap().text();
-    assert_eq!(
-        (text("depth"), text("owner")),
-        ("0".into(), "Jane Smith".into())
-    );
-    let href = |name| {
-        active
-            .child(dav(name))
-            .unwrap()
-            .child(dav("href"))
-            .unwrap()
-            .text()
-    };
-    assert_eq!(href("lockroot"), FILES);
-    assert_eq!(
-        format!("<{}>", href("locktoken")),
-        locked.header("lock-token")
-    );
-    assert_eq!(
-        scopes(found.value(FILES, dav("supportedlock"))),
-        ["exclusive", "shared"]
-    );
-}
-
-#[test]
-fn rfc4918_16_example() {
-    let server = server(&["proposal.doc"]);
-    server.lock(FILES, "infinity");
-    let refused = server.expect(423, "PUT", &format!("{FILES}proposal.doc"), &[], "x");
-    names_lock(&refused.xml(), FILES);
-}
-
-#[test]
-fn rfc4918_a_3_and_a_4_examples() {
-    let server = server(&[]);
-    let ask = |inner: &str| {
-        let body = format!(
-            "<?xml version=\"1.0\" encoding=\"utf-8\" ?>
-             <D:propfind xmlns:D=\"DAV:\" xmlns:E=\"http://www.example.com/standards/props/\">
-             {inner}</D:propfind>"
-        );
-        server.ask("PROPFIND", FILES, &[("depth", "0")], &body)
-    };
-    assert_eq!(ask("<D:allprop/><D:propname/>").status, 400);
-    assert_eq!(ask("<E:expired-props/>").status, 400);
-    let found = ask("<D:propname/><E:leave-out>*boss*</E:leave-out>").multistatus();
-    assert!(found.value(FILES, dav("creationdate")).children.is_empty());
 }
