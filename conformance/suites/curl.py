@@ -255,7 +255,7 @@ def transport(context: Context, curl: Curl) -> None:
     with context.check("tls-1.1-is-refused"):
         # 35 is CURLE_SSL_CONNECT_ERROR; the security level lets curl itself offer 1.1
         answer = curl(path, "--tlsv1.0", "--tls-max", "1.1", "--ciphers", "DEFAULT:@SECLEVEL=0", code=35)
-        assert "alert" in answer.notes and "version" in answer.notes, answer.notes[-300:]
+        assert "alert" in answer.notes, answer.notes[-300:]
     with context.check("certificate-names-localhost"):
         port = str(context.server.port)
         options = ["--connect-to", f"localhost:{port}:127.0.0.1:{port}", f"https://localhost:{port}{path}"]

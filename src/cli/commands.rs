@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, IsTerminal, Write};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::admin::{AdminRequest, AdminResponse, Office, Opener, Passed, execute};
 use super::open::{self, Absent, Unopened};
@@ -87,7 +87,11 @@ pub(super) fn user(config: &Config, task: UserTask, output: &mut dyn Write) -> R
             for user in users {
                 let state = if user.enabled { "enabled" } else { "disabled" };
                 let role = if user.admin { "admin" } else { "user" };
-                writeln!(output, "{}\t{}\t{state}\t{role}", user.name, user.email)?;
+                let (name, email, count) = (user.name, user.email, user.app_passwords);
+                writeln!(
+                    output,
+                    "{name}\t{email}\t{state}\t{role}\t{count} app passwords"
+                )?;
             }
         }
         AdminResponse::RecoveryKey { recovery_key } => {
@@ -163,15 +167,9 @@ pub(super) fn app_password(
         }
         AdminResponse::AppPasswords { app_passwords } => {
             for line in app_passwords {
-                let created =
-                    jiff::Timestamp::from_millisecond(line.created).map(|at| at.to_string());
-                writeln!(
-                    output,
-                    "{}\t{}\t{}",
-                    line.slot,
-                    created.unwrap_or_default(),
-                    line.label
-                )?;
+                let created = Duration::from_millis(u64::try_from(line.created).unwrap_or(0));
+                let created = httpdate::fmt_http_date(SystemTime::UNIX_EPOCH + created);
+                writeln!(output, "{}\t{created}\t{}", line.slot, line.label)?;
             }
         }
         _ => writeln!(output, "Done.")?,

@@ -24,6 +24,13 @@ pub(super) fn run(mut config: Config, flags: ServeFlags) -> Result<(), Failure> 
     config.plain_http |= flags.plain_http;
     config.check()?;
     http::start_logging(&config.log);
+    let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    for name in config::unknown_variables(names) {
+        tracing::warn!(
+            name,
+            "this environment variable names no setting and is ignored"
+        );
+    }
     let listeners = bind(&config.listen)?;
     // From here on with the real ports, in case the system was asked to choose one.
     config.listen = listeners

@@ -173,12 +173,16 @@ pub fn lock_error(
     condition: &'static Precondition,
     lock: &Lock,
 ) -> DavError {
-    let form = match account.resolve(&lock.root) {
+    DavError::NamedWithHrefs(condition, vec![href_of(account, &lock.root)])
+}
+
+/// The href of what stands at a path: a collection's ends with '/'.
+pub fn href_of(account: &AccountStore, path: &[Segment]) -> String {
+    let form = match account.resolve(path) {
         Ok(Node::Collection(_)) => HrefForm::Collection,
         _ => HrefForm::Object,
     };
-    let root = href(account.name(), &lock.root, form);
-    DavError::NamedWithHrefs(condition, vec![root])
+    href(account.name(), path, form)
 }
 
 /// The answer to a header that is not understood.

@@ -19,6 +19,7 @@ use super::precondition as named;
 use super::put::{NO_FILES_HERE, calendar_facts, fits, keeps_uid, uid_error};
 use super::target::TreePath;
 use crate::ids::Segment;
+use crate::limits;
 use crate::vault::{
     AccountStore, CalendarFacts, Collection, CollectionKind, Destination, LockDepth, Node, Summary,
     VaultError,
@@ -259,6 +260,7 @@ fn transfer_collection(
             };
             let place = plan.check(&account)?;
             may_hold(&place.parent, &now)?;
+            stays_shallow(&account, &now, &plan.to.path, LockDepth::Infinity)?;
             let created = !place.taken;
             tx.move_collection(now.id, place.destination())?;
             Ok(created)
@@ -289,6 +291,7 @@ fn copy_collection(
             if place.parent.id != parent {
                 return Err(DavError::Conflict("the destination was replaced"));
             }
+            stays_shallow(tx.account(), source, &plan.to.path, depth)?;
             created = !place.taken;
             Ok(())
         })?;
@@ -303,6 +306,37 @@ impl Place {
             calendar: None,
         }
     }
+}
+
+/// Whether everything in a collection can still be reached when it stands at `to`.
+///
+/// # Errors
+/// 403 when the tree would become deeper than `limits::TREE_DEPTH`.
+fn stays_shallow(
+    account: &AccountStore,
+    source: &Collection,
+    to: &[Segment],
+    depth: LockDepth,
+) -> Result<(), DavError> {
+    let below = match depth {
+        LockDepth::Zero => 0,
+        LockDepth::Infinity => height(account, source),
+    };
+    match to.len() + below > limits::TREE_DEPTH {
+        true => Err(DavError::Forbidden("the tree would become too deep")),
+        false => Ok(()),
+    }
+}
+
+/// Levels of members below a collection. Recurses, at most `limits::TREE_DEPTH` deep.
+fn height(account: &AccountStore, collection: &Collection) -> usize {
+    let members = account.collections(collection.id);
+    let below = members
+        .iter()
+        .map(|member| 1 + height(account, member))
+        .max()
+        .unwrap_or(0);
+    below.max(usize::from(collection.objects > 0))
 }
 
 /// Whether a collection may be a member of another: calendars live directly in the home, and

@@ -190,7 +190,12 @@ impl DavError {
                 &format!("bytes */{size}"),
             ),
             DavError::Vault(error) => {
-                tracing::error!(?error, "the vault could not answer");
+                // a conflict's segment is a name that the client gave: never in the log
+                match &error {
+                    VaultError::Damaged(row) => tracing::error!(row, "a row does not open"),
+                    VaultError::Store(error) => tracing::error!(%error, "the store failed"),
+                    _ => tracing::error!("the vault could not answer"),
+                }
                 match error {
                     VaultError::Locked => response.with(WWW_AUTHENTICATE, CHALLENGE),
                     VaultError::Store(_) => response.with(RETRY_AFTER, RETRY_SECONDS),

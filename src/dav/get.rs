@@ -48,9 +48,10 @@ pub fn run(context: &Context<'_>) -> Result<Response, DavError> {
 
 fn object(context: &Context<'_>) -> Result<Response, DavError> {
     let conditions = Conditions::of(context)?;
-    let path = context.path()?;
+    let tree = context.tree()?;
+    let path = &tree.path;
     for _ in 0..TRIES {
-        let Node::Object(collection, object) = context.account.resolve(path)? else {
+        let Node::Object(collection, object) = conditions::node(context.account, tree)? else {
             return Err(DavError::NotFound);
         };
         let fresh = conditions::check_read(context.account, &conditions, path, &object)?;
@@ -81,45 +82,69 @@ fn representation(
         true => headers::ranges(headers, object.size),
         false => Ranges::Whole,
     };
-    if ranges == Ranges::Unsatisfiable {
-        return Err(DavError::RangeNotSatisfiable(object.size));
-    }
-    let response = with_validators(Response::new(StatusCode::OK), object);
-    let kind = content_type(object);
-    let response = guarded(response, &kind).with(ACCEPT_RANGES, "bytes");
     if context.request.method == Method::HEAD {
-        let response = response.with(CONTENT_TYPE, &kind);
-        return Ok(response.with(CONTENT_LENGTH, &object.size.to_string()));
+        let length = object.size.to_string();
+        return Ok(head(object).with(CONTENT_LENGTH, &length));
     }
-    let body = Bytes::from(context.account.body(collection.id, object)?);
-    Ok(match ranges {
-        Ranges::Parts(parts) => partial(context, response, object, &body, &parts),
-        Ranges::Whole | Ranges::Unsatisfiable => {
-            let mut response = response.with(CONTENT_TYPE, &kind);
-            response.body = Body::Full(body);
-            response
+    match ranges {
+        Ranges::Unsatisfiable => Err(DavError::RangeNotSatisfiable(object.size)),
+        Ranges::Whole => whole(context, collection, object),
+        Ranges::Parts(parts) => {
+            let body = Bytes::from(context.account.body(collection.id, object)?);
+            Ok(partial(context, object, &body, &parts))
         }
+    }
+}
+
+/// The object that the request's URL names now, whatever the request's conditions.
+///
+/// # Errors
+/// 404; 500 for a damaged object.
+pub(super) fn current(context: &Context<'_>) -> Result<Response, DavError> {
+    match conditions::node(context.account, context.tree()?)? {
+        Node::Object(collection, object) => whole(context, &collection, &object),
+        _ => Err(DavError::NotFound),
+    }
+}
+
+fn whole(
+    context: &Context<'_>,
+    collection: &Collection,
+    object: &Summary,
+) -> Result<Response, DavError> {
+    let body = context.account.body(collection.id, object)?;
+    Ok(Response {
+        body: Body::Full(Bytes::from(body)),
+        ..head(object)
     })
+}
+
+/// 200 with all headers that describe an object.
+fn head(object: &Summary) -> Response {
+    let kind = content_type(object);
+    let response = with_validators(Response::new(StatusCode::OK), object);
+    guarded(response, &kind)
+        .with(ACCEPT_RANGES, "bytes")
+        .with(CONTENT_TYPE, &kind)
 }
 
 /// 206 (RFC 9110 section 15.3.7).
 fn partial(
     context: &Context<'_>,
-    mut response: Response,
     object: &Summary,
     body: &Bytes,
     parts: &[Range<u64>],
 ) -> Response {
-    response.status = StatusCode::PARTIAL_CONTENT;
     let slice = |part: &Range<u64>| {
         let place = |at: u64| usize::try_from(at).map_or(body.len(), |at| at.min(body.len()));
         body.slice(place(part.start)..place(part.end))
     };
     let content_range =
         |part: &Range<u64>| format!("bytes {}-{}/{}", part.start, part.end - 1, object.size);
+    let mut response = head(object);
+    response.status = StatusCode::PARTIAL_CONTENT;
     if let [part] = parts {
         response.body = Body::Full(slice(part));
-        let response = response.with(CONTENT_TYPE, &content_type(object));
         return response.with(CONTENT_RANGE, &content_range(part));
     }
     let kind = content_type(object);
@@ -135,6 +160,7 @@ fn partial(
     }
     whole.extend_from_slice(format!("\r\n--{boundary}--\r\n").as_bytes());
     response.body = Body::Full(Bytes::from(whole));
+    response.headers.remove(CONTENT_TYPE);
     response.with(
         CONTENT_TYPE,
         &format!("multipart/byteranges; boundary={boundary}"),
@@ -174,7 +200,9 @@ pub(super) fn guarded(response: Response, content_type: &str) -> Response {
         .with(X_CONTENT_TYPE_OPTIONS, "nosniff")
         .with(CONTENT_SECURITY_POLICY, POLICY)
         .with(CACHE_CONTROL, "private, no-cache");
-    if SHOWN.iter().any(|shown| bare.eq_ignore_ascii_case(shown)) {
+    // of several types in one header browsers take the last
+    let lone = !content_type.contains(',');
+    if lone && SHOWN.iter().any(|shown| bare.eq_ignore_ascii_case(shown)) {
         return response;
     }
     // without a file name: the browser takes the last segment of the URL
@@ -242,6 +270,7 @@ mod tests {
             "text/xml",
             "text/calendar",
             "TEXT/HTML;x",
+            "text/plain;x, text/html",
             "?",
         ] {
             assert!(disposition(active), "{active}");

@@ -13,6 +13,7 @@ use super::headers::{self, Depth, Timeout};
 use super::lock_xml::{write_lock_discovery, write_locks};
 use super::locks::{self, Write};
 use super::message::Response;
+use super::multistatus;
 use super::precondition as named;
 use super::put::{NO_FILES_HERE, UNKNOWN_TYPE};
 use crate::ambient::UnixMillis;
@@ -43,7 +44,7 @@ fn create(context: &Context<'_>, info: &Element) -> Result<Response, DavError> {
         None | Some(Depth::Infinity) => LockDepth::Infinity,
         Some(Depth::One) => return Err(DavError::BadRequest("a lock of depth 1")),
     };
-    let (lock, status) = context.account.write(|tx| {
+    let granted = context.account.write(|tx| {
         let node = conditions::node(tx.account(), tree)?;
         let creates = [Write::Create(path)];
         let writes: &[Write<'_>] = match node {
@@ -52,7 +53,11 @@ fn create(context: &Context<'_>, info: &Element) -> Result<Response, DavError> {
         };
         conditions::check(tx.account(), &conditions, path, writes)?;
         if let Some(other) = locks::conflicts(&tx.account().locks(), path, depth, scope) {
-            return Err(lock_error(tx.account(), &named::NO_CONFLICTING_LOCK, other));
+            let error = lock_error(tx.account(), &named::NO_CONFLICTING_LOCK, other);
+            if locks::covers(other, path) {
+                return Err(error);
+            }
+            return Ok(Err(barred_below(context, other, &error)));
         }
         let status = make_lockable(tx, node)?;
         let token = format!("urn:uuid:{}", tx.random_uuid());
@@ -67,8 +72,12 @@ fn create(context: &Context<'_>, info: &Element) -> Result<Response, DavError> {
             expires,
         };
         tx.add_lock(lock.clone())?;
-        Ok::<_, DavError>((lock, status))
+        Ok::<_, DavError>(Ok((lock, status)))
     })?;
+    let (lock, status) = match granted {
+        Ok(granted) => granted,
+        Err(refusal) => return Ok(refusal),
+    };
     let token = format!("<{}>", lock.token);
     let now = context.dav.ambient.now();
     let others = context.account.locks();
@@ -85,6 +94,21 @@ fn create(context: &Context<'_>, info: &Element) -> Result<Response, DavError> {
     );
     let response = Response::xml(status, writer.finish());
     Ok(response.with(HeaderName::from_static("lock-token"), &token))
+}
+
+/// The answer when a lock below bars a deep one: it names the member that is in the way, and the
+/// resource asked for as failed with it (RFC 4918 sections 9.10.3 and 9.10.9).
+fn barred_below(context: &Context<'_>, other: &Lock, error: &DavError) -> Response {
+    let response = multistatus::respond_now(|writer| {
+        let member = conditions::href_of(context.account, &other.root);
+        multistatus::write_error_response(&member, error, writer);
+        let asked = context.request.target.split('?').next().unwrap_or_default();
+        multistatus::write_status_response(asked, StatusCode::FAILED_DEPENDENCY, writer);
+    });
+    Response {
+        refusal: Some("no-conflicting-lock"),
+        ..response
+    }
 }
 
 /// Makes the empty resource of a name that nothing has (RFC 4918 section 7.3).

@@ -196,7 +196,6 @@ fn refused(context: &Context<'_>, report: Report, updated: &Updated) -> Response
     };
     updated.write_propstats(&mut writer);
     let mut response = Response::xml(status, writer.finish()).with(CACHE_CONTROL, "no-cache");
-    let known = errors().find_map(DavError::condition);
-    response.refusal = Some(known.map_or("a property cannot be set", |known| known.name.local));
+    response.refusal = updated.refusal();
     response
 }

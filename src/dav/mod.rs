@@ -33,10 +33,10 @@ pub mod propfind;
 pub mod proppatch;
 pub mod put;
 pub mod report;
-#[cfg(test)]
-mod resource_tests;
 mod respond;
 pub mod target;
+#[cfg(test)]
+mod tests;
 pub mod update;
 
 use std::sync::Arc;
@@ -50,7 +50,7 @@ pub use respond::XML_TYPE;
 
 use crate::ambient::Ambient;
 use crate::limits;
-use crate::vault::AccountStore;
+use crate::vault::{AccountStore, VaultError};
 use crate::xml::XmlLimits;
 use context::Context;
 use method::BodyKind;
@@ -98,6 +98,10 @@ impl Dav {
     }
 
     fn answer(&self, account: &AccountStore, request: &Request) -> Result<Response, DavError> {
+        // the body may have come long after the sign-in, and a revocation in between (HARDENING H14)
+        if !account.is_open() {
+            return Err(VaultError::Locked.into());
+        }
         let row = method::find(&request.method).ok_or(DavError::NotImplemented)?;
         let mut context = match Context::new(self, account, request) {
             // OPTIONS is 200 everywhere; of what is not ours it tells what the server can do
@@ -112,13 +116,20 @@ impl Dav {
                 false => DavError::NotFound,
             });
         }
-        if row.body == BodyKind::Xml {
-            let limits = if row.name == "REPORT" {
-                XmlLimits::multiget()
-            } else {
-                XmlLimits::default()
-            };
-            context.xml = context.read_xml(&limits)?;
+        match row.body {
+            BodyKind::Xml => {
+                let limits = if row.name == "REPORT" {
+                    XmlLimits::multiget()
+                } else {
+                    XmlLimits::default()
+                };
+                context.xml = context.read_xml(&limits)?;
+            }
+            // an extension that is passed over might have changed what is destroyed
+            BodyKind::Refused if !request.body.iter().all(u8::is_ascii_whitespace) => {
+                return Err(DavError::UnsupportedMediaType("a body without a meaning"));
+            }
+            BodyKind::Refused | BodyKind::Ignored | BodyKind::Any => {}
         }
         (row.run)(&context)
     }
@@ -127,8 +138,9 @@ impl Dav {
     /// redirect of the well-known path (RFC 6764 section 5). `None`: ask for credentials.
     pub fn anonymous(&self, request: &Request) -> Option<Response> {
         match Target::parse(&request.target) {
+            // 307 of the three statuses that the RFC names, so that a PROPFIND keeps its body
             Ok(Target::WellKnown) => {
-                Some(Response::new(StatusCode::MOVED_PERMANENTLY).with(LOCATION, target::DAV_ROOT))
+                Some(Response::new(StatusCode::TEMPORARY_REDIRECT).with(LOCATION, target::DAV_ROOT))
             }
             _ if request.method != Method::OPTIONS => None,
             // the server as a whole (RFC 9110 section 9.3.7)
@@ -144,8 +156,9 @@ impl Dav {
     /// Bytes of body that a method may have; http enforces it while receiving.
     pub fn body_limit(&self, method: &Method) -> usize {
         match method::find(method).map(|row| row.body) {
-            Some(BodyKind::Any) => self.settings.object_bytes,
-            Some(BodyKind::Xml | BodyKind::None) | None => limits::XML_BYTES,
+            // so that an object just too large is refused by its condition's name
+            Some(BodyKind::Any) => self.settings.object_bytes + limits::OBJECT_EXCESS_BYTES,
+            Some(BodyKind::Xml | BodyKind::Refused | BodyKind::Ignored) | None => limits::XML_BYTES,
         }
     }
 }

@@ -11,9 +11,9 @@ use http::StatusCode;
 use http::header::{CONTENT_ENCODING, CONTENT_LOCATION, CONTENT_RANGE, CONTENT_TYPE, HeaderName};
 
 use super::conditions::{self, Conditions, bad_header};
-use super::context::Context;
+use super::context::{Context, Resource};
 use super::error::DavError;
-use super::get::{content_type, guarded, with_validators};
+use super::get::{self, content_type, guarded, with_validators};
 use super::headers::{self, Return};
 use super::locks::Write;
 use super::message::{Body, Response};
@@ -23,6 +23,7 @@ use crate::ical::accept::{Refusal, accept};
 use crate::ical::summary::extent;
 use crate::ical::tree::Calendar;
 use crate::ids::Segment;
+use crate::limits;
 use crate::vault::{
     AccountStore, CalendarFacts, Collection, CollectionKind, NewObject, Node, Summary, Transaction,
     VaultError,
@@ -43,9 +44,13 @@ pub fn run(context: &Context<'_>) -> Result<Response, DavError> {
     let tree = context.tree()?;
     let path = &tree.path;
     let conditions = Conditions::of(context)?;
+    if tree.trailing_slash && !matches!(context.resource, Resource::Collection(_)) {
+        // such an object could not be found again by the URL it was put to
+        return Err(DavError::Conflict("an object's URL does not end with '/'"));
+    }
     let into = parent_of(&conditions::node(context.account, tree)?)?;
     let content = Content::read(context, into.kind)?;
-    let (object, created) = context.account.write(|tx| {
+    let written = context.account.write(|tx| {
         let node = conditions::node(tx.account(), tree)?;
         let parent = parent_of(&node)?;
         let write = match node {
@@ -55,7 +60,11 @@ pub fn run(context: &Context<'_>) -> Result<Response, DavError> {
         conditions::check(tx.account(), &conditions, path, &[write])?;
         let name = name_of(&node, path)?;
         store(tx, &parent, name, content)
-    })?;
+    });
+    let (object, created) = match written {
+        Err(DavError::PreconditionFailed(why)) => return Ok(outdated(context, why)),
+        written => written?,
+    };
     let status = match created {
         true => StatusCode::CREATED,
         false => StatusCode::NO_CONTENT,
@@ -68,6 +77,27 @@ pub fn run(context: &Context<'_>) -> Result<Response, DavError> {
     ))
 }
 
+/// 412, with what is there now for a client that prefers to get it: it needs it to merge
+/// (RFC 8144 section 3.2).
+fn outdated(context: &Context<'_>, why: &'static str) -> Response {
+    let refusal = || DavError::PreconditionFailed(why).into_response();
+    if headers::prefer(&context.request.headers).wanted != Some(Return::Representation) {
+        return refusal();
+    }
+    // a GET without the conditions that failed
+    match get::current(context) {
+        Ok(current) => Response {
+            status: StatusCode::PRECONDITION_FAILED,
+            refusal: Some(why),
+            ..current.with(PREFERENCE_APPLIED, "return=representation")
+        },
+        Err(_) => refusal(),
+    }
+}
+
+/// RFC 7240 section 3.
+const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
+
 /// The collection that an object at `node` is in or would be in.
 ///
 /// # Errors
@@ -79,7 +109,7 @@ fn parent_of(node: &Node) -> Result<Arc<Collection>, DavError> {
             CollectionKind::Plain | CollectionKind::Calendar(_) => Ok(parent.clone()),
         },
         Node::Collection(_) => Err(DavError::MethodNotAllowed(super::method::allow(
-            &super::context::Resource::of(node.clone()),
+            &Resource::of(node.clone()),
         ))),
         Node::Nowhere => Err(DavError::Conflict("the parent is missing")),
     }
@@ -132,6 +162,9 @@ impl Content {
             let content_type = context
                 .header(CONTENT_TYPE.as_str())
                 .unwrap_or(UNKNOWN_TYPE);
+            if content_type.len() > limits::CONTENT_TYPE_BYTES {
+                return Err(DavError::BadRequest("a long Content-Type"));
+            }
             let content_type = content_type.to_owned();
             return Ok(Content {
                 body,
@@ -278,7 +311,7 @@ pub(super) fn uid_error(
 }
 
 /// Adds the representation that was stored, when the client prefers to get it (RFC 8144
-/// section 2.2): it saves a GET and is what was sent.
+/// section 3.1): it saves a GET and is what was sent.
 pub(super) fn answer(
     context: &Context<'_>,
     mut response: Response,
@@ -296,8 +329,5 @@ pub(super) fn answer(
     guarded(response, &kind)
         .with(CONTENT_TYPE, &kind)
         .with(CONTENT_LOCATION, &context.href(path, HrefForm::Object))
-        .with(
-            HeaderName::from_static("preference-applied"),
-            "return=representation",
-        )
+        .with(PREFERENCE_APPLIED, "return=representation")
 }

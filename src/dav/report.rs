@@ -8,6 +8,8 @@ mod principals;
 mod query;
 mod sync;
 
+pub use calendar_data::selection;
+
 use super::context::{Context, Kind, required};
 use super::error::DavError;
 use super::message::Response;

@@ -43,8 +43,8 @@ pub(super) struct Line<'a> {
     pub peer: IpAddr,
 }
 
-/// Logs an answer: failures of the server as errors, refusals as information, successes for
-/// debugging only.
+/// Logs an answer: failures of the server as errors, refusals as information (those within a 207
+/// too, by their reason), successes for debugging only.
 pub(super) fn answered(line: &Line<'_>) {
     let (id, status, peer) = (line.id, line.status.as_u16(), line.peer);
     // Any other is a text of the client's.
@@ -56,7 +56,10 @@ pub(super) fn answered(line: &Line<'_>) {
     // 507 on a report is a client's page limit (RFC 6578 section 3.6), not a failure.
     if line.status.is_server_error() && line.status != StatusCode::INSUFFICIENT_STORAGE {
         tracing::error!(%id, method, route, status, precondition, device, %peer, "failed");
-    } else if line.status.is_client_error() || line.status.is_server_error() {
+    } else if line.status.is_client_error()
+        || line.status.is_server_error()
+        || line.reason.is_some()
+    {
         tracing::info!(%id, method, route, status, precondition, device, %peer, "refused");
     } else {
         tracing::debug!(%id, method, route, status, device, %peer, "answered");

@@ -18,13 +18,12 @@ mod certificate;
 mod client;
 mod linger;
 mod log;
+mod peers;
 mod pulse;
 mod receive;
 mod refusal;
 mod server;
 mod service;
-#[cfg(test)]
-mod tests;
 
 use std::net::SocketAddr;
 

@@ -388,7 +388,7 @@ const EXTREMES: [&str; 24] = [
 ];
 
 proptest::proptest! {
-    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(400))]
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(3000))]
 
     /// Whatever stands in an object, every question has an answer or a named error.
     #[test]
@@ -413,15 +413,18 @@ proptest::proptest! {
         let text = format!("BEGIN:VCALENDAR\n{}{}END:VCALENDAR\n", component(first), component(second));
         let calendar = Calendar::parse(text.as_bytes()).expect("readable");
         let _ = super::super::accept::accept(&calendar);
-        let _ = super::super::summary::extent(&calendar);
+        let extent = super::super::summary::extent(&calendar);
         for zone in ["UTC", "Pacific/Kiritimati"] {
             let zones = definitions::zones(&calendar, Zone::iana(zone).expect("a zone"));
             let instances = Instances::new(&calendar, &zones);
             for range in [TimeRange::ALL, range("20240101T000000", "20240201T000000"), range("00000101T000000", "00000102T000000")] {
                 let _ = instances.within(range, 10);
                 for (index, component) in calendar.root.components.iter().enumerate() {
+                    let found = instances.overlaps(&[index], range) == Ok(true);
+                    proptest::prop_assert!(!found || extent.touches(range), "{text} {range:?} {extent:?}");
                     for inner in 0..component.components.len() {
-                        let _ = instances.overlaps(&[index, inner], range);
+                        let found = instances.overlaps(&[index, inner], range) == Ok(true);
+                        proptest::prop_assert!(!found || extent.touches(range), "{text} {range:?} {extent:?}");
                     }
                     let _ = instances.property_overlaps(&[index], "DTEND", range);
                 }

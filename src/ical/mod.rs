@@ -21,7 +21,7 @@ pub mod overlap;
 pub mod project;
 pub mod recur;
 #[cfg(test)]
-mod rfc4791_objects;
+pub(crate) mod rfc4791_objects;
 mod series;
 pub mod shape;
 pub mod summary;

@@ -248,4 +248,22 @@ mod tests {
         );
         assert!(text.contains("\r\nUID:\r\n"), "{text}");
     }
+
+    #[test]
+    fn example_of_rfc_4791_section_7_8_1() {
+        let none = || ComponentRequest::Named(vec![]);
+        let wanted = "SUMMARY UID DTSTART DTEND DURATION RRULE RDATE EXRULE EXDATE RECURRENCE-ID";
+        let wanted: Vec<&str> = wanted.split(' ').collect();
+        let event = CompRequest::from_children("VEVENT", names(&wanted), none());
+        let zone = CompRequest::from_children("VTIMEZONE", names(&[]), none());
+        let inner = ComponentRequest::Named(vec![event, zone]);
+        let request = CompRequest::from_children("VCALENDAR", names(&["VERSION"]), inner);
+        let object = super::super::rfc4791_objects::object(2);
+        let calendar = Calendar::parse(object.as_bytes()).expect("readable");
+        let left_out = |line: &&str| !line.starts_with("PRODID") && !line.starts_with("DTSTAMP");
+        let expected: Vec<&str> = object.split_inclusive('\n').filter(left_out).collect();
+        let answer =
+            String::from_utf8(project(object.as_bytes(), &calendar, &request)).expect("text");
+        assert_eq!(answer, expected.concat());
+    }
 }

@@ -35,7 +35,10 @@ fn answer(context: &Context<'_>, body: &Element, own: Own) -> Result<Response, D
         let href = principal_href(context.account.name());
         listing.others.push((href, Resource::Principal));
     }
-    multistatus::respond(listing.source(Responder::new(context, selection)))
+    let responder = Responder::new(context, selection);
+    let absent = responder.absent;
+    let response = multistatus::respond(listing.source(responder))?;
+    Ok(multistatus::with_preference(response, absent))
 }
 
 /// DAV:acl-principal-prop-set (section 9.2): the principals of the one ACE.

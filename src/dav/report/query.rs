@@ -10,7 +10,9 @@ use super::super::context::{Context, Resource};
 use super::super::error::DavError;
 use super::super::headers::{self, Depth};
 use super::super::message::Response;
-use super::super::multistatus::{Body, Responder, Selection, current_body, with_preference};
+use super::super::multistatus::{
+    Body, Responder, Selection, current_body, with_preference, write_status_response,
+};
 use super::super::precondition::{NUMBER_OF_MATCHES_WITHIN_LIMITS, VALID_FILTER};
 use super::super::properties_calendar::check_timezone;
 use super::super::target::{HrefForm, encode_segment};
@@ -23,7 +25,7 @@ use crate::ical::overlap::TimeRange;
 use crate::ical::tree::Calendar;
 use crate::ical::zone::{Zone, Zones};
 use crate::limits;
-use crate::vault::{AccountStore, CalendarFacts, Collection, Summary};
+use crate::vault::{AccountStore, CalendarFacts, Collection, Summary, VaultError};
 use crate::xml::{self, Element, Name, Writer, XmlLimits, caldav, dav};
 use http::StatusCode;
 
@@ -160,7 +162,16 @@ impl Query<'_> {
         let base = super::super::target::href(self.account.name(), &path, HrefForm::Collection);
         let zone = self.zone_of(calendar);
         let mut href = String::new();
-        for object in self.account.members(calendar.id)?.objects {
+        let members = match self.account.members(calendar.id) {
+            Ok(members) => members,
+            // the other calendars are searched all the same (HARDENING H32)
+            Err(VaultError::Damaged(_)) => {
+                write_status_response(&base, StatusCode::INTERNAL_SERVER_ERROR, writer);
+                return Ok(());
+            }
+            Err(error) => return Err(error.into()),
+        };
+        for object in members.objects {
             href.clear();
             href.push_str(&base);
             encode_segment(&object.segment, &mut href);

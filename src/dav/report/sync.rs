@@ -57,7 +57,7 @@ fn level(context: &Context<'_>, body: &Element) -> Result<Level, DavError> {
         .map(|element| element.text().trim().to_owned());
     match text.as_deref() {
         Some("1") => Ok(Level::One),
-        Some(text) if matches!(text, "infinite" | "infinity") => Ok(Level::Infinite),
+        Some("infinite" | "infinity") => Ok(Level::Infinite),
         Some(_) => Err(DavError::BadRequest("an unknown sync-level")),
         None => match headers::depth(&context.request.headers) {
             Ok(Some(Depth::Infinity)) => Ok(Level::Infinite),

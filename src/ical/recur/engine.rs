@@ -111,6 +111,10 @@ impl Engine {
         if is_date {
             (rule.hours, rule.minutes, rule.seconds) = (0, 0, 0);
         }
+        // A second holds one start, which is its first and its last.
+        if rule.frequency == Frequency::Secondly && rule.positions.iter().any(|at| at.abs() == 1) {
+            rule.positions.clear();
+        }
         let interval = i64::from(rule.interval);
         let day = start.date.days();
         let mut engine = Engine {

@@ -28,6 +28,7 @@ mod engine;
 mod observance;
 mod rule;
 mod set;
+mod starts;
 #[cfg(test)]
 mod tests;
 mod walk;
@@ -36,7 +37,8 @@ use std::fmt;
 
 pub(super) use observance::Onsets;
 pub use rule::{Frequency, Part, Rule, RuleError};
-pub use set::{LastStart, Occurrence, Recurrence, RecurrenceDate, RuleSet, Starts};
+pub use set::{LastStart, Occurrence, Recurrence, RecurrenceDate, RuleSet};
+pub use starts::Starts;
 
 /// Why a set of instances cannot be had.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-use super::super::time::{CalDuration, CalTime, DAY_SECONDS, Instant, LocalTime};
+use super::super::time::{CalDuration, CalTime, DAY_SECONDS, Instant, LocalTime, Period};
 use super::super::zone::{Zone, Zones};
 use super::engine::{Engine, LAST};
 use super::*;
@@ -468,6 +468,24 @@ fn sets_of_many_sources() {
 }
 
 #[test]
+fn a_period_tells_the_end_also_of_a_rule_s_instance() {
+    let mut recurrence = recurrence(
+        "DTSTART 20240101T090000Z
+        RRULE FREQ=DAILY;COUNT=3
+        RDATE 20240102T090000Z
+        RDATE 20240103T090000Z",
+    );
+    let period = Period::parse("20240102T090000Z/PT5H", None).expect("a period");
+    recurrence.dates.push(RecurrenceDate::Period(period));
+    let set = RuleSet::new(&recurrence, &zones()).expect("evaluable");
+    let found = set.starts(local("20240101T000000"), local("20250101T000000"));
+    let indexes: Vec<Option<usize>> = found
+        .map(|found| found.expect("evaluable").date_index)
+        .collect();
+    assert_eq!(indexes, [None, Some(2), None]);
+}
+
+#[test]
 fn exclusions_of_another_type() {
     let timed = set("DTSTART Europe/Berlin:20240101T090000
         RRULE FREQ=DAILY;BYHOUR=9,10;COUNT=6
@@ -599,6 +617,7 @@ fn steps(start: &str, text: &str, from: &str, to: &str) -> (usize, Vec<i64>) {
 fn far_windows_cost_what_they_hold() {
     for (text, most) in [
         ("FREQ=SECONDLY", 4),
+        ("FREQ=SECONDLY;BYSETPOS=1,-1", 4),
         ("FREQ=SECONDLY;INTERVAL=7", 120),
         ("FREQ=SECONDLY;INTERVAL=7;COUNT=1000000000000", 120),
         ("FREQ=SECONDLY;COUNT=1000000000000", 8),
@@ -775,7 +794,7 @@ fn seconds(set: &RuleSet, from: i64, to: i64) -> Result<Vec<i64>, RecurError> {
 
 proptest! {
     #[test]
-    fn a_window_is_the_sum_of_its_parts(text in any_rule(), first in 0..40_000_000i64, second in 0..400_000i64) {
+    fn a_window_is_the_sum_of_its_parts(text in any_rule(), first in 0..40_000_000i64, second in 0..100_000i64) {
         let set = set(&format!("DTSTART 20240131T103000\nRRULE {text}"));
         let from = local("20240131T103000").seconds() + first;
         let whole = seconds(&set, from, from + 2 * second);
@@ -834,4 +853,59 @@ fn last_before() {
         assert_eq!(engine.last_before(before, &mut budget), Ok(last), "{text}");
         assert_eq!(engine.last_before(-DAY_SECONDS, &mut budget), Ok(None));
     }
+}
+
+/// Numbers and dates at the ends of what can be written: no overflow, and DTSTART is the first.
+#[test]
+fn extremes() {
+    let parts = [
+        "",
+        ";BYDAY=MO",
+        ";BYHOUR=3;BYSECOND=7",
+        ";BYSETPOS=-1;BYMINUTE=1,2",
+        ";BYYEARDAY=-366;BYWEEKNO=53",
+        ";COUNT=18446744073709551615",
+        ";COUNT=7;BYMONTHDAY=31",
+        ";UNTIL=99991231T235959Z",
+        ";UNTIL=00000101",
+    ];
+    for start in ["00000101T000000", "20240229T235959", "99991231T235959"] {
+        for (name, interval) in FREQUENCIES
+            .iter()
+            .flat_map(|name| [1, 7, 400, 86_400, u32::MAX].map(|interval| (name, interval)))
+        {
+            for part in parts {
+                let text = format!("FREQ={name};INTERVAL={interval}{part}");
+                let set = set(&format!("DTSTART Europe/Berlin:{start}\nRRULE {text}"));
+                let first = set.first_start().expect("DTSTART at least");
+                assert!(
+                    first.is_some_and(|first| first.start == local(start)),
+                    "{text}"
+                );
+                // Whether it can be said or not: it ends.
+                let _ = set.last_start();
+                let end = local("99991231T235959");
+                let from = end.plus_days(-1);
+                for found in set.starts(from, end).take(10).flatten() {
+                    assert!((from..end).contains(&found.start), "{text}");
+                }
+            }
+        }
+    }
+}
+
+/// Days whose week belongs to the year before or after (ISO 8601).
+#[test]
+fn weeks_at_the_edge_of_a_year() {
+    let week = |rule: &str| {
+        let set = set(&format!("DTSTART 20050101T090000\nRRULE {rule}"));
+        starts(&set, 2005, 2017)
+    };
+    // 1 January 2011 is in week 52 of 2010, though a Saturday like that of 2005 and 2010's 2 January.
+    let saturdays = week("FREQ=YEARLY;BYWEEKNO=53;BYDAY=SA");
+    assert_eq!(saturdays, days("2005 Jan 1 2010 Jan 2 2016 Jan 2"));
+    assert_eq!(week("FREQ=YEARLY;BYWEEKNO=53"), saturdays);
+    // 2015 has 53 weeks, the first of which begins on 29 December 2014.
+    let mondays = week("FREQ=YEARLY;BYWEEKNO=-53;BYDAY=MO");
+    assert_eq!(mondays, days("2005 Jan 1 2008 Dec 29 2014 Dec 29"));
 }

@@ -26,6 +26,12 @@ impl Transaction {
 
     pub(super) fn put_lock(&mut self, lock: Lock) {
         let inner = self.account.inner.clone();
+        // Their rows go with the memory of them, or they would pile up while the account is open.
+        for old in &inner.tree.read().locks {
+            if old.expires <= self.now {
+                self.batch.delete(inner.lock_name(&old.token));
+            }
+        }
         let name = inner.lock_name(&lock.token);
         self.batch
             .put(name, inner.seal(Kind::Lock, &name, &encode(&lock)));
@@ -55,10 +61,22 @@ impl Transaction {
 
     /// Removes the locks rooted at a member and below it.
     pub(super) fn unlock_below(&mut self, parent: CollectionId, segment: &Segment) {
+        self.unlock_from(parent, segment, 0);
+    }
+
+    /// Removes the locks rooted below a member, not those at it.
+    pub(super) fn unlock_inside(&mut self, parent: CollectionId, segment: &Segment) {
+        self.unlock_from(parent, segment, 1);
+    }
+
+    fn unlock_from(&mut self, parent: CollectionId, segment: &Segment, deeper: usize) {
         let mut path = self.account.path_of(parent);
         path.push(segment.clone());
         let locks = self.account.inner.tree.read().locks.clone();
-        for lock in locks.iter().filter(|lock| lock.root.starts_with(&path)) {
+        let gone = |lock: &&Arc<Lock>| {
+            lock.root.starts_with(&path) && lock.root.len() >= path.len() + deeper
+        };
+        for lock in locks.iter().filter(gone) {
             self.remove_lock(&lock.token);
         }
     }

@@ -1,14 +1,13 @@
 //! Whole requests against a real vault, in process: single resources, conditions and locks.
 //! Named after the examples and rules of the RFCs that they check.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Barrier};
 
 use http::header::{ALLOW, CONTENT_RANGE, CONTENT_TYPE, ETAG, LOCATION};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
-use super::{Body, Dav, DavSettings, Request, Response};
 use crate::ambient::Ambient;
+use crate::dav::{Body, Dav, DavSettings, Request, Response};
 use crate::vault::AccountStore;
 use crate::vault::testing::{TestVault, account};
 
@@ -363,6 +362,14 @@ fn put_elsewhere() {
 }
 
 #[test]
+fn an_object_is_found_by_the_url_it_was_put_to() {
+    let server = Server::new();
+    let plain = [("content-type", "text/plain")];
+    server.expect(409, "PUT", "/files/x/", &plain, "x");
+    server.expect(404, "GET", "/files/x", &[], "");
+}
+
+#[test]
 fn rfc9110_conditional_and_partial_get() {
     let server = Server::new();
     let etag = server.put("/files/x", "0123456789");
@@ -639,6 +646,43 @@ fn rfc4791_5_3_2_1_copy_and_move_with_calendars() {
 }
 
 #[test]
+fn trees_stay_within_their_depth() {
+    let server = Server::new();
+    let mut path = String::from("/files");
+    while path.matches('/').count() < crate::limits::TREE_DEPTH {
+        path.push_str("/d");
+        server.expect(201, "MKCOL", &path, &[], "");
+    }
+    server.expect(409, "MKCOL", &format!("{path}/d"), &[], "");
+    server.expect(409, "PUT", &format!("{path}/x"), &[], "x");
+    server.expect(201, "MKCOL", "/top", &[], "");
+    for method in ["COPY", "MOVE"] {
+        let to = format!("{HOME}/top/files");
+        server.expect(403, method, "/files", &[("destination", &to)], "");
+        let to = format!("{HOME}/{}", method.to_lowercase());
+        server.expect(201, method, "/files", &[("destination", &to)], "");
+    }
+}
+
+#[test]
+fn rfc8144_3_2_a_failed_condition_gives_what_is_there() {
+    let server = Server::new();
+    let etag = server.put("/files/x", "theirs");
+    let plain = [("if-match", "\"old\""), ("content-type", "text/plain")];
+    assert_eq!(
+        text(&server.expect(412, "PUT", "/files/x", &plain, "mine")),
+        ""
+    );
+    let headers = [plain[0], plain[1], ("prefer", "return=representation")];
+    let refusal = server.expect(412, "PUT", "/files/x", &headers, "mine");
+    assert_eq!(
+        (text(&refusal).as_str(), header(&refusal, ETAG)),
+        ("theirs", etag)
+    );
+    assert!(refusal.refusal.is_some());
+}
+
+#[test]
 fn h1_and_h12_destinations() {
     let server = Server::new();
     server.put("/files/a", "a");
@@ -812,6 +856,13 @@ fn rfc4918_7_5_1_and_7_6_copy_and_move_with_locks() {
         &[("destination", &b), ("if", &states)],
         "",
     );
+    // the lock at the destination stays, over what came
+    server.expect(423, "PUT", "/files/b", &[], "x");
+    let c = [("destination", b.as_str()), ("if", states.as_str())];
+    server.expect(204, "MOVE", "/files/c", &c, "");
+    server.expect(423, "PUT", "/files/b", &[], "x");
+    let unlock = format!("<{on_b}>");
+    server.expect(204, "UNLOCK", "/files/b", &[("lock-token", &unlock)], "");
     // the copy of a locked source is not locked; the move of one needs its token
     server.expect(
         201,
@@ -865,12 +916,22 @@ fn rfc4918_9_10_5_conflicts_and_shared_locks() {
     let exclusive = lock_info("exclusive");
     let refusal = server.refused(conflict, "LOCK", "/files/x", &[], &exclusive);
     assert!(refusal.contains("/files/x</D:href>"), "{refusal}");
-    server.refused(
-        conflict,
+    // a member in the way is named, and what was asked for fails with it (section 9.10.9)
+    let deep = [("depth", "infinity")];
+    let refusal = server.refused(
+        (207, "no-conflicting-lock"),
         "LOCK",
         "/files/",
-        &[("depth", "infinity")],
+        &deep,
         &exclusive,
+    );
+    assert!(
+        refusal.contains("/files/x</D:href><D:status>HTTP/1.1 423"),
+        "{refusal}"
+    );
+    assert!(
+        refusal.contains("/files/</D:href><D:status>HTTP/1.1 424"),
+        "{refusal}"
     );
     let below = server.lock(200, "/files/", "0", "exclusive");
     server.expect(423, "PUT", "/files/x", &[], "y");
@@ -1007,27 +1068,42 @@ fn rfc5995_add_member() {
 
 #[test]
 fn h31_of_concurrent_puts_with_the_same_if_match_one_wins() {
-    const WRITERS: usize = 8;
-    const PUTS: usize = 125;
+    const WRITERS: usize = 25;
+    const ROUNDS: usize = 40;
     let server = Server::new();
-    let etag = server.put("/cal/1.ics", &event("1", ""));
-    let wins = AtomicUsize::new(0);
-    std::thread::scope(|scope| {
-        for writer in 0..WRITERS {
-            let (server, wins, etag) = (&server, &wins, etag.as_str());
-            scope.spawn(move || {
-                for turn in 0..PUTS {
-                    let body = event("1", &format!("SUMMARY:{writer} {turn}\r\n"));
-                    let headers = [("if-match", etag), ("content-type", "text/calendar")];
-                    let status = server
-                        .ask("PUT", "/cal/1.ics", &headers, &body)
-                        .status
-                        .as_u16();
-                    assert!(status == 204 || status == 412, "{status}");
-                    wins.fetch_add(usize::from(status == 204), Ordering::Relaxed);
+    let mut etag = server.put("/cal/1.ics", &event("1", ""));
+    for round in 0..ROUNDS {
+        let together = Barrier::new(WRITERS);
+        let write = |writer: usize| {
+            let body = event("1", &format!("SUMMARY:{round} {writer}\r\n"));
+            let headers = [
+                ("if-match", etag.as_str()),
+                ("content-type", "text/calendar"),
+            ];
+            together.wait();
+            let response = server.ask("PUT", "/cal/1.ics", &headers, &body);
+            match response.status.as_u16() {
+                204 => Some((header(&response, ETAG), body)),
+                status => {
+                    assert_eq!(status, 412);
+                    None
                 }
-            });
-        }
-    });
-    assert_eq!(wins.load(Ordering::Relaxed), 1);
+            }
+        };
+        let won: Vec<(String, String)> = std::thread::scope(|scope| {
+            let write = &write;
+            let writers: Vec<_> = (0..WRITERS)
+                .map(|writer| scope.spawn(move || write(writer)))
+                .collect();
+            writers
+                .into_iter()
+                .filter_map(|writer| writer.join().unwrap())
+                .collect()
+        });
+        let [(tag, body)] = won.as_slice() else {
+            panic!("round {round}: {} of {WRITERS} writers won", won.len());
+        };
+        assert_eq!(server.get("/cal/1.ics"), *body);
+        etag = tag.clone();
+    }
 }

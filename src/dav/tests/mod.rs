@@ -1,0 +1,283 @@
+//! Whole requests against a real vault, in process: discovery, properties and reports. Named
+//! after the examples and rules of the RFCs, and the rows of HARDENING, that they check.
+
+mod clients;
+mod discovery;
+mod listing;
+mod properties;
+mod query;
+mod reports;
+mod resources;
+mod rfc4791;
+mod rfc4918;
+mod rfc5689;
+mod rfc6578;
+mod simulated;
+mod sync;
+
+use std::sync::Arc;
+
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+
+use super::{Body, Dav, DavSettings, Request, Response};
+use crate::ambient::Ambient;
+use crate::vault::AccountStore;
+use crate::vault::testing::{TestVault, account};
+use crate::xml::{Element, QName, XmlLimits, caldav, dav, parse};
+
+const HOME: &str = "/dav/calendars/alice/";
+const WORK: &str = "/dav/calendars/alice/work/";
+const PRINCIPAL: &str = "/dav/principals/alice/";
+
+/// The home with its members: an account begins with a calendar for events and one for to-dos.
+const CHILDREN: [&str; 4] = [
+    HOME,
+    "/dav/calendars/alice/calendar/",
+    "/dav/calendars/alice/tasks/",
+    WORK,
+];
+
+/// A server with one account, alice.
+struct Server {
+    dav: Dav,
+    account: AccountStore,
+    _vault: TestVault,
+}
+
+/// An answer, read whole.
+struct Answer {
+    status: u16,
+    headers: HeaderMap,
+    text: String,
+}
+
+impl Server {
+    /// With an empty calendar `work`.
+    fn new() -> Self {
+        let (vault, account) = account();
+        let dav = Dav {
+            settings: DavSettings::default(),
+            ambient: Arc::new(Ambient::system()),
+        };
+        let server = Server {
+            dav,
+            account,
+            _vault: vault,
+        };
+        assert_eq!(server.ask("MKCALENDAR", WORK, &[], "").status, 201);
+        server
+    }
+
+    /// With objects in `work`.
+    fn with(objects: &[(&str, &str)]) -> Self {
+        let server = Server::new();
+        for (name, body) in objects {
+            server.put(&format!("{WORK}{name}"), body);
+        }
+        server
+    }
+
+    #[track_caller]
+    fn put(&self, href: &str, body: &str) {
+        let answer = self.ask("PUT", href, &[("content-type", "text/calendar")], body);
+        assert!(
+            answer.status == 201 || answer.status == 204,
+            "{href}: {} {}",
+            answer.status,
+            answer.text
+        );
+    }
+
+    fn respond(
+        &self,
+        method: &str,
+        target: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Response {
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
+            map.append(name, HeaderValue::from_str(value).unwrap());
+        }
+        let request = Request {
+            method: Method::from_bytes(method.as_bytes()).unwrap(),
+            target: target.to_owned(),
+            headers: map,
+            body: body.as_bytes().to_vec().into(),
+            authority: Some("cal.example.org".into()),
+            https: true,
+        };
+        self.dav.handle(&self.account, request)
+    }
+
+    fn ask(&self, method: &str, target: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+        let response = self.respond(method, target, headers, body);
+        let bytes: Vec<u8> = match response.body {
+            Body::Empty => Vec::new(),
+            Body::Full(bytes) => bytes.to_vec(),
+            Body::Stream(steps) => steps.flat_map(|step| step.unwrap().to_vec()).collect(),
+        };
+        let (status, headers) = (response.status.as_u16(), response.headers);
+        Answer {
+            status,
+            headers,
+            text: String::from_utf8(bytes).unwrap(),
+        }
+    }
+
+    /// The same, and checks the status.
+    #[track_caller]
+    fn expect(
+        &self,
+        status: u16,
+        method: &str,
+        target: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Answer {
+        let answer = self.ask(method, target, headers, body);
+        assert_eq!(
+            answer.status, status,
+            "{method} {target} {headers:?}: {}",
+            answer.text
+        );
+        answer
+    }
+
+    /// A PROPFIND for properties of DAV:, CALDAV: and CS: by prefix D, C, S.
+    #[track_caller]
+    fn propfind(&self, target: &str, depth: &str, properties: &str) -> Multistatus {
+        let body = format!("<D:propfind {NAMESPACES}><D:prop>{properties}</D:prop></D:propfind>");
+        self.ask("PROPFIND", target, &[("depth", depth)], &body)
+            .multistatus()
+    }
+
+    /// A REPORT whose root element gets the usual namespaces.
+    fn report(&self, target: &str, name: &str, inner: &str) -> Answer {
+        let body = format!("<{name} {NAMESPACES}>{inner}</{name}>");
+        self.ask("REPORT", target, &[("depth", "1")], &body)
+    }
+}
+
+const NAMESPACES: &str = r#"xmlns:D="DAV:" xmlns:C="urn:ietf:params:xml:ns:caldav" xmlns:S="http://calendarserver.org/ns/" xmlns:A="http://apple.com/ns/ical/" xmlns:Z="http://example.com/z/""#;
+
+impl Answer {
+    /// A header's value; empty when it is absent.
+    fn header(&self, name: &str) -> String {
+        let value = self.headers.get(name);
+        value.map_or(String::new(), |value| value.to_str().unwrap().to_owned())
+    }
+
+    #[track_caller]
+    fn xml(&self) -> Element {
+        parse(
+            self.text.as_bytes(),
+            &XmlLimits {
+                bytes: usize::MAX,
+                events: usize::MAX,
+                name_bytes: usize::MAX,
+                ..XmlLimits::default()
+            },
+        )
+        .unwrap_or_else(|error| panic!("{error}: {} {}", self.status, self.text))
+    }
+
+    #[track_caller]
+    fn multistatus(self) -> Multistatus {
+        assert_eq!(self.status, 207, "{}", self.text);
+        let xml = self.xml();
+        assert!(xml.is(dav("multistatus")));
+        Multistatus(xml)
+    }
+
+    /// Expects a refusal that names a condition.
+    #[track_caller]
+    fn refused(&self, status: u16, condition: QName) {
+        assert_eq!(self.status, status, "{}", self.text);
+        assert!(
+            self.xml().is(dav("error")) && self.xml().child(condition).is_some(),
+            "{}",
+            self.text
+        );
+    }
+}
+
+/// A DAV:multistatus.
+#[derive(Debug)]
+struct Multistatus(Element);
+
+impl Multistatus {
+    /// The hrefs of its responses, in order.
+    fn hrefs(&self) -> Vec<String> {
+        let responses = self.0.children_named(dav("response"));
+        responses
+            .map(|response| response.child(dav("href")).unwrap().text())
+            .collect()
+    }
+
+    /// The names of the members of `work` that it tells of.
+    fn names(&self) -> Vec<String> {
+        self.hrefs()
+            .iter()
+            .map(|href| href.trim_start_matches(WORK).to_owned())
+            .collect()
+    }
+
+    #[track_caller]
+    fn response(&self, href: &str) -> &Element {
+        self.0
+            .children_named(dav("response"))
+            .find(|response| response.child(dav("href")).unwrap().text() == href)
+            .unwrap_or_else(|| panic!("no response for {href}: {self:#?}"))
+    }
+
+    /// The status of a response that has one of its own.
+    #[track_caller]
+    fn status(&self, href: &str) -> u16 {
+        status_of(self.response(href))
+    }
+
+    /// A property with the status of its propstat.
+    #[track_caller]
+    fn property(&self, href: &str, name: QName) -> Option<(u16, &Element)> {
+        self.response(href)
+            .children_named(dav("propstat"))
+            .find_map(|propstat| {
+                let property = propstat.child(dav("prop")).unwrap().child(name)?;
+                Some((status_of(propstat), property))
+            })
+    }
+
+    /// The value of a property that is there.
+    #[track_caller]
+    fn value(&self, href: &str, name: QName) -> &Element {
+        match self.property(href, name) {
+            Some((200, value)) => value,
+            other => panic!("{name:?} of {href}: {other:?}"),
+        }
+    }
+}
+
+#[track_caller]
+fn status_of(element: &Element) -> u16 {
+    let status = element.child(dav("status")).unwrap().text();
+    status.split(' ').nth(1).unwrap().parse().unwrap()
+}
+
+/// An event of one hour on 2006-01-02 at this hour UTC.
+fn event(uid: &str, hour: u8, more: &str) -> String {
+    format!(
+        "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:-//Example//EN\r\nBEGIN:VEVENT\r\nUID:{uid}\r\n\
+         DTSTAMP:20060206T001102Z\r\nDTSTART:20060102T{hour:02}0000Z\r\nDURATION:PT1H\r\n{more}\
+         END:VEVENT\r\nEND:VCALENDAR\r\n"
+    )
+}
+
+/// A to-do without any time.
+fn todo(uid: &str) -> String {
+    format!(
+        "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:-//Example//EN\r\nBEGIN:VTODO\r\nUID:{uid}\r\n\
+         DTSTAMP:20060206T001102Z\r\nSUMMARY:Do\r\nEND:VTODO\r\nEND:VCALENDAR\r\n"
+    )
+}

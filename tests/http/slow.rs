@@ -1,0 +1,174 @@
+//! Slow, huge and endless.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use http::StatusCode;
+use sealdav::dav::Request;
+use sealdav::http::Bounds;
+use tokio::io::AsyncWriteExt;
+use tokio::time::{sleep, timeout};
+
+use crate::harness::*;
+
+/// H25: slow heads and bodies end, huge bodies are refused, compression is not undone.
+#[tokio::test]
+async fn h25_slow_and_huge_bodies() {
+    let running = start(echo, short(), None);
+    // Heads that never end: nothing is answered, the connection is closed.
+    for text in ["", "GET / HT", "GET / HTTP/1.1\r\nHost: a\r\n"] {
+        assert_eq!(running.exchange(text).await, "");
+    }
+    let head = |more: &str| format!("PUT / HTTP/1.1\r\nHost: a\r\n{AUTH}{more}\r\n\r\n");
+    assert_eq!(
+        status(&running.exchange(&(head("Content-Length: 9") + "abc")).await),
+        "408"
+    );
+    assert_eq!(
+        status(
+            &running
+                .exchange(&head("Content-Encoding: gzip\r\nContent-Length: 900000"))
+                .await
+        ),
+        "415"
+    );
+    let long = format!(
+        "GET /{} HTTP/1.1\r\nHost: a\r\n{AUTH}\r\n",
+        "x".repeat(9_000)
+    );
+    assert_eq!(status(&running.exchange(&long).await), "414");
+    let many = format!(
+        "GET / HTTP/1.1\r\nHost: a\r\n{}\r\n",
+        "X: y\r\n".repeat(200)
+    );
+    assert_eq!(status(&running.exchange(&many).await), "431");
+    // One byte at a time, never idle, is still too slow as a whole.
+    let mut stream = running.connect().await;
+    stream
+        .write_all(head("Content-Length: 1000").as_bytes())
+        .await
+        .unwrap();
+    let (mut reading, mut writing) = stream.split();
+    let drip = async {
+        loop {
+            sleep(Duration::from_millis(100)).await;
+            if writing.write_all(b"x").await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    };
+    let answered =
+        tokio::select! { text = to_end(&mut reading) => text, () = drip => unreachable!() };
+    assert_eq!(status(&answered), "408");
+    // Endless chunks, and the sender still sees why it was refused.
+    let mut stream = running.connect().await;
+    stream
+        .write_all(head("Transfer-Encoding: chunked").as_bytes())
+        .await
+        .unwrap();
+    let chunk = format!("10000\r\n{}\r\n", "x".repeat(0x10000));
+    for _ in 0..32 {
+        if stream.write_all(chunk.as_bytes()).await.is_err() {
+            break;
+        }
+    }
+    assert_eq!(status(&to_end(&mut stream).await), "413");
+}
+
+#[tokio::test]
+async fn memory_for_bodies_is_shared() {
+    let running = start(
+        echo,
+        Bounds {
+            body_bytes: 1000,
+            body: Duration::from_millis(400),
+            ..short()
+        },
+        None,
+    );
+    let chunked = format!(
+        "PUT / HTTP/1.1\r\nHost: a\r\n{AUTH}Transfer-Encoding: chunked\r\n\r\n7d0\r\n{}\r\n",
+        "x".repeat(2000)
+    );
+    assert_eq!(status(&running.exchange(&chunked).await), "503");
+    let mut first = running.connect().await;
+    let head = format!("PUT / HTTP/1.1\r\nHost: a\r\n{AUTH}Content-Length: 900\r\n\r\n");
+    first.write_all(head.as_bytes()).await.unwrap();
+    sleep(Duration::from_millis(50)).await;
+    let mut second = running.connect().await;
+    second
+        .write_all((head.clone() + &"x".repeat(900)).as_bytes())
+        .await
+        .unwrap();
+    first.write_all("x".repeat(900).as_bytes()).await.unwrap();
+    assert!(answer(&mut first).await.ends_with("PUT / 900"));
+    assert!(answer(&mut second).await.ends_with("PUT / 900"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn slow_readers_hold_nothing_and_are_cut() {
+    let steps = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&steps);
+    let handler = move |request: Request| match request.target.as_str() {
+        "/report" => respond(StatusCode::MULTI_STATUS, endless(&counted)),
+        _ => echo(request),
+    };
+    let running = start(
+        handler,
+        Bounds {
+            work: 2,
+            steps: 2,
+            idle: Duration::from_millis(1500),
+            ..short()
+        },
+        None,
+    );
+    let mut slow = Vec::new();
+    for _ in 0..6 {
+        let mut stream = running.connect().await;
+        stream.write_all(get("/report").as_bytes()).await.unwrap();
+        slow.push(stream);
+    }
+    sleep(Duration::from_millis(400)).await;
+    let made = steps.load(Ordering::Relaxed);
+    let answered = timeout(
+        Duration::from_millis(500),
+        running.exchange(&closing("/small")),
+    )
+    .await;
+    assert_eq!(
+        status(&answered.expect("a GET is answered while reports wait for slow readers")),
+        "200"
+    );
+    sleep(Duration::from_millis(200)).await;
+    let later = steps.load(Ordering::Relaxed);
+    assert_eq!(made, later, "no step is made before it can be sent");
+    // After the idle time they are cut: what is left in the buffers comes, then the end.
+    sleep(Duration::from_millis(2500)).await;
+    for mut stream in slow {
+        to_end(&mut stream).await;
+    }
+    assert_eq!(steps.load(Ordering::Relaxed), later);
+}
+
+#[tokio::test]
+async fn a_handshake_that_does_not_come_ends() {
+    let running = start(
+        echo,
+        Bounds {
+            handshake: Duration::from_millis(300),
+            ..Bounds::default()
+        },
+        Some("handshake"),
+    );
+    let mut stream = running.connect().await;
+    assert_eq!(to_end(&mut stream).await, "");
+    // Plain HTTP on the TLS port is no request.
+    assert!(
+        !running
+            .exchange(&closing("/"))
+            .await
+            .contains("HTTP/1.1 200")
+    );
+}
