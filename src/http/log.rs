@@ -66,6 +66,21 @@ pub(super) fn answered(line: &Line<'_>) {
     }
 }
 
+/// Logs a request that hyper could not read and has refused by itself.
+pub(super) fn unreadable(peer: IpAddr, error: &(dyn std::error::Error + 'static)) {
+    let Some(error) = error.downcast_ref::<hyper::Error>() else {
+        return;
+    };
+    if error.is_parse() {
+        let status = match error.is_parse_too_large() {
+            true => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE.as_u16(),
+            false => StatusCode::BAD_REQUEST.as_u16(),
+        };
+        let (id, method, route, device) = ("-", "-", "-", "-");
+        tracing::info!(id, method, route, status, precondition = "unreadable", device, %peer, "refused");
+    }
+}
+
 /// The class of a path: which kind of resource it names, but not which one.
 pub(super) fn route(path: &str) -> &'static str {
     let directory = path.ends_with('/');

@@ -22,6 +22,7 @@ use super::application::Application;
 use super::bounds::Bounds;
 use super::certificate::{CertificateError, Certificates, Source};
 use super::linger::Lingering;
+use super::log;
 use super::peers::{Guest, Peers};
 use super::pulse::{Pulse, Verdict};
 use super::service::{Front, Link};
@@ -341,6 +342,7 @@ async fn converse(
         tokio::select! {
             ended = connection.as_mut() => {
                 if let Err(error) = ended {
+                    log::unreadable(peer, &*error);
                     tracing::debug!(%peer, %error, "a connection ended early");
                 }
                 return;

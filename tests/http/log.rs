@@ -102,13 +102,29 @@ async fn refusals_inside_answers_and_steps_are_logged() {
         let answer = running.exchange(&format!("{head}{AUTH}\r\n")).await;
         assert_eq!(status(&answer), "207", "{answer}");
     }
+    // and so is what could not be read at all
+    let answer = running
+        .exchange("GET /canary HTTP/1.1\r\nno header\r\n\r\n")
+        .await;
+    assert_eq!(status(&answer), "400", "{answer}");
+    let text = || String::from_utf8(captured.0.lock().clone()).unwrap();
+    let logged = async {
+        while !text().contains("unreadable") {
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+    };
+    // it is told when the connection has ended
+    let soon = std::time::Duration::from_secs(10);
+    tokio::time::timeout(soon, logged).await.expect("a line");
     drop(guard);
-    let log = String::from_utf8(captured.0.lock().clone()).unwrap();
+    let log = text();
+    assert!(!log.contains("canary"), "{log}");
     let refused: Vec<&str> = log
         .lines()
         .filter(|line| line.contains("refused"))
         .collect();
-    assert_eq!(refused.len(), 1, "{log}");
+    assert_eq!(refused.len(), 2, "{log}");
+    assert!(refused[1].contains("unreadable"), "{log}");
     assert!(refused[0].contains("valid-filter"), "{log}");
     let steps: Vec<&str> = log
         .lines()
