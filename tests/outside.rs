@@ -12,8 +12,11 @@ use std::path::Path;
 use common::everything;
 use common::{Server, copy, rows};
 
+/// Panics when a file or folder is not what it should be.
+type Check = fn(&Path);
+
 /// The files and folders of a data directory, and what checks their content.
-const FILES: &[(&str, fn(&Path))] = &[
+const FILES: &[(&str, Check)] = &[
     ("db", folder),
     ("db/format", format_file),
     ("db/lock", empty),

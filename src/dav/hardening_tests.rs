@@ -184,7 +184,7 @@ fn h09_names_and_hrefs_are_bounded() {
         &hrefs(limits::MULTIGET_HREFS + 1, &|number| number.to_string()),
     );
     world.refused((403, "number-of-matches-within-limits"), answer);
-    // the same href again and again, or always others, there or not: linear
+    // the same href again and again (told once), or always others, there or not: linear
     world.fill(0, 4_000);
     let shapes: [&dyn Fn(usize) -> String; 3] = [
         &|_| "1.ics".to_owned(),
@@ -196,7 +196,8 @@ fn h09_names_and_hrefs_are_bounded() {
             let body = hrefs(count, shape);
             fastest(|| {
                 let answer = world.ask("REPORT", CALENDAR, None, &body);
-                assert_eq!(answer.1.matches("<D:response>").count(), count);
+                let told = if number == 0 { 1 } else { count };
+                assert_eq!(answer.1.matches("<D:response>").count(), told);
             })
         };
         let (small, large) = (time(500), time(4_000));
@@ -259,7 +260,6 @@ fn h11_infinite_depth_is_refused_everywhere() {
         "/dav/calendars/",
         "/dav/calendars/alice/",
         CALENDAR,
-        "/dav/calendars/alice/calendar/0.ics",
     ] {
         for depth in [Some("infinity"), Some("Infinity"), None] {
             for body in ["", "<D:propfind xmlns:D='DAV:'><D:propname/></D:propfind>"] {
