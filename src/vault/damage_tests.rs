@@ -145,6 +145,9 @@ fn see(account: &AccountStore, name: &str, token: &str, world: &mut World) {
         for (name, value) in collection.properties.iter() {
             world.insert(format!("{path}/ {name:?}"), value.clone());
         }
+        if account.inner.tree.read().incomplete.contains(&id) {
+            world.insert(format!("{path}/ collections"), DAMAGED.into());
+        }
         for child in account.collections(id) {
             let segment = child.segment.clone().unwrap();
             waiting.push((child.id, format!("{path}/{}", segment.as_str())));
@@ -323,8 +326,8 @@ fn exchanged_rows_are_noticed() {
 fn a_lost_row_is_noticed() {
     let scene = Scene::new();
     let pristine = scene.world();
-    // Dropping a link or a lock is how a collection is deleted and a lock removed.
-    for kind in &KINDS[..5] {
+    // Dropping a lock is how it is removed.
+    for kind in &KINDS[..6] {
         for (name, bytes) in scene.rows(*kind) {
             scene.set([(name, None)]);
             let noticed = noticed(&pristine, &scene.world());
@@ -359,8 +362,8 @@ fn live_on(scene: &Scene) {
     }
 }
 
-/// Not noticed, since nothing else vouches for them: an old link or lock, and the head of a
-/// collection of which only the properties have changed from none to some.
+/// Not noticed, since nothing else vouches for them: an old lock, and the head of a collection of
+/// which only the properties have changed from none to some.
 #[test]
 fn an_old_row_put_back_is_noticed() {
     let scene = Scene::new();
@@ -370,6 +373,7 @@ fn an_old_row_put_back_is_noticed() {
         Kind::Body,
         Kind::ObjectProperties,
         Kind::CollectionProperties,
+        Kind::Link,
     ];
     let old = kinds.map(|kind| scene.rows(kind));
     live_on(&scene);

@@ -99,7 +99,10 @@ impl TestVault {
 
     /// Unlocks an account by what `add` gave.
     pub fn unlock(&self, name: &str, secret: &Generated) -> AccountStore {
-        self.try_unlock(name, secret).unwrap()
+        let account = self.try_unlock(name, secret).unwrap();
+        let incomplete = account.inner.tree.read().incomplete.len();
+        assert_eq!(incomplete, 0, "the sums over member collections are wrong");
+        account
     }
 
     /// The same where it may fail.

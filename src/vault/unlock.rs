@@ -9,7 +9,7 @@ use parking_lot::{Mutex, ReentrantMutex, RwLock};
 use super::directory::AccountRecord;
 use super::model::{Collection, CollectionKind, Properties, VaultError};
 use super::read::AccountStore;
-use super::rows::{HeadRow, LinkRow, RosterRow, RosterState, decode, encode};
+use super::rows::{HeadRow, LinkRow, RosterRow, RosterState, decode, digest_add, encode};
 use super::tree::{Entry, State, Tree, prefix_bytes, scanned_place};
 use super::{Lock, Vault};
 use crate::ids::{AccountId, CollectionId, Email, SlotId, UserName};
@@ -158,6 +158,7 @@ impl Vault {
                 home: id,
                 entries: HashMap::new(),
                 locks: Vec::new(),
+                incomplete: Vec::new(),
             },
         );
         let head = HeadRow::new(now);
@@ -221,31 +222,40 @@ impl Vault {
             home: CollectionId::NONE,
             entries: HashMap::new(),
             locks: Vec::new(),
+            incomplete: Vec::new(),
         };
         let inner = self.inner(record, key, empty);
         let mut tree = Tree {
             home: CollectionId::NONE,
             entries: HashMap::new(),
             locks: Vec::new(),
+            incomplete: Vec::new(),
         };
+        let mut damaged = false;
         for row in self.store.scan(&inner.names.prefix(Kind::Link)) {
             let (name, stored) = row?;
             let place = scanned_place(Kind::Link, record.id, CollectionId::NONE, &name);
             let content = stored.open(&inner.rows, &place).ok();
             let Some(link) = content.and_then(|content| decode::<LinkRow>(&content)) else {
                 tracing::error!(account = %record.id, row = name.short(), "a collection's key row is damaged; the collection is not served");
+                damaged = true;
                 continue;
             };
             match self.load_collection(record.id, &link) {
                 Ok(entry) => drop(tree.entries.insert(link.id, entry)),
                 Err(VaultError::Damaged(row)) => {
                     tracing::error!(account = %record.id, row, "a collection's head is damaged; the collection is not served");
+                    damaged = true;
                 }
                 Err(error) => return Err(error),
             }
         }
+        let whole = !damaged;
         refuse_old_heads(&mut tree, record.id);
         hang(&mut tree);
+        if whole {
+            tree.incomplete = incomplete(&tree, record.id);
+        }
         if tree.home == CollectionId::NONE {
             return Err(VaultError::Damaged("home".into()));
         }
@@ -367,6 +377,31 @@ fn refuse_old_heads(tree: &mut Tree, account: AccountId) {
         tracing::error!(%account, collection = %id, "a collection's head is older than its members; the collection is not served");
         tree.entries.remove(&id);
     }
+}
+
+/// Names collections whose member collections do not add up: a link was lost, or put back from an
+/// older state. The others are served all the same (HARDENING H32).
+fn incomplete(tree: &Tree, account: AccountId) -> Vec<CollectionId> {
+    let mut found = Vec::new();
+    for entry in tree.entries.values() {
+        let mut sum = [0; 4];
+        let members = entry
+            .children
+            .values()
+            .filter_map(|id| tree.entries.get(id));
+        for member in members.map(|member| &member.collection) {
+            let digest = entry
+                .state
+                .member_digest(member.id, member.changed_in_parent);
+            digest_add(&mut sum, &digest);
+        }
+        if sum != entry.head.members {
+            tracing::error!(%account, collection = %entry.collection.id,
+                "the member collections do not add up: one was lost or put back from an older state");
+            found.push(entry.collection.id);
+        }
+    }
+    found
 }
 
 /// Hangs every collection under its parent, and finds the home.

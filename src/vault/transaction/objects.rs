@@ -463,9 +463,10 @@ impl Transaction {
             .tree
             .read()
             .child(to.parent, &to.segment)
-            .map(|entry| entry.collection.id);
-        if let Some(id) = collection {
-            self.unlink(id);
+            .map(|entry| entry.collection.clone());
+        if let Some(there) = &collection {
+            self.member(to.parent, there.id, Some(there.changed_in_parent), None)?;
+            self.unlink(there.id);
             self.unlock_inside(to.parent, &to.segment);
         }
         Ok(collection.is_some())
