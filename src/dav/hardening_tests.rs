@@ -89,7 +89,11 @@ impl World {
                         calendar: Some(CalendarFacts {
                             uid: format!("uid-{number}"),
                             component: ComponentKind::Event,
-                            extent: Extent { first: 0, last: 10 },
+                            extent: Extent {
+                                first: 0,
+                                last: 10,
+                                ..Extent::NEVER
+                            },
                         }),
                     })?;
                 }

@@ -13,7 +13,11 @@ pub(super) fn segment(name: &str) -> Segment {
 }
 
 pub(super) fn event(parent: CollectionId, name: &str, uid: &str, body: &str) -> NewObject {
-    let extent = Extent { first: 0, last: 10 };
+    let extent = Extent {
+        first: 0,
+        last: 10,
+        ..Extent::NEVER
+    };
     NewObject {
         parent,
         segment: segment(name),
