@@ -237,6 +237,8 @@ pub const ADMIN_CONNECTIONS: usize = 8;
 pub const ADMIN_LINE_BYTES: usize = 64 * 1024;
 /// Seconds without a byte on the local socket.
 pub const ADMIN_SECONDS: u64 = 30;
+/// Seconds that a server waits at its start for a command that has the store.
+pub const SERVE_START_SECONDS: u64 = 5;
 /// Seconds that a command waits for a server that is starting or stopping.
 pub const ADMIN_START_SECONDS: u64 = 10;
 /// Days a certificate of the own authority is valid; Apple's devices take at most 825.

@@ -8,11 +8,13 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::Failure;
 use crate::account::{AccountSettings, Accounts};
 use crate::ambient::Ambient;
 use crate::config::Config;
+use crate::limits;
 use crate::seal::HostKey;
 use crate::store::{Store, StoreError, StoreOptions};
 use crate::vault::Vault;
@@ -53,6 +55,22 @@ pub(super) fn health(
 ) -> Box<dyn Fn() -> Result<(), String> + Send + Sync> {
     let vault = Arc::clone(accounts.vault());
     Box::new(move || vault.store().room().map_err(|error| error.to_string()))
+}
+
+/// As `accounts`, for the server: a command that has the store gives it back within moments.
+pub(super) fn accounts_soon(
+    config: &Config,
+    ambient: &Arc<Ambient>,
+) -> Result<Arc<Accounts>, Failure> {
+    let until = Instant::now() + Duration::from_secs(limits::SERVE_START_SECONDS);
+    loop {
+        match accounts(config, ambient, Absent::Make) {
+            Err(Unopened::InUse(_)) if Instant::now() < until => {
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            opened => return Ok(opened?),
+        }
+    }
 }
 
 /// Opens everything; this process then owns the store.
