@@ -5,15 +5,14 @@
 
 use super::context::{Kind, Resource};
 use super::error::DavError;
-use super::precondition::VALID_CALENDAR_DATA;
 use super::property::{
     Access, Allprop, Found, Property, Subject, calendars, get_stored, principals, write_href,
     write_text,
 };
 use super::target::{HrefForm, href, principal_href};
+use super::timezone;
 use crate::ical::kind::ComponentKind;
 use crate::ical::text::Collation;
-use crate::ical::tree::Calendar;
 use crate::vault::{CollectionKind, VaultError};
 use crate::xml::{Element, QName, Writer, caldav, cs, dav};
 
@@ -43,7 +42,7 @@ pub const ROWS: &[Property] = &[
     row(
         caldav("calendar-timezone"),
         calendars,
-        Access::Stored(|element| check_timezone(&element.text())),
+        Access::Stored(|element| timezone::definition(&element.text()).map(|_| ())),
         |subject, writer| get_stored(caldav("calendar-timezone"), subject, writer),
     ),
     row(
@@ -115,24 +114,6 @@ pub const ROWS: &[Property] = &[
         },
     ),
 ];
-
-/// Checks a time zone as clients give it: an iCalendar object with exactly one VTIMEZONE
-/// (RFC 4791 section 5.2.2).
-///
-/// # Errors
-/// valid-calendar-data.
-pub fn check_timezone(text: &str) -> Result<(), DavError> {
-    let calendar = Calendar::parse(text.trim().as_bytes());
-    let one = calendar.is_ok_and(|calendar| {
-        let components = &calendar.root.components;
-        calendar.further.is_empty() && components.len() == 1 && components[0].name == "VTIMEZONE"
-    });
-    if one {
-        Ok(())
-    } else {
-        Err(DavError::Named(&VALID_CALENDAR_DATA))
-    }
-}
 
 fn component_set(subject: &Subject<'_>, writer: &mut Writer) -> Result<Found, VaultError> {
     let Resource::Collection(collection) = subject.resource else {

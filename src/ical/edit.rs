@@ -1,7 +1,7 @@
 //! Changes single content lines of received bytes and leaves all others exactly as they came;
 //! builds the lines for that. No value may bring a line of its own along (HARDENING H21).
 
-use super::line::{Span, fold};
+use super::line::{Parameter, Span, fold};
 
 /// One change: the bytes of `span` become `text`, which is whole lines or nothing. An empty span
 /// inserts.
@@ -57,12 +57,27 @@ pub fn splice(bytes: &[u8], mut edits: Vec<Edit>) -> Option<Vec<u8>> {
 /// that would end the line or cannot stand in XML are left out: use `escape` for TEXT. Parameter
 /// values are quoted and encoded where needed (RFC 5545 section 3.2, RFC 6868).
 pub fn content_line(name: &str, parameters: &[(&str, &str)], value: &str) -> String {
+    changed_line(name, parameters, &[], &[], value)
+}
+
+/// The same for parameters as they were read, but for those named in `without` (upper case).
+/// `first` comes before them.
+pub fn changed_line(
+    name: &str,
+    first: &[(&str, &str)],
+    parameters: &[Parameter],
+    without: &[&str],
+    value: &str,
+) -> String {
     let mut line = plain(name);
-    for (name, value) in parameters {
-        line.push(';');
-        line.push_str(&plain(name));
-        line.push('=');
-        line.push_str(&parameter_value(value));
+    for (name, value) in first {
+        line.push_str(&format!(";{}={}", plain(name), parameter_value(value)));
+    }
+    let stays = |parameter: &&Parameter| !without.contains(&parameter.name.as_str());
+    for parameter in parameters.iter().filter(stays) {
+        let values = parameter.values.iter().map(|value| parameter_value(value));
+        let values: Vec<String> = values.collect();
+        line.push_str(&format!(";{}={}", plain(&parameter.name), values.join(",")));
     }
     line.push(':');
     line.push_str(&plain(value));

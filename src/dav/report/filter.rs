@@ -176,7 +176,7 @@ fn test_of(element: &Element) -> Result<Test, DavError> {
 }
 
 /// Reads a time-range: a start, an end or both, each a UTC date with time (section 9.9).
-fn time_range(element: &Element) -> Result<TimeRange, DavError> {
+pub(super) fn time_range(element: &Element) -> Result<TimeRange, DavError> {
     let bound = |name: &str, absent: Instant| match element.attribute(name) {
         None => Ok(absent),
         Some(text) => match CalTime::parse(text, None) {

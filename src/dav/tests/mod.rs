@@ -2,6 +2,7 @@
 //! after the examples and rules of the RFCs, and the rows of HARDENING, that they check.
 
 mod discovery;
+mod instances;
 mod listing;
 mod properties;
 mod query;
