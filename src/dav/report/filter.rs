@@ -271,7 +271,7 @@ mod tests {
                 &unsupported,
             ),
             (
-                r#"<C:prop-filter name="UID"><C:text-match collation="i;unicode-casemap">x</C:text-match></C:prop-filter>"#,
+                r#"<C:prop-filter name="UID"><C:text-match collation="i;basic">x</C:text-match></C:prop-filter>"#,
                 &DavError::Named(&SUPPORTED_COLLATION),
             ),
         ] {
