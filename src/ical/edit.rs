@@ -67,20 +67,27 @@ pub fn changed_line(
     first: &[(&str, &str)],
     parameters: &[Parameter],
     without: &[&str],
-    value: &str,
+    text: &str,
 ) -> String {
     let mut line = plain(name);
     for (name, value) in first {
-        line.push_str(&format!(";{}={}", plain(name), parameter_value(value)));
+        line.push_str(&format!(
+            ";{}={}",
+            plain(name),
+            parameter_value(value, text)
+        ));
     }
     let stays = |parameter: &&Parameter| !without.contains(&parameter.name.as_str());
     for parameter in parameters.iter().filter(stays) {
-        let values = parameter.values.iter().map(|value| parameter_value(value));
+        let values = parameter
+            .values
+            .iter()
+            .map(|value| parameter_value(value, text));
         let values: Vec<String> = values.collect();
         line.push_str(&format!(";{}={}", plain(&parameter.name), values.join(",")));
     }
     line.push(':');
-    line.push_str(&plain(value));
+    line.push_str(&plain(text));
     fold(&line)
 }
 
@@ -97,7 +104,9 @@ pub fn escape(text: &str) -> String {
     escaped
 }
 
-fn parameter_value(value: &str) -> String {
+/// A parameter value for a line whose value is `text`: quoted also where a reader who forgives
+/// unquoted URIs (`line::uri_colon`) would take the two for one.
+fn parameter_value(value: &str, text: &str) -> String {
     let mut encoded = String::with_capacity(value.len());
     for character in value.replace("\r\n", "\n").chars() {
         match character {
@@ -108,7 +117,8 @@ fn parameter_value(value: &str) -> String {
         }
     }
     let encoded = plain(&encoded);
-    if encoded.contains([',', ';', ':']) {
+    let uri = text.trim_start().starts_with("//") || encoded.eq_ignore_ascii_case("mailto");
+    if encoded.contains([',', ';', ':']) || uri {
         format!("\"{encoded}\"")
     } else {
         encoded

@@ -171,26 +171,39 @@ impl<'a> Instances<'a> {
     /// within one.
     pub fn within(&self, range: TimeRange, most: usize) -> Result<Vec<Instance>, WithinError> {
         let mut found = Vec::new();
-        for (index, entry) in self.entries.iter().enumerate() {
-            if let Entry::Unknown { placing, .. } = entry {
-                let instance = Instance {
-                    component: index,
-                    recurrence: None,
-                    local: None,
-                    placing: *placing,
-                };
-                found.extend(Some(instance).filter(|_| placing.overlaps(range)));
-                continue;
+        for index in 0..self.entries.len() {
+            found.append(&mut self.of(index, range, most - found.len())?);
+        }
+        Ok(found)
+    }
+
+    /// All instances described by component `index` that overlap `range`, at most `most`, in
+    /// time order.
+    pub fn of(
+        &self,
+        index: usize,
+        range: TimeRange,
+        most: usize,
+    ) -> Result<Vec<Instance>, WithinError> {
+        let mut found = Vec::new();
+        if let Some(Entry::Unknown { placing, .. }) = self.entries.get(index) {
+            let instance = Instance {
+                component: index,
+                recurrence: None,
+                local: None,
+                placing: *placing,
+            };
+            found.extend(Some(instance).filter(|_| placing.overlaps(range)));
+            return Ok(found);
+        }
+        let full = self.any(index, range, &mut |instance, _| {
+            if instance.placing.overlaps(range) {
+                found.push(instance.clone());
             }
-            let full = self.any(index, range, &mut |instance, _| {
-                if instance.placing.overlaps(range) {
-                    found.push(instance.clone());
-                }
-                found.len() > most
-            })?;
-            if full {
-                return Err(WithinError::TooMany);
-            }
+            found.len() > most
+        })?;
+        if full {
+            return Err(WithinError::TooMany);
         }
         Ok(found)
     }

@@ -8,10 +8,11 @@
 //! - `shape`, `series`, `alarm`, `overlap`, `instances`: when components take place;
 //! - `text`, `filter`: what a calendar-query asks; `summary`: what rules an object out unread;
 //! - `expand`, `limit`, `project`, `retrieve`: what a report asks of the bytes (CALDAV:calendar-data);
-//! - `edit`: the bytes with single lines changed.
+//! - `busy`: when one is busy; `edit`: the bytes with single lines changed.
 
 pub mod accept;
 mod alarm;
+pub mod busy;
 pub mod definitions;
 pub mod edit;
 pub mod expand;

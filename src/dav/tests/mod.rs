@@ -2,6 +2,7 @@
 //! after the examples and rules of the RFCs, and the rows of HARDENING, that they check.
 
 mod discovery;
+mod free_busy;
 mod instances;
 mod listing;
 mod properties;

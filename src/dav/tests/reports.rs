@@ -156,7 +156,6 @@ fn an_object_overwritten_during_a_listing_is_told_with_its_new_tag() {
 fn reports_that_are_not_there_are_refused_by_name() {
     let server = Server::new();
     for (target, name) in [
-        (WORK, "C:free-busy-query"),
         (WORK, "D:version-tree"),
         (PRINCIPAL, "C:calendar-query"),
         ("/dav/", "D:sync-collection"),
