@@ -40,10 +40,16 @@ pub const ROWS: &[Property] = &[
         |subject, writer| get_stored(caldav("calendar-description"), subject, writer),
     ),
     row(
-        caldav("calendar-timezone"),
+        timezone::TIMEZONE,
         calendars,
         Access::Stored(|element| timezone::definition(&element.text()).map(|_| ())),
-        |subject, writer| get_stored(caldav("calendar-timezone"), subject, writer),
+        timezone::write_timezone,
+    ),
+    row(
+        timezone::TIMEZONE_ID,
+        calendars,
+        Access::Stored(|element| timezone::known(&element.text()).map(|_| ())),
+        timezone::write_id,
     ),
     row(
         caldav("supported-calendar-component-set"),

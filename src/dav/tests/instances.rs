@@ -88,6 +88,11 @@ fn rfc4791_7_3_floating_times_in_the_zone_of_report_or_calendar() {
     assert_eq!(start(""), "DTSTART:20060102T150000Z");
     let report = format!("<C:timezone>{}</C:timezone>", zone("Asia/Tokyo"));
     assert_eq!(start(&report), "DTSTART:20060102T010000Z");
+    // RFC 7809 section 3.1.6
+    let report = "<C:timezone-id>Asia/Kolkata</C:timezone-id>";
+    assert_eq!(start(report), "DTSTART:20060102T043000Z");
+    query(&server, YEAR, "<C:timezone-id>Asia/Nowhere</C:timezone-id>")
+        .refused(403, caldav("valid-timezone"));
 }
 
 #[test]
