@@ -58,6 +58,9 @@ pub const ICAL_COMPONENTS: usize = 20_000;
 pub const ICAL_PARAMETERS: usize = 500_000;
 /// Instances expanded for one answer (the answer is refused above, never cut).
 pub const INSTANCES_PER_ANSWER: usize = 10_000;
+/// Bytes of iCalendar that all expanded instances of one answer may take: the text of an event stands
+/// in each of its instances (HARDENING H6).
+pub const EXPANDED_BYTES: usize = 16 * 1024 * 1024;
 /// Periods of a recurrence rule looked at for one question about one object.
 pub const RECURRENCE_STEPS: usize = 200_000;
 /// Instances tried for all questions of one request about one object (its alarms ask each for itself).

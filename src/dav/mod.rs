@@ -37,6 +37,7 @@ mod respond;
 pub mod target;
 #[cfg(test)]
 mod tests;
+mod timezone;
 pub mod update;
 
 use std::sync::Arc;

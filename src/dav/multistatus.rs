@@ -5,19 +5,24 @@
 //! answer has its length, and what fails early is still a clean error.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use http::StatusCode;
 use http::header::HeaderName;
+use parking_lot::Mutex;
 
 use super::context::{Context, Resource};
 use super::error::DavError;
 use super::headers::{self, Return};
 use super::message::Response;
+use super::precondition::NUMBER_OF_MATCHES_WITHIN_LIMITS;
 use super::property::Allprop;
 use super::property::{Found, Scene, Subject, Wanted, rows};
-use crate::ical::project::{CompRequest, project};
-use crate::ical::tree::Calendar;
+use super::timezone::FloatingZones;
+use crate::ical::expand::Room;
+use crate::ical::instances::WithinError;
+use crate::ical::retrieve::Retrieval;
 use crate::limits;
 use crate::vault::{AccountStore, Collection, Summary, VaultError};
 use crate::xml::{Writer, caldav, dav};
@@ -77,6 +82,31 @@ pub fn respond(source: Source) -> Result<Response, DavError> {
     )))
 }
 
+/// A 207 answer of what the source makes of a responder. One with instances written out is put
+/// together before its head is sent, so that too many are a clean refusal.
+///
+/// # Errors
+/// What the source could not do; number-of-matches-within-limits.
+pub fn respond_with(
+    responder: Responder,
+    source: impl FnOnce(Responder) -> Source,
+) -> Result<Response, DavError> {
+    let (absent, expands) = (responder.absent, responder.expands());
+    let allowance = responder.allowance.clone();
+    let mut source = source(responder);
+    if !expands {
+        return Ok(with_preference(respond(source)?, absent));
+    }
+    let mut writer = Writer::document();
+    writer.start(dav("multistatus"));
+    while source(&mut writer)? == Progress::More {
+        allowance.check(&writer)?;
+    }
+    allowance.check(&writer)?;
+    let response = Response::xml(StatusCode::MULTI_STATUS, writer.finish());
+    Ok(with_preference(response, absent))
+}
+
 /// A 207 answer with a few responses that are written at once.
 pub fn respond_now(write: impl FnOnce(&mut Writer)) -> Response {
     let mut writer = Writer::document();
@@ -118,7 +148,7 @@ pub enum Item {
     /// A property.
     Property(Wanted),
     /// CALDAV:calendar-data, whole or in parts (reports only).
-    CalendarData(CompRequest),
+    CalendarData(Retrieval),
 }
 
 /// What is asked for of each resource.
@@ -171,6 +201,26 @@ pub struct Responder {
     pub selection: Selection,
     /// Whether missing properties are told of.
     pub absent: Absent,
+    /// Where floating times are read.
+    pub zones: FloatingZones,
+    /// What the answer may still hold of expanded instances.
+    allowance: Arc<Allowance>,
+}
+
+/// What an answer may still hold of expanded instances; one that would hold more is refused.
+#[derive(Default)]
+struct Allowance {
+    room: Mutex<Room>,
+    exceeded: AtomicBool,
+}
+
+impl Allowance {
+    fn check(&self, writer: &Writer) -> Result<(), DavError> {
+        if self.exceeded.load(Ordering::Relaxed) || writer.len() > limits::QUERY_ANSWER_BYTES {
+            return Err(DavError::Named(&NUMBER_OF_MATCHES_WITHIN_LIMITS));
+        }
+        Ok(())
+    }
 }
 
 /// The body of an object, for CALDAV:calendar-data.
@@ -232,7 +282,23 @@ impl Responder {
             scene: Scene::new(context),
             selection,
             absent: Absent::of(context),
+            zones: FloatingZones::default(),
+            allowance: Arc::default(),
         }
+    }
+
+    /// Whether what was written for the answer so far is within its bounds.
+    ///
+    /// # Errors
+    /// number-of-matches-within-limits.
+    pub fn check(&self, writer: &Writer) -> Result<(), DavError> {
+        self.allowance.check(writer)
+    }
+
+    /// Whether instances are written out, so that it is not known beforehand that they can be.
+    fn expands(&self) -> bool {
+        let expands = |item: &Item| matches!(item, Item::CalendarData(data) if data.expands());
+        matches!(&self.selection, Selection::Named(items) if items.iter().any(expands))
     }
 
     /// Writes the response of a resource; 404 when it is not there (any more).
@@ -332,6 +398,7 @@ impl Responder {
     ) -> Result<(), VaultError> {
         let mut absent: Vec<&Item> = Vec::new();
         let mut damaged: Vec<&Item> = Vec::new();
+        let mut refused: Vec<&Item> = Vec::new();
         let told = self.absent == Absent::Told;
         // An empty 200 propstat stands only where nothing else would (RFC 8144 section 2.1).
         let possible =
@@ -340,9 +407,16 @@ impl Responder {
             writer.start(dav("propstat"));
             writer.start(dav("prop"));
             for item in items {
-                match write_item(subject, item, data, writer) {
-                    Ok(Found::Yes) => {}
-                    Ok(Found::No) => absent.push(item),
+                let written = match item {
+                    Item::Property(wanted) => subject.write(wanted, writer).map(Written::from),
+                    Item::CalendarData(data_wanted) => {
+                        self.write_data(subject, data_wanted, data, writer)
+                    }
+                };
+                match written {
+                    Ok(Written::Yes) => {}
+                    Ok(Written::No) => absent.push(item),
+                    Ok(Written::Refused) => refused.push(item),
                     Err(VaultError::Damaged(_)) => damaged.push(item),
                     Err(error) => return Err(error),
                 }
@@ -354,10 +428,63 @@ impl Responder {
             absent.extend(items);
         }
         if told {
-            write_propstat(&absent, StatusCode::NOT_FOUND, writer);
+            write_propstat(&absent, StatusCode::NOT_FOUND, None, writer);
         }
-        write_propstat(&damaged, StatusCode::INTERNAL_SERVER_ERROR, writer);
+        write_propstat(&damaged, StatusCode::INTERNAL_SERVER_ERROR, None, writer);
+        let limited = DavError::Named(&NUMBER_OF_MATCHES_WITHIN_LIMITS);
+        write_propstat(&refused, limited.status(), Some(&limited), writer);
         Ok(())
+    }
+
+    /// Writes CALDAV:calendar-data.
+    fn write_data(
+        &self,
+        subject: &Subject<'_>,
+        wanted: &Retrieval,
+        data: &Data,
+        writer: &mut Writer,
+    ) -> Result<Written, VaultError> {
+        let bytes = match data {
+            Data::NotWanted => return Ok(Written::No),
+            Data::Damaged => return Err(VaultError::Damaged(String::new())),
+            Data::Bytes(bytes) => bytes,
+        };
+        let zone = match subject.resource {
+            Resource::Object(parent, _) if wanted.reads_times() => self.zones.of(parent),
+            _ => None,
+        };
+        let retrieved = wanted.of(bytes, zone.as_ref(), &mut self.allowance.room.lock());
+        match retrieved {
+            Ok(text) => {
+                writer.start(caldav("calendar-data"));
+                writer.text(&String::from_utf8_lossy(&text));
+                writer.end();
+                Ok(Written::Yes)
+            }
+            Err(WithinError::TooMany) => {
+                self.allowance.exceeded.store(true, Ordering::Relaxed);
+                Ok(Written::Refused)
+            }
+            // this object alone cannot be written out, the others can
+            Err(WithinError::Recurrence(_)) => Ok(Written::Refused),
+        }
+    }
+}
+
+/// What became of one thing asked for.
+enum Written {
+    Yes,
+    No,
+    /// More than an answer holds.
+    Refused,
+}
+
+impl From<Found> for Written {
+    fn from(found: Found) -> Self {
+        match found {
+            Found::Yes => Written::Yes,
+            Found::No => Written::No,
+        }
     }
 }
 
@@ -417,40 +544,12 @@ fn allprop(subject: &Subject<'_>, include: &[Wanted]) -> Result<Vec<Item>, Vault
     Ok(items)
 }
 
-fn write_item(
-    subject: &Subject<'_>,
-    item: &Item,
-    data: &Data,
+fn write_propstat(
+    items: &[&Item],
+    status: StatusCode,
+    error: Option<&DavError>,
     writer: &mut Writer,
-) -> Result<Found, VaultError> {
-    let request = match item {
-        Item::Property(wanted) => return subject.write(wanted, writer),
-        Item::CalendarData(request) => request,
-    };
-    let bytes = match data {
-        Data::NotWanted => return Ok(Found::No),
-        Data::Damaged => return Err(VaultError::Damaged(String::new())),
-        Data::Bytes(bytes) => bytes,
-    };
-    writer.start(caldav("calendar-data"));
-    if *request == CompRequest::everything("VCALENDAR") {
-        writer.text(&String::from_utf8_lossy(bytes));
-    } else {
-        match Calendar::parse(bytes) {
-            Ok(calendar) => {
-                writer.text(&String::from_utf8_lossy(&project(
-                    bytes, &calendar, request,
-                )));
-            }
-            // it was accepted once; what cannot be taken apart is given whole
-            Err(_) => writer.text(&String::from_utf8_lossy(bytes)),
-        }
-    }
-    writer.end();
-    Ok(Found::Yes)
-}
-
-fn write_propstat(items: &[&Item], status: StatusCode, writer: &mut Writer) {
+) {
     if items.is_empty() {
         return;
     }
@@ -465,5 +564,8 @@ fn write_propstat(items: &[&Item], status: StatusCode, writer: &mut Writer) {
     }
     writer.end();
     write_status(status, writer);
+    if let Some(error) = error {
+        error.write_error(writer);
+    }
     writer.end();
 }

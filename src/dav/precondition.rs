@@ -102,6 +102,11 @@ pub const VALID_FILTER: Precondition = forbidden(caldav("valid-filter"));
 /// A CALDAV:filter with a component, property or parameter that cannot be searched.
 pub const SUPPORTED_FILTER: Precondition = forbidden(caldav("supported-filter"));
 
+// RFC 7809
+
+/// A time zone identifier that is not known here (sections 3.1.5 and 3.1.6).
+pub const VALID_TIMEZONE: Precondition = forbidden(caldav("valid-timezone"));
+
 // RFC 6578
 
 /// The sync-token is not one of this collection, or too old: start over (section 3.2).

@@ -5,16 +5,14 @@
 
 use super::context::{Kind, Resource};
 use super::error::DavError;
-use super::precondition::VALID_CALENDAR_DATA;
 use super::property::{
     Access, Allprop, Found, Property, Subject, calendars, get_stored, principals, write_href,
     write_text,
 };
 use super::target::{HrefForm, href, principal_href};
-use crate::ical::definitions::definition;
+use super::timezone;
 use crate::ical::kind::ComponentKind;
 use crate::ical::text::Collation;
-use crate::ical::tree::Calendar;
 use crate::vault::{CollectionKind, VaultError};
 use crate::xml::{Element, QName, Writer, caldav, cs, dav};
 
@@ -42,10 +40,16 @@ pub const ROWS: &[Property] = &[
         |subject, writer| get_stored(caldav("calendar-description"), subject, writer),
     ),
     row(
-        caldav("calendar-timezone"),
+        timezone::TIMEZONE,
         calendars,
-        Access::Stored(|element| check_timezone(&element.text())),
-        |subject, writer| get_stored(caldav("calendar-timezone"), subject, writer),
+        Access::Stored(|element| timezone::definition(&element.text()).map(|_| ())),
+        timezone::write_timezone,
+    ),
+    row(
+        timezone::TIMEZONE_ID,
+        calendars,
+        Access::Stored(|element| timezone::known(&element.text()).map(|_| ())),
+        timezone::write_id,
     ),
     row(
         caldav("supported-calendar-component-set"),
@@ -116,26 +120,6 @@ pub const ROWS: &[Property] = &[
         },
     ),
 ];
-
-/// Checks a time zone as clients give it: an iCalendar object with exactly one VTIMEZONE
-/// (RFC 4791 section 5.2.2).
-///
-/// # Errors
-/// valid-calendar-data.
-pub fn check_timezone(text: &str) -> Result<(), DavError> {
-    let calendar = Calendar::parse(text.trim().as_bytes());
-    let one = calendar.is_ok_and(|calendar| {
-        let components = &calendar.root.components;
-        let one = calendar.further.is_empty() && components.len() == 1;
-        // a zone without a name is none; one without observances is what some clients call UTC
-        one && components[0].name == "VTIMEZONE" && definition(&components[0]).is_some()
-    });
-    if one {
-        Ok(())
-    } else {
-        Err(DavError::Named(&VALID_CALENDAR_DATA))
-    }
-}
 
 fn component_set(subject: &Subject<'_>, writer: &mut Writer) -> Result<Found, VaultError> {
     let Resource::Collection(collection) = subject.resource else {

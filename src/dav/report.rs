@@ -3,6 +3,7 @@
 mod calendar_data;
 mod expand;
 mod filter;
+mod free_busy;
 mod multiget;
 mod principals;
 mod query;
@@ -14,7 +15,7 @@ use super::context::{Context, Kind, required};
 use super::error::DavError;
 use super::message::Response;
 use super::precondition::SUPPORTED_REPORT;
-use super::property::{everywhere, in_tree, synchronised};
+use super::property::{everywhere, in_tree, synchronised, tree_collections};
 use crate::xml::{Element, QName, caldav, dav};
 
 /// One report.
@@ -38,6 +39,11 @@ pub const REPORTS: &[Report] = &[
         name: caldav("calendar-query"),
         on: with_calendar_objects,
         run: query::run,
+    },
+    Report {
+        name: caldav("free-busy-query"),
+        on: tree_collections,
+        run: free_busy::run,
     },
     Report {
         name: dav("sync-collection"),

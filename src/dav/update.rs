@@ -10,6 +10,7 @@ use super::multistatus::write_status;
 use super::precondition::{CANNOT_MODIFY_PROTECTED_PROPERTY, QUOTA_NOT_EXCEEDED};
 use super::properties_calendar::parse_component_set;
 use super::property::{Access, find};
+use super::timezone;
 use crate::ical::ComponentSet;
 use crate::limits;
 use crate::vault::Properties;
@@ -119,6 +120,11 @@ fn apply(properties: &mut Properties, update: &Update<'_>, place: Place) -> Resu
         (Some((Access::Stored(check), on)), Update::Set(element)) if on(kind) => check(element)?,
         // dead here: kept whatever it says
         _ => {}
+    }
+    if let Some(other) = timezone::counterpart(update.name())
+        && kind == Kind::Calendar
+    {
+        properties.remove(&Name::from(other));
     }
     match update {
         Update::Set(element) => _ = properties.insert(element.name.clone(), element.to_xml()),

@@ -1,7 +1,7 @@
 //! Changes single content lines of received bytes and leaves all others exactly as they came;
 //! builds the lines for that. No value may bring a line of its own along (HARDENING H21).
 
-use super::line::{Span, fold};
+use super::line::{Parameter, Span, fold};
 
 /// One change: the bytes of `span` become `text`, which is whole lines or nothing. An empty span
 /// inserts.
@@ -57,15 +57,37 @@ pub fn splice(bytes: &[u8], mut edits: Vec<Edit>) -> Option<Vec<u8>> {
 /// that would end the line or cannot stand in XML are left out: use `escape` for TEXT. Parameter
 /// values are quoted and encoded where needed (RFC 5545 section 3.2, RFC 6868).
 pub fn content_line(name: &str, parameters: &[(&str, &str)], value: &str) -> String {
+    changed_line(name, parameters, &[], &[], value)
+}
+
+/// The same for parameters as they were read, but for those named in `without` (upper case).
+/// `first` comes before them.
+pub fn changed_line(
+    name: &str,
+    first: &[(&str, &str)],
+    parameters: &[Parameter],
+    without: &[&str],
+    text: &str,
+) -> String {
     let mut line = plain(name);
-    for (name, value) in parameters {
-        line.push(';');
-        line.push_str(&plain(name));
-        line.push('=');
-        line.push_str(&parameter_value(value));
+    for (name, value) in first {
+        line.push_str(&format!(
+            ";{}={}",
+            plain(name),
+            parameter_value(value, text)
+        ));
+    }
+    let stays = |parameter: &&Parameter| !without.contains(&parameter.name.as_str());
+    for parameter in parameters.iter().filter(stays) {
+        let values = parameter
+            .values
+            .iter()
+            .map(|value| parameter_value(value, text));
+        let values: Vec<String> = values.collect();
+        line.push_str(&format!(";{}={}", plain(&parameter.name), values.join(",")));
     }
     line.push(':');
-    line.push_str(&plain(value));
+    line.push_str(&plain(text));
     fold(&line)
 }
 
@@ -82,7 +104,9 @@ pub fn escape(text: &str) -> String {
     escaped
 }
 
-fn parameter_value(value: &str) -> String {
+/// A parameter value for a line whose value is `text`: quoted also where a reader who forgives
+/// unquoted URIs (`line::uri_colon`) would take the two for one.
+fn parameter_value(value: &str, text: &str) -> String {
     let mut encoded = String::with_capacity(value.len());
     for character in value.replace("\r\n", "\n").chars() {
         match character {
@@ -93,7 +117,8 @@ fn parameter_value(value: &str) -> String {
         }
     }
     let encoded = plain(&encoded);
-    if encoded.contains([',', ';', ':']) {
+    let uri = text.trim_start().starts_with("//") || encoded.eq_ignore_ascii_case("mailto");
+    if encoded.contains([',', ';', ':']) || uri {
         format!("\"{encoded}\"")
     } else {
         encoded

@@ -24,8 +24,26 @@ pub struct Instance {
     /// Which instance of its master it is: the local start that the rules gave it, in the zone
     /// of the master. `None` for one that belongs to no recurring master.
     pub recurrence: Option<LocalTime>,
+    /// Its own local start, or due time where there is no start: in the zone of the master, or
+    /// as the component says it. `None` for one without either.
+    pub local: Option<LocalTime>,
     /// When it takes place.
     pub placing: Placing,
+}
+
+/// Why the instances in a window cannot be listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WithinError {
+    /// There are more than were allowed.
+    TooMany,
+    /// The recurrence is too complex to tell.
+    Recurrence(RecurError),
+}
+
+impl From<RecurError> for WithinError {
+    fn from(error: RecurError) -> Self {
+        WithinError::Recurrence(error)
+    }
 }
 
 /// The instances of an object that `accept` took, ready to be asked the questions of one request;
@@ -45,7 +63,10 @@ pub(super) enum Entry {
     Single {
         zone: Zone,
         recurrence: Option<LocalTime>,
+        local: Option<LocalTime>,
         placing: Placing,
+        /// The series that it belongs to.
+        series: Option<usize>,
         /// The series whose later instances it describes too (RANGE=THISANDFUTURE).
         continues: Option<usize>,
     },
@@ -82,11 +103,13 @@ impl<'a> Instances<'a> {
             for (at, start, future) in own {
                 if let Entry::Single {
                     recurrence,
+                    series,
                     continues,
                     ..
                 } = &mut entries[at]
                 {
                     *recurrence = Some(start);
+                    *series = Some(index);
                     *continues = future.then_some(index);
                 }
             }
@@ -144,31 +167,89 @@ impl<'a> Instances<'a> {
         Ok(times.any(|time| range.holds(self.zones.instant(&time))))
     }
 
-    /// All instances that overlap `range`, at most `most`; more are `RecurError::TooComplex`.
-    /// Ordered by component; in time order within one.
-    pub fn within(&self, range: TimeRange, most: usize) -> Result<Vec<Instance>, RecurError> {
+    /// All instances that overlap `range`, at most `most`, ordered by component; in time order
+    /// within one.
+    pub fn within(&self, range: TimeRange, most: usize) -> Result<Vec<Instance>, WithinError> {
         let mut found = Vec::new();
-        for (index, entry) in self.entries.iter().enumerate() {
-            if let Entry::Unknown { placing, .. } = entry {
-                let instance = Instance {
-                    component: index,
-                    recurrence: None,
-                    placing: *placing,
-                };
-                found.extend(Some(instance).filter(|_| placing.overlaps(range)));
-                continue;
-            }
-            let full = self.any(index, range, &mut |instance, _| {
-                if instance.placing.overlaps(range) {
-                    found.push(instance.clone());
-                }
-                found.len() > most
-            })?;
-            if full {
-                return Err(RecurError::TooComplex);
-            }
+        for index in 0..self.entries.len() {
+            found.append(&mut self.of(index, range, most - found.len())?);
         }
         Ok(found)
+    }
+
+    /// All instances described by component `index` that overlap `range`, at most `most`, in
+    /// time order.
+    pub fn of(
+        &self,
+        index: usize,
+        range: TimeRange,
+        most: usize,
+    ) -> Result<Vec<Instance>, WithinError> {
+        let mut found = Vec::new();
+        if let Some(Entry::Unknown { placing, .. }) = self.entries.get(index) {
+            let instance = Instance {
+                component: index,
+                recurrence: None,
+                local: None,
+                placing: *placing,
+            };
+            found.extend(Some(instance).filter(|_| placing.overlaps(range)));
+            return Ok(found);
+        }
+        let full = self.any(index, range, &mut |instance, _| {
+            if instance.placing.overlaps(range) {
+                found.push(instance.clone());
+            }
+            found.len() > most
+        })?;
+        if full {
+            return Err(WithinError::TooMany);
+        }
+        Ok(found)
+    }
+
+    /// Which instance of its master this is, as RECURRENCE-ID says it and in the form that the
+    /// master's DTSTART has (with UTC for a zone): `None` where there is no recurring master.
+    pub fn identity(&self, instance: &Instance) -> Option<CalTime> {
+        let start = instance.recurrence?;
+        let of = match self.entries.get(instance.component)? {
+            Entry::Single { series, .. } => (*series)?,
+            _ => instance.component,
+        };
+        let Entry::Series(series) = self.entries.get(of)? else {
+            return None;
+        };
+        let at = &series.shape.at;
+        if matches!(at, CalTime::Date(_) | CalTime::Floating(_)) {
+            return Some(at.with_local(start));
+        }
+        // the instance itself knows better which of two equal readings of a clock it is
+        let own = instance.placing.start().or(instance.placing.end());
+        let instant = match own.filter(|_| of == instance.component) {
+            Some(own) => own,
+            None => series.zone().local_to_instant(start),
+        };
+        Some(CalTime::Utc(Zone::utc().instant_to_local(instant)))
+    }
+
+    /// Whether component `index` replaces an instance that would have overlapped `range`. One
+    /// without a master replaces one of its own length.
+    pub fn replaces_in(&self, index: usize, range: TimeRange) -> Result<bool, RecurError> {
+        let Some(Entry::Single { zone, series, .. }) = self.entries.get(index) else {
+            return Ok(false);
+        };
+        if let Some(Entry::Series(series)) = series.map(|series| &self.entries[series]) {
+            return series.replaces_in(index, range, (self.zones, &self.cost));
+        }
+        let component = &self.calendar.root.components[index];
+        let kind = ComponentKind::parse(&component.name);
+        let shape = kind.and_then(|kind| Shape::of(component, kind, self.zones));
+        let (Some(shape), Some(start)) = (shape, value::time_of(component, "RECURRENCE-ID")) else {
+            return Ok(false);
+        };
+        let start = self.zones.instant(&start);
+        let placing = shape.place(zone, zone.instant_to_local(start), start);
+        Ok(placing.overlaps(range))
     }
 
     fn find(&self, path: &[usize]) -> Option<(&Component, usize)> {
@@ -210,12 +291,15 @@ impl<'a> Instances<'a> {
             Entry::Single {
                 zone,
                 recurrence,
+                local,
                 placing,
                 continues,
+                ..
             } => {
                 let instance = Instance {
                     component: index,
                     recurrence: *recurrence,
+                    local: *local,
                     placing: *placing,
                 };
                 if test(&instance, zone) {
@@ -236,6 +320,7 @@ impl<'a> Instances<'a> {
                 let instance = Instance {
                     component: index,
                     recurrence: None,
+                    local: None,
                     placing: *placing,
                 };
                 Ok(test(&instance, zone) || window.end > *from)
@@ -257,7 +342,9 @@ fn entry(components: &[Component], index: usize, zones: &Zones) -> Entry {
             Some(placing) => Entry::Single {
                 zone: Zone::utc(),
                 recurrence: None,
+                local: None,
                 placing,
+                series: None,
                 continues: None,
             },
             None => Entry::Other,
@@ -290,7 +377,9 @@ fn entry(components: &[Component], index: usize, zones: &Zones) -> Entry {
     Entry::Single {
         zone,
         recurrence: None,
+        local: Some(shape.at.local()),
         placing: shape.placed(zones),
+        series: None,
         continues: None,
     }
 }

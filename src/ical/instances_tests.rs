@@ -109,7 +109,7 @@ fn this_and_future() {
     assert_eq!(instances.overlaps(&[1], open), Ok(true));
     assert_eq!(
         instances.within(TimeRange::ALL, 10),
-        Err(RecurError::TooComplex)
+        Err(WithinError::TooMany)
     );
 }
 

@@ -332,6 +332,7 @@ impl Scan<'_, '_> {
             rule,
         };
         let mut value = String::new();
+        let plain = !self.rest.starts_with('"');
         if let Some(quoted) = self.rest.strip_prefix('"') {
             let end = quoted
                 .find('"')
@@ -343,7 +344,7 @@ impl Scan<'_, '_> {
             .rest
             .find([',', ';', ':'])
             .ok_or(refuse("a line without a colon"))?;
-        if value.is_empty() && self.rest[end..].starts_with(':') {
+        if plain && self.rest[end..].starts_with(':') {
             end = uri_colon(self.rest, end);
         }
         value.push_str(&self.rest[..end]);
@@ -357,7 +358,9 @@ impl Scan<'_, '_> {
 /// such a colon belongs to the value when another one follows that can end it.
 fn uri_colon(text: &str, colon: usize) -> usize {
     let after = &text[colon + 1..];
-    let uri = after.starts_with("//") || text[..colon].eq_ignore_ascii_case("mailto");
+    let scheme = &text[..colon];
+    let uri =
+        (after.starts_with("//") && !scheme.is_empty()) || scheme.eq_ignore_ascii_case("mailto");
     match after.find([',', ';', ':']) {
         Some(next) if uri => colon + 1 + next,
         _ => colon,

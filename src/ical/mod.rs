@@ -7,19 +7,24 @@
 //! - `zone`, `definitions`, `recur`: time zones and recurrence;
 //! - `shape`, `series`, `alarm`, `overlap`, `instances`: when components take place;
 //! - `text`, `filter`: what a calendar-query asks; `summary`: what rules an object out unread;
-//! - `project`, `edit`: parts of the bytes, and the bytes with single lines changed.
+//! - `expand`, `limit`, `project`, `retrieve`: what a report asks of the bytes (CALDAV:calendar-data);
+//! - `busy`: when one is busy; `edit`: the bytes with single lines changed.
 
 pub mod accept;
 mod alarm;
+pub mod busy;
 pub mod definitions;
 pub mod edit;
+pub mod expand;
 pub mod filter;
 pub mod instances;
 pub mod kind;
+mod limit;
 pub mod line;
 pub mod overlap;
 pub mod project;
 pub mod recur;
+pub mod retrieve;
 #[cfg(test)]
 pub(crate) mod rfc4791_objects;
 mod series;

@@ -2,7 +2,7 @@
 //! properties, copied as they were received.
 //!
 //! `expand`, `limit-recurrence-set` and `limit-freebusy-set` change which components and values
-//! there are; they belong before this step (on the tree) and come later.
+//! there are: `retrieve` does that before.
 
 use std::collections::BTreeMap;
 
@@ -78,7 +78,8 @@ impl CompRequest {
         }
     }
 
-    fn is_everything(&self) -> bool {
+    /// Whether nothing is left out.
+    pub fn is_everything(&self) -> bool {
         self.properties == PropertyRequest::All && self.components == ComponentRequest::All
     }
 }
@@ -95,9 +96,17 @@ pub fn project(bytes: &[u8], calendar: &Calendar, request: &CompRequest) -> Vec<
 }
 
 /// One line or component of a component, to be visited in the order received.
-enum Part<'a> {
+pub(super) enum Part<'a> {
     Property(&'a Property),
     Component(&'a Component),
+}
+
+/// The lines and components of a component, in the order received.
+pub(super) fn parts(component: &Component) -> Vec<Part<'_>> {
+    let mut parts: Vec<Part<'_>> = component.properties.iter().map(Part::Property).collect();
+    parts.extend(component.components.iter().map(Part::Component));
+    parts.sort_by_key(Part::start);
+    parts
 }
 
 impl Part<'_> {
@@ -116,10 +125,7 @@ fn component(bytes: &[u8], found: &Component, request: &CompRequest, answer: &mu
         return;
     }
     answer.extend_from_slice(found.begin.of(bytes));
-    let mut parts: Vec<Part<'_>> = found.properties.iter().map(Part::Property).collect();
-    parts.extend(found.components.iter().map(Part::Component));
-    parts.sort_by_key(Part::start);
-    for part in parts {
+    for part in parts(found) {
         match part {
             Part::Property(property) => match wanted(property, &request.properties) {
                 Some(Wanted::Value) => answer.extend_from_slice(property.span.of(bytes)),

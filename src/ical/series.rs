@@ -168,13 +168,14 @@ impl Series {
             if component != wanted {
                 continue;
             }
-            let placing = match future {
+            let (local, placing) = match future {
                 Some(future) => self.moved(occurrence, future),
-                None => self.placed(occurrence, zones),
+                None => (occurrence.start, self.placed(occurrence, zones)),
             };
             let instance = Instance {
                 component,
                 recurrence: Some(occurrence.start),
+                local: Some(local),
                 placing,
             };
             if test(&instance, self.rules.zone()) {
@@ -210,7 +211,7 @@ impl Series {
         }
     }
 
-    fn moved(&self, occurrence: Occurrence, future: &Future) -> Placing {
+    fn moved(&self, occurrence: Occurrence, future: &Future) -> (LocalTime, Placing) {
         let local =
             LocalTime::from_seconds(occurrence.start.seconds().saturating_add(future.shift));
         let zone = self.rules.zone();
@@ -219,7 +220,48 @@ impl Series {
         } else {
             zone.local_to_instant(local)
         };
-        future.shape.place(zone, local, instant)
+        (local, future.shape.place(zone, local, instant))
+    }
+
+    /// The zone in which it recurs.
+    pub fn zone(&self) -> &Zone {
+        self.rules.zone()
+    }
+
+    /// Whether an instance that `component` replaces would have touched `range` where the rules
+    /// had it. For this and future: any, up to the next override of that kind.
+    pub fn replaces_in(
+        &self,
+        component: usize,
+        range: TimeRange,
+        (zones, cost): (&Zones, &Cost),
+    ) -> Result<bool, RecurError> {
+        cost.spend(SEARCH_COST)?;
+        let Some((_, start)) = self.replaced.iter().find(|(at, _)| *at == component) else {
+            return Ok(false);
+        };
+        if !self.continues_in(component) {
+            let instant = self.zone().local_to_instant(*start);
+            return Ok(self
+                .shape
+                .place(self.zone(), *start, instant)
+                .overlaps(range));
+        }
+        let (from, to) = (range.start.plus(-1), range.end.plus(1));
+        let (from, to) = self.rules.window(from, to, self.longest);
+        let (first, end) = self.reign(component);
+        let from = first.map_or(from, |first| from.max(first));
+        let to = end.map_or(to, |end| to.min(end));
+        if from >= to {
+            return Ok(false);
+        }
+        for occurrence in self.rules.starts(from, to) {
+            cost.spend(1)?;
+            if self.placed(occurrence?, zones).overlaps(range) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 }
 

@@ -7,14 +7,17 @@ use super::super::multistatus::{Item, Selection};
 use super::super::precondition::SUPPORTED_CALENDAR_DATA;
 use super::super::property::Wanted;
 use super::super::propfind;
+use super::filter::time_range;
+use crate::ical::overlap::TimeRange;
 use crate::ical::project::{CompRequest, ComponentRequest, PropertyRequest, Wanted as Part};
+use crate::ical::retrieve::{Recurrences, Retrieval};
 use crate::limits;
 use crate::xml::{Element, caldav, dav};
 
 /// Reads DAV:prop, DAV:allprop or DAV:propname of a report; none of them asks for hrefs alone.
 ///
 /// # Errors
-/// 403 supported-calendar-data; 400; 413.
+/// 403 supported-calendar-data; 400 for a range that is none; 413.
 pub fn selection(body: &Element) -> Result<Selection, DavError> {
     if body.child(dav("allprop")).is_some() {
         let include = body
@@ -44,28 +47,50 @@ fn item(prop: &Element, wanted: Wanted) -> Result<Item, DavError> {
     }
 }
 
-/// Reads a CALDAV:calendar-data. `expand`, `limit-recurrence-set` and `limit-freebusy-set` are
-/// not there yet: they are refused by the same condition as another media type, because an
-/// answer without them would look like one with them.
-fn request(data: &Element) -> Result<CompRequest, DavError> {
-    let unsupported = DavError::Named(&SUPPORTED_CALENDAR_DATA);
+/// Reads a CALDAV:calendar-data.
+fn request(data: &Element) -> Result<Retrieval, DavError> {
     let said = |name: &str, value: &str| {
         data.attribute(name)
             .is_none_or(|given| given.trim().eq_ignore_ascii_case(value))
     };
-    let changed = ["expand", "limit-recurrence-set", "limit-freebusy-set"];
-    if !said("content-type", "text/calendar")
-        || !said("version", "2.0")
-        || changed
-            .iter()
-            .any(|name| data.child(caldav(name)).is_some())
-    {
-        return Err(unsupported);
+    if !said("content-type", "text/calendar") || !said("version", "2.0") {
+        return Err(DavError::Named(&SUPPORTED_CALENDAR_DATA));
     }
-    let Some(root) = data.child(caldav("comp")) else {
-        return Ok(CompRequest::everything("VCALENDAR"));
+    let parts = match data.child(caldav("comp")) {
+        Some(root) => component(root)?,
+        None => CompRequest::everything("VCALENDAR"),
     };
-    component(root)
+    let expanded = range(data, "expand")?;
+    let limited = range(data, "limit-recurrence-set")?;
+    let recurrences = match (expanded, limited) {
+        (None, None) => Recurrences::All,
+        (Some(range), None) => Recurrences::Expanded(range),
+        (None, Some(range)) => Recurrences::Limited(range),
+        (Some(_), Some(_)) => {
+            return Err(DavError::BadRequest("both expand and limit-recurrence-set"));
+        }
+    };
+    Ok(Retrieval {
+        parts,
+        recurrences,
+        busy: range(data, "limit-freebusy-set")?,
+    })
+}
+
+/// The range of a part of CALDAV:calendar-data, which must have both ends.
+fn range(data: &Element, name: &'static str) -> Result<Option<TimeRange>, DavError> {
+    let Some(element) = data.child(caldav(name)) else {
+        return Ok(None);
+    };
+    let both = ["start", "end"]
+        .iter()
+        .all(|end| element.attribute(end).is_some());
+    match time_range(element) {
+        Ok(range) if both => Ok(Some(range)),
+        _ => Err(DavError::BadRequest(
+            "a calendar-data without a range of time",
+        )),
+    }
 }
 
 fn component(comp: &Element) -> Result<CompRequest, DavError> {

@@ -15,8 +15,8 @@ use crate::xml::{Element, dav};
 /// Answers with one response for each different href, in their order.
 ///
 /// # Errors
-/// 403 number-of-matches-within-limits for more hrefs than `limits::MULTIGET_HREFS`; 403
-/// supported-calendar-data.
+/// 403 number-of-matches-within-limits for more hrefs than `limits::MULTIGET_HREFS` and for too
+/// many instances; 403 supported-calendar-data.
 pub fn run(context: &Context<'_>, body: &Element) -> Result<Response, DavError> {
     let selection = calendar_data::selection(body)?;
     if body.children_named(dav("href")).count() > limits::MULTIGET_HREFS {
@@ -33,9 +33,7 @@ pub fn run(context: &Context<'_>, body: &Element) -> Result<Response, DavError> 
         }
     }
     let responder = Responder::new(context, selection);
-    let absent = responder.absent;
-    let response = multistatus::respond(listing.source(responder))?;
-    Ok(multistatus::with_preference(response, absent))
+    multistatus::respond_with(responder, |responder| listing.source(responder))
 }
 
 /// What an href names, in the account's own tree only. All else, malformed, of another server

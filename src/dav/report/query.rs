@@ -13,9 +13,9 @@ use super::super::message::Response;
 use super::super::multistatus::{
     Body, Responder, Selection, current_body, with_preference, write_status_response,
 };
-use super::super::precondition::{NUMBER_OF_MATCHES_WITHIN_LIMITS, VALID_FILTER};
-use super::super::properties_calendar::check_timezone;
+use super::super::precondition::VALID_FILTER;
 use super::super::target::{HrefForm, encode_segment};
+use super::super::timezone::FloatingZones;
 use super::{calendar_data, filter};
 use crate::ical::definitions;
 use crate::ical::filter::{CompCondition, Filter, Test};
@@ -23,10 +23,9 @@ use crate::ical::instances::Instances;
 use crate::ical::kind::ComponentKind;
 use crate::ical::overlap::TimeRange;
 use crate::ical::tree::Calendar;
-use crate::ical::zone::{Zone, Zones};
-use crate::limits;
+use crate::ical::zone::Zone;
 use crate::vault::{AccountStore, CalendarFacts, Collection, Summary, VaultError};
-use crate::xml::{self, Element, Name, Writer, XmlLimits, caldav, dav};
+use crate::xml::{Element, Writer, caldav, dav};
 use http::StatusCode;
 
 /// Answers with the objects that match.
@@ -40,18 +39,15 @@ pub fn run(context: &Context<'_>, body: &Element) -> Result<Response, DavError> 
         .child(caldav("filter"))
         .ok_or(DavError::Named(&VALID_FILTER))?;
     let filter = filter::parse(filter)?;
-    let zone = match body.child(caldav("timezone")) {
-        Some(element) => Some(parse_zone(&element.text())?),
-        None => None,
-    };
+    let mut responder = Responder::new(context, selection);
+    responder.zones = FloatingZones::of_report(body)?;
     let query = Query {
         account: context.account,
         plan: Plan::of(&filter),
         windows: filter.windows(),
         filter,
-        zone,
-        wants_body: matches!(&selection, Selection::Named(items) if Responder::wants_data(items)),
-        responder: Responder::new(context, selection),
+        wants_body: matches!(&responder.selection, Selection::Named(items) if Responder::wants_data(items)),
+        responder,
     };
     let mut writer = Writer::document();
     writer.start(dav("multistatus"));
@@ -73,7 +69,7 @@ pub fn run(context: &Context<'_>, body: &Element) -> Result<Response, DavError> 
 
 /// Whether members are looked at. Without a Depth it would be 0 (section 7.8), which on a
 /// collection finds nothing and is never what was meant; clients called MSFT- say 0 and mean 1.
-fn deep(context: &Context<'_>) -> Result<bool, DavError> {
+pub(super) fn deep(context: &Context<'_>) -> Result<bool, DavError> {
     let depth = headers::depth(&context.request.headers);
     let depth = depth.map_err(|error| DavError::BadRequest(error.header()))?;
     let microsoft = context
@@ -83,7 +79,7 @@ fn deep(context: &Context<'_>) -> Result<bool, DavError> {
 }
 
 /// The calendar itself, or all calendars below.
-fn calendars(account: &AccountStore, top: &Arc<Collection>) -> Vec<Arc<Collection>> {
+pub(super) fn calendars(account: &AccountStore, top: &Arc<Collection>) -> Vec<Arc<Collection>> {
     let mut open = vec![top.clone()];
     let mut found = Vec::new();
     while let Some(collection) = open.pop() {
@@ -150,8 +146,6 @@ struct Query<'a> {
     filter: Filter,
     plan: Plan,
     windows: Vec<TimeRange>,
-    /// The report's own time zone; without it each calendar's counts.
-    zone: Option<Zone>,
     wants_body: bool,
     responder: Responder,
 }
@@ -213,10 +207,7 @@ impl Query<'_> {
                 }
             }
         }
-        if writer.len() > limits::QUERY_ANSWER_BYTES {
-            return Err(DavError::Named(&NUMBER_OF_MATCHES_WITHIN_LIMITS));
-        }
-        Ok(())
+        self.responder.check(writer)
     }
 
     /// What the summary says.
@@ -240,35 +231,8 @@ impl Query<'_> {
         self.filter.matches(&calendar, &times).unwrap_or(true)
     }
 
-    /// Where floating times are read: the report's zone, the calendar's, or else UTC
-    /// (RFC 4791 section 9.8).
+    /// Where floating times are read (RFC 4791 section 9.8).
     fn zone_of(&self, calendar: &Collection) -> Zone {
-        if let Some(zone) = &self.zone {
-            return zone.clone();
-        }
-        let stored = calendar
-            .properties
-            .get(&Name::from(caldav("calendar-timezone")));
-        stored
-            .and_then(|stored| xml::parse(stored.as_bytes(), &XmlLimits::default()).ok())
-            .and_then(|element| parse_zone(&element.text()).ok())
-            .unwrap_or_else(Zone::utc)
+        self.responder.zones.of(calendar).unwrap_or_else(Zone::utc)
     }
-}
-
-/// Reads a time zone as clients give it.
-///
-/// # Errors
-/// valid-calendar-data.
-fn parse_zone(text: &str) -> Result<Zone, DavError> {
-    check_timezone(text)?;
-    let invalid = DavError::Named(&super::super::precondition::VALID_CALENDAR_DATA);
-    let calendar = Calendar::parse(text.trim().as_bytes()).map_err(|_| invalid.clone())?;
-    let definition = calendar
-        .root
-        .components("VTIMEZONE")
-        .find_map(definitions::definition);
-    let definition = definition.ok_or(invalid)?;
-    let tzid = definition.tzid.clone();
-    Ok(Zones::new(vec![definition], Zone::utc()).resolve(&tzid).0)
 }

@@ -45,9 +45,10 @@ pub fn run(context: &Context<'_>, body: &Element) -> Result<Response, DavError> 
     let selection = calendar_data::selection(body)?;
     let changes = context.account.changes(collection.id, since, limit)?;
     let responder = Responder::new(context, selection);
-    let absent = responder.absent;
-    let response = multistatus::respond(source(responder, context.own_href(), changes, level))?;
-    Ok(multistatus::with_preference(response, absent))
+    let href = context.own_href();
+    multistatus::respond_with(responder, |responder| {
+        source(responder, href, changes, level)
+    })
 }
 
 /// The level; drafts of the RFC used Depth instead, and some clients still send both.

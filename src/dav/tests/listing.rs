@@ -218,7 +218,7 @@ fn rfc4791_5_2_properties_of_a_calendar() {
             .any(|report| report.child(dav("report")).unwrap().child(name).is_some())
     };
     assert!(has(caldav("calendar-query")) && has(dav("sync-collection")));
-    assert!(!has(caldav("free-busy-query")));
+    assert!(has(caldav("free-busy-query")));
     assert_eq!(
         found.property(WORK, caldav("max-instances")).unwrap().0,
         404

@@ -5,6 +5,8 @@
 mod clients;
 mod clients_rules;
 mod discovery;
+mod free_busy;
+mod instances;
 mod listing;
 mod properties;
 mod query;

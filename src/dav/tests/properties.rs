@@ -2,6 +2,59 @@
 
 use super::*;
 
+#[test]
+fn rfc7809_3_1_5_time_zone_whole_and_by_identifier() {
+    let server = Server::new();
+    let set = |inner: &str| {
+        let body = format!(
+            "<D:propertyupdate {NAMESPACES}><D:set><D:prop>{inner}</D:prop></D:set></D:propertyupdate>"
+        );
+        server.ask("PROPPATCH", WORK, &[], &body).text
+    };
+    let both = "<C:calendar-timezone/><C:calendar-timezone-id/>";
+    let found = || server.propfind(WORK, "0", both);
+    let (whole, id) = (caldav("calendar-timezone"), caldav("calendar-timezone-id"));
+    assert_eq!(
+        found().property(WORK, id).map(|(status, _)| status),
+        Some(404)
+    );
+    assert!(
+        set("<C:calendar-timezone-id>Europe/Berlin</C:calendar-timezone-id>").contains("200 OK")
+    );
+    assert_eq!(found().value(WORK, id).text(), "Europe/Berlin");
+    let text = found().value(WORK, whole).text();
+    assert!(text.contains("TZID:Europe/Berlin\r\n") && text.contains("BYDAY=-1SU"));
+    let zone = "BEGIN:VCALENDAR&#13;\nBEGIN:VTIMEZONE&#13;\nTZID:Mine&#13;\nEND:VTIMEZONE&#13;\nEND:VCALENDAR&#13;\n";
+    assert!(
+        set(&format!(
+            "<C:calendar-timezone>{zone}</C:calendar-timezone>"
+        ))
+        .contains("200 OK")
+    );
+    assert_eq!(found().value(WORK, id).text(), "Mine");
+    assert!(found().value(WORK, whole).text().contains("TZID:Mine\r\n"));
+    let unknown = set("<C:calendar-timezone-id>Mine</C:calendar-timezone-id>");
+    assert!(unknown.contains("403 Forbidden") && unknown.contains("valid-timezone/>"));
+    let two = format!(
+        "<C:calendar-timezone>{}</C:calendar-timezone>",
+        zone.replace(
+            "END:VTIMEZONE",
+            "END:VTIMEZONE&#13;\nBEGIN:VTIMEZONE&#13;\nTZID:X&#13;\nEND:VTIMEZONE"
+        )
+    );
+    assert!(set(&two).contains("valid-calendar-data/>"));
+    let body = format!(
+        "<D:propertyupdate {NAMESPACES}><D:remove><D:prop><C:calendar-timezone-id/></D:prop></D:remove></D:propertyupdate>"
+    );
+    assert_eq!(server.ask("PROPPATCH", WORK, &[], &body).status, 207);
+    for name in [whole, id] {
+        assert_eq!(
+            found().property(WORK, name).map(|(status, _)| status),
+            Some(404)
+        );
+    }
+}
+
 fn update(inner: &str) -> String {
     format!("<D:propertyupdate {NAMESPACES}>{inner}</D:propertyupdate>")
 }

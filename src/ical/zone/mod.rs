@@ -8,6 +8,7 @@
 //! An offset comes after the VTIMEZONE, which may know more (daylight saving).
 
 mod custom;
+pub mod vtimezone;
 mod windows;
 
 use std::collections::HashMap;

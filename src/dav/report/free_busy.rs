@@ -1,0 +1,109 @@
+//! CALDAV:free-busy-query (RFC 4791 section 7.10): when one is busy, without saying by what.
+//!
+//! Only the bodies of events and free-busy objects whose extent touches the range are read.
+
+use std::sync::Arc;
+
+use http::StatusCode;
+use http::header::CONTENT_TYPE;
+
+use super::super::context::{Context, Resource};
+use super::super::error::DavError;
+use super::super::get::guarded;
+use super::super::message::{Body as ResponseBody, Response};
+use super::super::multistatus::{Body, current_body};
+use super::super::precondition::{NUMBER_OF_MATCHES_WITHIN_LIMITS, SUPPORTED_REPORT};
+use super::super::timezone::FloatingZones;
+use super::filter::time_range;
+use super::query::{calendars, deep};
+use crate::ical::busy::BusyTimes;
+use crate::ical::definitions;
+use crate::ical::kind::ComponentKind;
+use crate::ical::overlap::TimeRange;
+use crate::ical::time::Instant;
+use crate::ical::tree::Calendar;
+use crate::ical::zone::Zone;
+use crate::vault::{Collection, Summary};
+use crate::xml::{Element, caldav};
+
+/// The media type of the answer.
+const CALENDAR_TYPE: &str = "text/calendar; charset=utf-8";
+
+/// Answers with one VFREEBUSY.
+///
+/// # Errors
+/// 400 without one range of time; 403 supported-report on an object; 403
+/// number-of-matches-within-limits; 500 when a calendar cannot be read.
+pub fn run(context: &Context<'_>, body: &Element) -> Result<Response, DavError> {
+    let Resource::Collection(top) = &context.resource else {
+        return Err(DavError::Named(&SUPPORTED_REPORT));
+    };
+    let mut ranges = body.children_named(caldav("time-range"));
+    let range = match (ranges.next().map(time_range), ranges.next()) {
+        (Some(Ok(range)), None) => range,
+        _ => return Err(DavError::BadRequest("not one range of time")),
+    };
+    let mut query = Query {
+        context,
+        range,
+        zones: FloatingZones::default(),
+        busy: BusyTimes::new(range),
+    };
+    if deep(context)? {
+        for calendar in calendars(context.account, top) {
+            query.calendar(&calendar)?;
+        }
+    }
+    let uid = u128::from_be_bytes(context.dav.ambient.bytes());
+    let now = Instant(context.dav.ambient.now().seconds());
+    let text = query.busy.to_calendar(&format!("{uid:032x}"), now);
+    let response = guarded(Response::new(StatusCode::OK), CALENDAR_TYPE);
+    Ok(Response {
+        body: ResponseBody::Full(text.into()),
+        ..response.with(CONTENT_TYPE, CALENDAR_TYPE)
+    })
+}
+
+struct Query<'a> {
+    context: &'a Context<'a>,
+    range: TimeRange,
+    zones: FloatingZones,
+    busy: BusyTimes,
+}
+
+impl Query<'_> {
+    fn calendar(&mut self, calendar: &Arc<Collection>) -> Result<(), DavError> {
+        for object in self.context.account.members(calendar.id)?.objects {
+            let touched = object.calendar.as_ref().is_some_and(|facts| {
+                matches!(
+                    facts.component,
+                    ComponentKind::Event | ComponentKind::FreeBusy
+                ) && facts.extent.touches(self.range)
+            });
+            if touched {
+                self.object(calendar, &object)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds an object. One that is damaged was logged when it was read; there is no place in the
+    /// answer to tell of it, and the others are no less busy for it (HARDENING H32).
+    fn object(
+        &mut self,
+        calendar: &Arc<Collection>,
+        object: &Arc<Summary>,
+    ) -> Result<(), DavError> {
+        let Body::There(_, bytes) = current_body(self.context.account, calendar, object)? else {
+            return Ok(());
+        };
+        let Ok(read) = Calendar::parse(&bytes) else {
+            return Ok(());
+        };
+        let zone = self.zones.of(calendar).unwrap_or_else(Zone::utc);
+        let zones = definitions::zones(&read, zone);
+        // also for a recurrence too complex to tell: less than all would be wrong
+        let limited = |_| DavError::Named(&NUMBER_OF_MATCHES_WITHIN_LIMITS);
+        self.busy.add(&read, &zones).map_err(limited)
+    }
+}
