@@ -134,9 +134,11 @@ fn warn_if_open(path: &Path, sentence: &str) {
 
 /// Reads the host key, or makes it together with the store.
 fn host_key(file: &Path, store: &Path, ambient: &Ambient) -> Result<HostKey, Failure> {
+    // Asked first: a process that starts at the same moment makes the key before the store.
+    let sealed = store.exists();
     let text = match std::fs::read_to_string(file) {
         Ok(text) => zeroize::Zeroizing::new(text),
-        Err(error) if error.kind() == io::ErrorKind::NotFound && store.exists() => {
+        Err(error) if error.kind() == io::ErrorKind::NotFound && sealed => {
             return Err(Failure(format!(
                 "the host key {} is missing, and without it nothing in {} can be opened; \
                  restore it from its backup, or name its place in the setting host_key_file",
@@ -145,7 +147,11 @@ fn host_key(file: &Path, store: &Path, ambient: &Ambient) -> Result<HostKey, Fai
             )));
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return make_host_key(file, ambient);
+            return match make_host_key(file, ambient)? {
+                Some(key) => Ok(key),
+                // Another process that starts at the same moment was quicker.
+                None => host_key(file, store, ambient),
+            };
         }
         Err(error) => {
             return Err(Failure(format!(
@@ -166,7 +172,8 @@ fn host_key(file: &Path, store: &Path, ambient: &Ambient) -> Result<HostKey, Fai
     })
 }
 
-fn make_host_key(file: &Path, ambient: &Ambient) -> Result<HostKey, Failure> {
+/// Makes the host key; none when there is one meanwhile.
+fn make_host_key(file: &Path, ambient: &Ambient) -> Result<Option<HostKey>, Failure> {
     let key = ambient.random(|random| HostKey::generate(random));
     // Whole or not at all, since an empty one would have to be removed by hand; and never over
     // another, since a process that started at the same moment may use that already.
@@ -184,6 +191,9 @@ fn make_host_key(file: &Path, ambient: &Ambient) -> Result<HostKey, Failure> {
     let written = write();
     // It may not have been made, or be gone by a rename.
     let _ = std::fs::remove_file(&new);
+    if matches!(&written, Err(error) if error.kind() == io::ErrorKind::AlreadyExists) {
+        return Ok(None);
+    }
     let written = written.and_then(|()| {
         // The name too, or a power cut leaves a store without its key.
         let parent = file
@@ -199,7 +209,7 @@ fn make_host_key(file: &Path, ambient: &Ambient) -> Result<HostKey, Failure> {
         ))
     })?;
     tracing::info!(file = %file.display(), "made the host key; back it up, but not together with the data");
-    Ok(key)
+    Ok(Some(key))
 }
 
 /// Gives a finished file its name, unless something has it. FAT knows no links, NFS no such rename.
@@ -225,7 +235,7 @@ mod tests {
         let text = std::fs::read_to_string(&file).unwrap();
         assert!(HostKey::read(&text).is_ok());
         assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
-        assert!(make_host_key(&file, &Ambient::system()).is_err());
+        assert!(matches!(make_host_key(&file, &Ambient::system()), Ok(None)));
         assert_eq!(std::fs::read_to_string(&file).unwrap(), text);
         assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
     }
