@@ -23,7 +23,7 @@ pub const SYSTEM_FILE: &str = "/etc/sealdav/sealdav.toml";
 /// Names the file when no flag does.
 pub const FILE_VARIABLE: &str = "SEALDAV_CONFIG";
 /// Environment variables with this beginning are settings.
-const PREFIX: &str = "SEALDAV_";
+pub const PREFIX: &str = "SEALDAV_";
 
 /// All settings. A path or URL that is empty in the file is `None` here.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -342,14 +342,26 @@ impl Config {
                  or set trusted_proxies to the address of your reverse proxy, or leave plain_http off",
             );
         }
+        self.check_bounds()
+    }
+
+    /// Checks the values that have bounds, which commands without a server use too.
+    ///
+    /// # Errors
+    /// The bound, as a sentence.
+    pub fn check_bounds(&self) -> Result<(), ConfigError> {
+        let contradiction = |sentence| Err(ConfigError::Contradiction(sentence));
         if self.limits.object_bytes == 0
             || self.limits.object_bytes > limits::BODY_BYTES_IN_FLIGHT / 4
         {
             return contradiction("limits.object_bytes must be between 1 and 67108864 (64 MiB)");
         }
-        if self.argon2.memory_kib < limits::ARGON2_KIB_LEAST || self.argon2.passes == 0 {
+        let Argon2 { memory_kib, passes } = self.argon2;
+        if !(limits::ARGON2_KIB_LEAST..=limits::ARGON2_KIB_MOST).contains(&memory_kib)
+            || !(1..=limits::ARGON2_PASSES_MOST).contains(&passes)
+        {
             return contradiction(
-                "argon2.memory_kib must be at least 19456 and argon2.passes at least 1",
+                "argon2.memory_kib must be between 19456 and 1048576, argon2.passes between 1 and 100",
             );
         }
         Ok(())

@@ -23,6 +23,8 @@ pub const ATTENDEES: usize = 1_000;
 /// Bytes of a body beyond the largest object that are still received, so that the refusal can name
 /// max-resource-size rather than be a bare 413.
 pub const OBJECT_EXCESS_BYTES: usize = 1024 * 1024;
+/// Bytes of a calendar object's UID: it is kept in the summary, which is one row, and in memory.
+pub const UID_BYTES: usize = 2 * 1024;
 /// Bytes of a stored media type: it is kept in the summary, in memory.
 pub const CONTENT_TYPE_BYTES: usize = 255;
 /// Bytes of one stored body chunk: keeps a sled leaf from becoming a blob file (FINDINGS).
@@ -91,12 +93,19 @@ pub const SEARCH_RESULTS: usize = 100;
 pub const STREAM_STEP_BYTES: usize = 64 * 1024;
 /// Properties named in one PROPFIND or PROPPATCH.
 pub const PROPERTIES_PER_REQUEST: usize = 500;
+/// Bytes of the names in one PROPFIND or report: those that a resource lacks come back for each.
+pub const PROPERTY_NAME_BYTES: usize = 64 * 1024;
 /// Bytes of an If header; conditions and tokens are few in practice.
 pub const IF_HEADER_BYTES: usize = 8 * 1024;
 /// Byte ranges of one Range header; a request with more gets the whole (RFC 9110 section 14.2).
 pub const RANGES: usize = 16;
 /// Nesting of an expand-property report (RFC 3253 section 3.8).
 pub const EXPAND_PROPERTY_DEPTH: usize = 4;
+/// Bytes of an expand-property answer beyond which no further resource is told of: it is gathered
+/// in memory, and a stored property may name the same resource many times.
+pub const EXPAND_PROPERTY_BYTES: usize = 4 * 1024 * 1024;
+/// Elements of a CALDAV:filter: each condition may have to look through a whole object.
+pub const FILTER_ELEMENTS: usize = 200;
 
 // Commit and cache
 
@@ -110,6 +119,16 @@ pub const COMMIT_QUEUE_BYTES: usize = 2 * COMMIT_BATCH_BYTES;
 pub const COMMIT_APPLY_BYTES: usize = 1024 * 1024;
 /// Microseconds the commit thread waits for writers it has just released to come back.
 pub const COMMIT_WINDOW_MICROS: u64 = 200;
+/// Commits that a sync waits for while many writers are at work: a quick disk would be synced for each two.
+pub const COMMIT_SHARE: usize = 16;
+/// Commits of one group from which on many writers may be at work.
+pub const COMMIT_SEVERAL: usize = 3;
+/// Microseconds that such a wait may take in all.
+pub const COMMIT_GATHER_MICROS: u64 = 4_000;
+/// Microseconds without a new commit that end such a wait.
+pub const COMMIT_GAP_MICROS: u64 = 1_000;
+/// Most groups until such a wait is tried again after several that did not gather half of `COMMIT_SHARE`.
+pub const COMMIT_PATIENCE: u32 = 64;
 /// Bytes of a stored value: a chunk and what sealing adds to it.
 pub const ROW_BYTES: usize = CHUNK_BYTES + 1024;
 /// Rows, and bytes of values, that one step of a scan holds.
@@ -132,6 +151,8 @@ pub const UNLOCKED_ACCOUNTS: usize = 1_000;
 pub const UNLOCKED_IDLE_SECONDS: i64 = 15 * 60;
 /// Seconds after which an account's keys are dropped in any case.
 pub const UNLOCKED_SECONDS: i64 = 24 * 60 * 60;
+/// Bytes that one step of a copied collection commits: other requests wait while a commit is applied.
+pub const COPY_STEP_BYTES: usize = 512 * 1024;
 /// Rows removed by one step of a purge, so that writers are never kept waiting.
 pub const PURGE_ROWS: usize = 1_000;
 
@@ -153,6 +174,10 @@ pub const ARGON2_RUNS: usize = 2;
 pub const ARGON2_KIB: u32 = 64 * 1024;
 /// The least Argon2id memory in KiB that may be configured (OWASP's floor, with two passes).
 pub const ARGON2_KIB_LEAST: u32 = 19 * 1024;
+/// The most Argon2id memory in KiB that may be configured, and that a key slot may ask for.
+pub const ARGON2_KIB_MOST: u32 = 1024 * 1024;
+/// The most passes over it.
+pub const ARGON2_PASSES_MOST: u32 = 100;
 /// Argon2id passes for a password slot.
 pub const ARGON2_PASSES: u32 = 3;
 /// Failed sign-ins allowed in a burst for one name.
@@ -170,6 +195,9 @@ pub const FAILURE_MEMORY_SECONDS: i64 = 10 * 60;
 
 /// Connections at once.
 pub const CONNECTIONS: usize = 2_048;
+/// Connections of one address (/64 for IPv6) at once, proxies and this machine excepted: an office
+/// behind one address, but not one machine alone, may have them.
+pub const CONNECTIONS_PER_ADDRESS: usize = 256;
 /// Bytes of all request bodies being received at once.
 pub const BODY_BYTES_IN_FLIGHT: usize = 256 * 1024 * 1024;
 /// Seconds for a TLS handshake.
@@ -212,6 +240,8 @@ pub const ADMIN_CONNECTIONS: usize = 8;
 pub const ADMIN_LINE_BYTES: usize = 64 * 1024;
 /// Seconds without a byte on the local socket.
 pub const ADMIN_SECONDS: u64 = 30;
+/// Seconds that a server waits at its start for a command that has the store.
+pub const SERVE_START_SECONDS: u64 = 5;
 /// Seconds that a command waits for a server that is starting or stopping.
 pub const ADMIN_START_SECONDS: u64 = 10;
 /// Days a certificate of the own authority is valid; Apple's devices take at most 825.

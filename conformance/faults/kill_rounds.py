@@ -2,20 +2,23 @@
 """kill -9 at random moments: every acknowledged write must survive.
 
     kill_rounds.py --server-cmd 'target/release/sealdav serve --config t.toml' \\
-        --url https://localhost:8443/dav/anna/personal/ --user anna --password ... --rounds 50 --insecure
+        --url https://localhost:8443/dav/calendars/anna/calendar/ --user anna --password ... --insecure
+    kill_rounds.py --own target/release/sealdav --rounds 100
 
-Each round starts the server, lets several clients PUT and DELETE in the collection --url at the
-same time, kills the server (its whole process group) with SIGKILL at a random moment, starts it
-again and checks:
+With --own it makes a data directory, an account and an app password itself, over plain HTTP.
 
-- every object whose last acknowledged request was a PUT is there, with the ETag that was answered
-  and the body that was sent; every one whose last was a DELETE is gone. An object with a request
-  that was under way at the kill may be as before it or as after it, and nothing else;
-- DAV:sync-token of the collection (PROPFIND, Depth 0) has not gone back behind any that was
-  answered before the kill, one client asking for it all the time; --token-number is a regular
-  expression whose group 1 is the number in the token that only grows;
-- a sync-collection REPORT from the token taken before the round names every object that was
-  acknowledged in the round (RFC 6578); --no-sync leaves out these two.
+Each round starts the server, lets several clients write in the collection --url at the same time
+(PUT of new objects and over old ones, DELETE, PROPPATCH, MOVE), kills the server (its whole
+process group) with SIGKILL at a random moment, starts it again and checks:
+
+- every object is as the last acknowledged request left it: there with the ETag that was answered,
+  byte for byte (GET), with the property that was set, or gone (GET and the listing). The one
+  request of each client that was under way at the kill may have happened as a whole or not at all;
+- DAV:sync-token has not gone back behind any that was answered before the kill, one client asking
+  for it all the time; --token-number is a regular expression whose group 1 is the number in the
+  token that only grows;
+- two clients that keep a copy by sync-collection (RFC 6578), one that slept through the round and
+  one that synchronised all the time until the kill, both come to exactly what the listing says.
 
 The collection and the account must exist. The server must listen at --url within --start-seconds.
 Objects are named killed-<client>-<number>.ics and are left there. Only Python's standard library.
@@ -24,8 +27,11 @@ Exit status: 0 when nothing was lost, 1 when something was, 2 when the test coul
 
 import argparse
 import base64
+import collections
+import dataclasses
 import http.client
 import os
+import pathlib
 import random
 import re
 import shlex
@@ -33,6 +39,7 @@ import signal
 import ssl
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import urllib.parse
@@ -42,20 +49,35 @@ SYNC_TOKEN = (
     '<?xml version="1.0" encoding="utf-8"?>'
     '<D:propfind xmlns:D="DAV:"><D:prop><D:sync-token/></D:prop></D:propfind>'
 )
+LISTING = (
+    '<?xml version="1.0" encoding="utf-8"?>'
+    '<D:propfind xmlns:D="DAV:"><D:prop><D:getetag/><K:note xmlns:K="urn:faults"/></D:prop></D:propfind>'
+)
 SYNC = (
     '<?xml version="1.0" encoding="utf-8"?>'
     '<D:sync-collection xmlns:D="DAV:"><D:sync-token>{}</D:sync-token>'
     "<D:sync-level>1</D:sync-level><D:prop><D:getetag/></D:prop></D:sync-collection>"
+)
+NOTE = (
+    '<?xml version="1.0" encoding="utf-8"?>'
+    '<D:propertyupdate xmlns:D="DAV:"><D:set><D:prop><K:note xmlns:K="urn:faults">{}</K:note></D:prop></D:set>'
+    "</D:propertyupdate>"
 )
 EVENT = (
     "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:-//sealdav//kill rounds//EN\r\nBEGIN:VEVENT\r\n"
     "UID:{uid}\r\nDTSTAMP:20260101T000000Z\r\nDTSTART:20260101T100000Z\r\nDURATION:PT1H\r\n"
     "SUMMARY:Version {version}\r\nDESCRIPTION:{filler}\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n"
 )
+XML = {"Content-Type": "application/xml; charset=utf-8"}
+CALENDAR = "text/calendar; charset=utf-8"
 
 
 class Unrunnable(Exception):
     """The test could not be run, which says nothing about the server's promises."""
+
+
+class LostToken(Exception):
+    """A sync-token that the server gave is refused."""
 
 
 class Client:
@@ -65,6 +87,7 @@ class Client:
         self.url = urllib.parse.urlsplit(arguments.url)
         secret = f"{arguments.user}:{arguments.password}".encode()
         self.headers = {"Authorization": "Basic " + base64.b64encode(secret).decode()}
+        self.base = arguments.url
         self.timeout = arguments.timeout
         self.context = None
         if self.url.scheme == "https":
@@ -94,26 +117,32 @@ class Client:
             raise
 
 
-class Known:
-    """What one object may be: a set of (etag, body), None standing for absent. An etag of None
-    was never answered."""
+@dataclasses.dataclass(frozen=True)
+class Object:
+    """What one object is. An etag of None was never answered, so any will do."""
 
-    def __init__(self):
-        self.may_be = [None]
-        self.acknowledged = 0
+    uid: str
+    body: str
+    etag: str | None
+    note: str = ""
+
+    def fits(self, found):
+        """Whether what was found is this."""
+        return found is not None and self.body == found.body and self.note == found.note and self.etag in (None, found.etag)
 
 
 class Writer(threading.Thread):
-    """Writes its own objects until told to stop or cut off."""
+    """Writes its own objects until told to stop or cut off. `settled` is what was acknowledged;
+    `doubt` is what the request under way would change: name to Object, or to None for gone."""
 
-    def __init__(self, arguments, number, known, stop, seed):
+    def __init__(self, arguments, number, settled, stop, seed):
         super().__init__(daemon=True)
         self.client = Client(arguments)
-        self.number, self.known, self.stop = number, known, stop
+        self.number, self.settled, self.stop = number, settled, stop
         self.random = random.Random(seed)
         self.objects = arguments.objects
-        self.deletes = not arguments.no_delete
-        self.acknowledged, self.refused, self.trouble = 0, 0, None
+        self.doubt = {}
+        self.acknowledged, self.refused, self.trouble = collections.Counter(), [], None
 
     def run(self):
         try:
@@ -126,51 +155,114 @@ class Writer(threading.Thread):
 
     def once(self):
         name = f"killed-{self.number}-{self.random.randrange(self.objects)}.ics"
-        known = self.known.setdefault(name, Known())
-        before = known.may_be
-        if self.deletes and before != [None] and self.random.random() < 0.15:
-            known.may_be = before + [None]
-            status, _, _ = self.client.request("DELETE", name)
-            self.settle(known, before, status, None, (404,))
+        before, chance = self.settled.get(name), self.random.random()
+        if before is None:
+            self.put("PUT new", name, Object(f"{self.random.getrandbits(64):016x}", "", None))
+        elif chance < 0.15:
+            self.change("DELETE", {name: None}, "DELETE", name)
+        elif chance < 0.3:
+            note = f"{self.random.getrandbits(64):016x}"
+            after = dataclasses.replace(before, note=note)
+            self.change("PROPPATCH", {name: after}, "PROPPATCH", name, NOTE.format(note), XML)
+        elif chance < 0.5:
+            self.move(name, before)
         else:
-            version = f"{self.random.getrandbits(64):016x}"
-            filler = "x" * self.random.choice([10, 500, 2_000, 100_000 if self.random.random() < 0.1 else 50])
-            body = EVENT.format(uid=name, version=version, filler=filler)
-            known.may_be = before + [(None, body)]
-            status, headers, _ = self.client.request("PUT", name, body, {"Content-Type": "text/calendar; charset=utf-8"})
-            self.settle(known, before, status, (headers.get("ETag"), body), ())
+            self.put("PUT over", name, before)
 
-    def settle(self, known, before, status, after, gone):
-        """The answer came, so there is no doubt any more, unless it is a server's error."""
-        if 200 <= status < 300 or status in gone:
-            known.may_be = [after]
-            known.acknowledged += 1
-            self.acknowledged += 1
-        elif status < 500:
-            known.may_be = before
-            self.refused += 1
-        else:
-            self.refused += 1
+    def put(self, kind, name, before):
+        version = f"{self.random.getrandbits(64):016x}"
+        filler = "x" * self.random.choice([10, 500, 2_000, 100_000 if self.random.random() < 0.1 else 50])
+        body = EVENT.format(uid=before.uid, version=version, filler=filler)
+        after = dataclasses.replace(before, body=body, etag=None)
+        headers = self.change(kind, {name: after}, "PUT", name, body, {"Content-Type": CALENDAR})
+        if headers is not None:
+            self.settled[name] = dataclasses.replace(after, etag=headers["ETag"])
+
+    def move(self, name, before):
+        to = f"killed-{self.number}-{self.random.randrange(self.objects)}.ics"
+        if to in self.settled:
+            return  # another UID may not be put over it (RFC 4791 section 5.3.2.1)
+        after = dataclasses.replace(before, etag=None)
+        headers = {"Destination": self.client.base + to, "Overwrite": "F"}
+        if self.change("MOVE", {name: None, to: after}, "MOVE", name, None, headers) is not None:
+            status, headers, _ = self.client.request("HEAD", to)
+            if status == 200:
+                self.settled[to] = dataclasses.replace(after, etag=headers["ETag"])
+
+    def change(self, kind, doubt, method, name, body=None, headers=None):
+        """Send a request that changes objects; its answer's headers if it was acknowledged. After
+        an error of the server itself the doubt stays, and this client ends."""
+        self.doubt = doubt
+        status, headers, answer = self.client.request(method, name, body, headers)
+        if status >= 500:
+            self.refused.append(f"{kind}: {status}")
+            raise http.client.HTTPException("the server failed")
+        if status >= 300 or (status == 207 and b" 200 OK" not in answer):
+            self.refused.append(f"{kind}: {status}")
+            self.doubt = {}
+            return None
+        for changed, after in doubt.items():
+            if after is None:
+                self.settled.pop(changed, None)
+            else:
+                self.settled[changed] = after
+        self.doubt = {}
+        self.acknowledged[kind] += 1
+        return headers
+
+
+class Mirror:
+    """A client that keeps a copy of the collection by sync-collection: names and ETags."""
+
+    def __init__(self, arguments):
+        self.arguments, self.token, self.etags = arguments, "", {}
+
+    def catch_up(self, client):
+        """One whole synchronisation. Raises LostToken when the token is refused."""
+        while True:
+            status, _, body = client.request("REPORT", body=SYNC.format(self.token), headers={"Depth": "0", **XML})
+            if status != 207:
+                raise LostToken(f"sync-collection from {self.token!r} was answered with {status}")
+            tree, more = ElementTree.fromstring(body), False
+            for response in tree.findall("{DAV:}response"):
+                name = last_segment(response.findtext("{DAV:}href", ""))
+                status = response.findtext("{DAV:}status", "")
+                if " 507" in status:
+                    more = True
+                elif " 404" in status:
+                    self.etags.pop(name, None)
+                else:
+                    self.etags[name] = response.findtext(".//{DAV:}getetag")
+            self.token = tree.findtext("{DAV:}sync-token", "").strip()
+            if not more:
+                return
 
 
 class Watcher(threading.Thread):
-    """Asks for the sync-token all the time: one that was answered must still hold after the kill,
-    so an answer may not tell of a change that is not on the disk yet."""
+    """Asks for the sync-token and synchronises all the time: what was answered must still hold
+    after the kill, so an answer may not tell of a change that is not on the disk yet."""
 
-    def __init__(self, arguments, stop):
+    def __init__(self, arguments, stop, mirror):
         super().__init__(daemon=True)
-        self.arguments, self.stop = arguments, stop
-        self.latest, self.trouble = None, None
+        self.arguments, self.stop, self.mirror = arguments, stop, mirror
+        self.latest, self.back, self.trouble = None, [], None
 
     def run(self):
         client = Client(self.arguments)
         try:
             while not self.stop.is_set():
-                self.latest = token(self.arguments, client)
+                self.see(token(self.arguments, client))
+                self.mirror.catch_up(client)
+                self.see(self.mirror.token)
         except (OSError, http.client.HTTPException):
             pass  # the kill
         except Exception as error:
             self.trouble = repr(error)
+
+    def see(self, text):
+        if self.latest and token_number(self.arguments, text) < token_number(self.arguments, self.latest):
+            self.back.append(f"from {self.latest} to {text}")
+        self.latest = text
 
 
 def start(arguments):
@@ -207,13 +299,13 @@ def kill(server):
 def token(arguments, client=None):
     """The collection's sync-token."""
     status, _, body = (client or Client(arguments)).request(
-        "PROPFIND", body=SYNC_TOKEN, headers={"Depth": "0", "Content-Type": "application/xml"}
+        "PROPFIND", body=SYNC_TOKEN, headers={"Depth": "0", **XML}
     )
     if status != 207:
         raise Unrunnable(f"PROPFIND of the sync-token was answered with {status}")
     found = ElementTree.fromstring(body).find(".//{DAV:}sync-token")
     if found is None or not found.text:
-        raise Unrunnable("the collection has no DAV:sync-token; --no-sync leaves it out")
+        raise Unrunnable("the collection has no DAV:sync-token")
     return found.text.strip()
 
 
@@ -225,117 +317,191 @@ def token_number(arguments, text):
     return int(found.group(1), arguments.token_base)
 
 
-def changed_since(arguments, text):
-    """The last path segments of what changed since a token."""
-    names = set()
-    while True:
-        status, _, body = Client(arguments).request(
-            "REPORT", body=SYNC.format(text), headers={"Depth": "0", "Content-Type": "application/xml"}
-        )
-        if status != 207:
-            return None, status
-        tree = ElementTree.fromstring(body)
-        more = False
-        for response in tree.findall("{DAV:}response"):
-            path = urllib.parse.urlsplit(response.findtext("{DAV:}href", "")).path
-            last = urllib.parse.unquote(path.rstrip("/").rsplit("/", 1)[-1])
-            names.add(last)
-            more = more or " 507" in response.findtext("{DAV:}status", "")
-        following = tree.findtext("{DAV:}sync-token", "").strip()
-        if not more or not following or following == text:
-            return names, 207
-        text = following
+def last_segment(href):
+    """The name that an href ends with."""
+    return urllib.parse.unquote(urllib.parse.urlsplit(href).path.rsplit("/", 1)[-1])
 
 
-def check(arguments, known, faults, round_number):
-    """Compares every object with what it may be, and settles what was in doubt."""
-    client = Client(arguments)
-    for name, object_known in sorted(known.items()):
+def listing(client):
+    """Name to (ETag, note) of every member, by PROPFIND."""
+    status, _, body = client.request("PROPFIND", body=LISTING, headers={"Depth": "1", **XML})
+    if status != 207:
+        raise Unrunnable(f"the listing was answered with {status}")
+    found = {}
+    for response in ElementTree.fromstring(body).findall("{DAV:}response"):
+        name = last_segment(response.findtext("{DAV:}href", ""))
+        if name:
+            found[name] = (response.findtext(".//{DAV:}getetag"), response.findtext(".//{urn:faults}note") or "")
+    return found
+
+
+def found_objects(client, names):
+    """Every object as GET and the listing have it; (objects, what does not agree)."""
+    listed, objects, faults = listing(client), {}, []
+    for name in sorted(names | set(listed)):
+        if not name.startswith("killed-"):
+            continue
         status, headers, body = client.request("GET", name)
         if status == 404:
-            found = None
+            objects[name] = None
+            if name in listed:
+                faults.append(f"{name} is listed, but GET was answered with 404")
         elif status == 200:
-            found = (headers.get("ETag"), body.decode(errors="replace"))
+            etag, note = listed.get(name, (None, ""))
+            if headers["ETag"] != etag:
+                faults.append(f"{name} has the ETag {headers['ETag']}, the listing says {etag}")
+            text = body.decode(errors="replace")
+            uid = re.search(r"UID:(\w+)", text)
+            objects[name] = Object(uid.group(1) if uid else "", text, headers["ETag"], note)
         else:
-            faults.append(f"round {round_number}: GET {name} was answered with {status}")
-            continue
-        fits = [one for one in object_known.may_be if matches(one, found)]
-        if not fits:
-            faults.append(f"round {round_number}: {name} is {say(found)}, may be {[say(one) for one in object_known.may_be]}")
-        object_known.may_be = [found]
+            faults.append(f"GET {name} was answered with {status}")
+    return objects, faults
 
 
-def matches(one, found):
-    """Whether what was found is this possibility."""
-    if one is None or found is None:
-        return one is found
-    return one[1] == found[1] and (one[0] is None or one[0] == found[0])
+def check(client, writers):
+    """Compares every object with what was acknowledged, and settles what was in doubt."""
+    names = {name for writer in writers for name in {**writer.settled, **writer.doubt}}
+    # Names that were deleted in this round are asked for too.
+    names |= {f"killed-{writer.number}-{at}.ics" for writer in writers for at in range(writer.objects)}
+    found, faults = found_objects(client, names)
+    for writer in writers:
+        for name, now in found.items():
+            if int(name.split("-")[1]) != writer.number or name in writer.doubt:
+                continue
+            wanted = writer.settled.get(name)
+            if wanted is not now and (wanted is None or not wanted.fits(now)):
+                faults.append(f"{name} is {say(now)}, acknowledged was {say(wanted)}")
+        if writer.doubt and not any(
+            all(is_as(world.get(name), found.get(name)) for name in writer.doubt)
+            for world in (writer.settled, {**writer.settled, **writer.doubt})
+        ):
+            seen = {name: say(found.get(name)) for name in writer.doubt}
+            faults.append(f"a request was half done: {seen}, before {[say(writer.settled.get(n)) for n in seen]}")
+    settled = {}
+    for name, now in found.items():
+        if now is not None:
+            settled.setdefault(int(name.split("-")[1]), {})[name] = now
+    return settled, faults
+
+
+def is_as(wanted, found):
+    """Whether an object, or nothing, was found where that is wanted."""
+    return found is None if wanted is None else wanted.fits(found)
 
 
 def say(one):
-    """A possibility in a few words."""
+    """An object in a few words."""
     if one is None:
         return "absent"
-    version = re.search(r"SUMMARY:Version (\w+)", one[1])
-    return f"version {version.group(1) if version else '?'} etag {one[0]}"
+    version = re.search(r"SUMMARY:Version (\w+)", one.body)
+    return f"version {version.group(1) if version else '?'} etag {one.etag} note {one.note or '-'}"
 
 
-def run_round(arguments, number, known, faults, chance):
-    """One start, one kill, one check. Returns what the writers did."""
-    server, _ = start(arguments)
+def write_until_killed(arguments, server, settled, awake, chance):
+    """Let the clients write, and kill the server under them."""
     stop = threading.Event()
+    writers = [
+        Writer(arguments, at, dict(settled.get(at, {})), stop, chance.getrandbits(64)) for at in range(arguments.clients)
+    ]
+    watcher = Watcher(arguments, stop, awake)
+    ended = None
     try:
-        before = None if arguments.no_sync else token(arguments)
-        counts = {name: one.acknowledged for name, one in known.items()}
-        shares = [{} for _ in range(arguments.clients)]
-        for name, one in known.items():
-            shares[int(name.split("-")[1])][name] = one
-        writers = [
-            Writer(arguments, at, share, stop, chance.getrandbits(64)) for at, share in enumerate(shares)
-        ]
-        watchers = [] if arguments.no_sync else [Watcher(arguments, stop)]
-        for one in writers + watchers:
+        for one in [*writers, watcher]:
             one.start()
         time.sleep(chance.uniform(arguments.least_seconds, arguments.most_seconds))
-        if server.poll() is not None:
-            faults.append(f"round {number}: the server ended by itself with {server.returncode}")
+        ended = server.poll()
     finally:
         kill(server)
         stop.set()
-    for writer in writers:
-        writer.join()
-        known.update(writer.known)
-        if writer.trouble:
-            raise Unrunnable(f"a client broke: {writer.trouble}")
-    for watcher in watchers:
-        watcher.join()
-        if watcher.trouble:
-            raise Unrunnable(f"the watcher broke: {watcher.trouble}")
+    for one in [*writers, watcher]:
+        one.join()
+        if one.trouble:
+            raise Unrunnable(f"a client broke: {one.trouble}")
+    faults = [f"the sync-token went back {text} while the server ran" for text in watcher.back]
+    if ended is not None:
+        faults.append(f"the server ended by itself with {ended}")
+    return writers, watcher, faults
+
+
+def run_round(arguments, settled, sleeper, awake, chance):
+    """One start, one kill, one check; (writers, faults, seconds until it was up again)."""
+    server, _ = start(arguments)
+    try:
+        before = token(arguments)
+    except BaseException:
+        kill(server)
+        raise
+    writers, watcher, faults = write_until_killed(arguments, server, settled, awake, chance)
     server, seconds = start(arguments)
     try:
-        check(arguments, known, faults, number)
-        if before is not None:
-            after = token(arguments)
-            latest = max([before] + [one.latest for one in watchers if one.latest], key=lambda text: token_number(arguments, text))
-            if token_number(arguments, after) < token_number(arguments, latest):
-                faults.append(f"round {number}: the sync-token went back from {latest} to {after}")
-            written = {name for name, one in known.items() if one.acknowledged > counts.get(name, 0)}
-            names, status = changed_since(arguments, before)
-            if names is None:
-                faults.append(f"round {number}: sync-collection from {before} was answered with {status}")
-            elif written - names:
-                faults.append(f"round {number}: sync-collection does not name {sorted(written - names)[:5]}")
+        client = Client(arguments)
+        after = token(arguments, client)
+        for text in (before, watcher.latest, awake.token):
+            if text and token_number(arguments, after) < token_number(arguments, text):
+                faults.append(f"the sync-token went back from {text} to {after}")
+        found, wrong = check(client, writers)
+        faults += wrong
+        listed = {name: etag for name, (etag, _) in listing(client).items()}
+        for mirror, name in ((sleeper, "slept"), (awake, "was awake")):
+            try:
+                mirror.catch_up(client)
+            except LostToken as error:
+                faults.append(f"the client that {name}: {error}")
+                mirror.token, mirror.etags = "", {}
+                continue
+            if mirror.etags != listed:
+                wrong = sorted(set(mirror.etags.items()) ^ set(listed.items()))[:5]
+                faults.append(f"the client that {name} does not come to the listing: {wrong}")
+        settled.clear()
+        settled.update(found)
     finally:
         kill(server)
-    return sum(writer.acknowledged for writer in writers), sum(writer.refused for writer in writers), seconds
+    return writers, faults, seconds
 
 
-def main():
+def own_server(arguments, folder):
+    """With --own: a data directory, an account, and how to start the server on it."""
+    import rig  # only here: without --own this file stands for itself
+
+    server = rig.Rig(pathlib.Path(folder), arguments.own)
+    account = server.add_account("anna")
+    arguments.server_cmd = shlex.join(server.command())
+    arguments.url, arguments.user, arguments.password = account.url(account.calendar), account.name, account.password
+    arguments.server_log = arguments.server_log or str(server.log)
+    return server
+
+
+def run_rounds(arguments, report=print):
+    """All rounds; (what was acknowledged by kind, faults). Raises Unrunnable."""
+    chance = random.Random(arguments.seed)
+    settled, sleeper, awake = {}, Mirror(arguments), Mirror(arguments)
+    total, faults, slowest = collections.Counter(), [], 0.0
+    for number in range(1, arguments.rounds + 1):
+        writers, found, seconds = run_round(arguments, settled, sleeper, awake, chance)
+        acknowledged = sum((writer.acknowledged for writer in writers), collections.Counter())
+        refused = [text for writer in writers for text in writer.refused]
+        faults += [f"round {number}: {text}" for text in found]
+        faults += [f"round {number}: refused {text}" for text in sorted(set(refused))]
+        report(
+            f"round {number}: {acknowledged.total()} acknowledged, {len(refused)} refused, "
+            f"up again in {seconds:.2f} s, {len(faults)} faults",
+            flush=True,
+        )
+        if not acknowledged:
+            raise Unrunnable("no write was acknowledged in this round")
+        total += acknowledged
+        slowest = max(slowest, seconds)
+    return total, faults, slowest
+
+
+def parse(words=None):
+    """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--server-cmd", required=True, help="started anew in each round, without a shell")
-    parser.add_argument("--url", required=True, help="an existing calendar collection, with its final slash")
-    parser.add_argument("--user", required=True)
-    parser.add_argument("--password", required=True)
+    parser.add_argument("--own", type=pathlib.Path, help="the server's program; everything else is made for it")
+    parser.add_argument("--server-cmd", help="starts the server in the foreground")
+    parser.add_argument("--url", help="the collection, with a slash at the end")
+    parser.add_argument("--user")
+    parser.add_argument("--password")
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--insecure", action="store_true", help="accept any certificate")
     parser.add_argument("--clients", type=int, default=8)
@@ -344,31 +510,35 @@ def main():
     parser.add_argument("--most-seconds", type=float, default=2.0, help="latest kill")
     parser.add_argument("--start-seconds", type=float, default=30.0)
     parser.add_argument("--timeout", type=float, default=30.0, help="seconds for one answer")
-    parser.add_argument("--token-number", default=r"(\d+)\D*$", help="regular expression, group 1 only grows")
+    parser.add_argument("--token-number", default=r":(\d+)$", help="regular expression, group 1 only grows")
     parser.add_argument("--token-base", type=int, default=10)
-    parser.add_argument("--no-sync", action="store_true", help="do not look at sync-tokens")
-    parser.add_argument("--no-delete", action="store_true")
     parser.add_argument("--server-log", help="file for what the server prints")
     parser.add_argument("--seed", type=int, default=None, help="repeats the choices, though not the timing")
-    arguments = parser.parse_args()
-    seed = arguments.seed if arguments.seed is not None else random.SystemRandom().getrandbits(32)
-    print(f"seed {seed}")
-    chance, known, faults, total = random.Random(seed), {}, [], 0
-    try:
-        for number in range(1, arguments.rounds + 1):
-            acknowledged, refused, seconds = run_round(arguments, number, known, faults, chance)
-            total += acknowledged
-            print(f"round {number}: {acknowledged} acknowledged, {refused} refused, up again in {seconds:.2f} s, {len(faults)} faults", flush=True)
-            if acknowledged == 0:
-                raise Unrunnable("no write was acknowledged in this round")
-    except (Unrunnable, OSError, http.client.HTTPException, ElementTree.ParseError) as error:
-        print(f"cannot run: {error}")
-        for fault in faults[:50]:
-            print("FAULT", fault)
-        return 2
+    arguments = parser.parse_args(words)
+    if not arguments.own and not all((arguments.server_cmd, arguments.url, arguments.user, arguments.password)):
+        parser.error("either --own, or --server-cmd, --url, --user and --password")
+    if arguments.seed is None:
+        arguments.seed = random.SystemRandom().getrandbits(32)
+    return arguments
+
+
+def main():
+    arguments = parse()
+    print(f"seed {arguments.seed}")
+    with tempfile.TemporaryDirectory(prefix="sealdav-k-") as folder:
+        server = own_server(arguments, folder) if arguments.own else None
+        try:
+            total, faults, slowest = run_rounds(arguments)
+        except (Unrunnable, OSError, http.client.HTTPException, ElementTree.ParseError) as error:
+            print(f"cannot run: {error!r}")
+            return 2
+        finally:
+            if server:
+                server.end()
     for fault in faults[:50]:
         print("FAULT", fault)
-    print(f"{arguments.rounds} kills, {total} writes acknowledged, {len(known)} objects, {len(faults)} faults")
+    kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(total.items()))
+    print(f"{arguments.rounds} kills, {total.total()} writes acknowledged ({kinds}), up again within {slowest:.2f} s, {len(faults)} faults")
     return 1 if faults else 0
 
 

@@ -152,9 +152,7 @@ impl Accounts {
     fn password_slot(&self, id: AccountId, key: &AccountKey, password: &Secret) -> Slot {
         let _run = self.argon2.take();
         let (cost, host) = (self.settings.cost(), self.vault.host());
-        self.vault
-            .ambient()
-            .random(|random| Slot::for_password(id, key, password, cost, host, random))
+        Slot::for_password(id, key, password, cost, host, self.vault.ambient())
     }
 
     /// All accounts, by name.
@@ -212,7 +210,7 @@ impl Accounts {
             Authority::Password(password) => self.open_password(Some(record), password),
             Authority::RecoveryKey(text) => match Generated::read(text.expose()) {
                 Some(secret) if secret.kind() == SecretKind::RecoveryKey => {
-                    self.open_generated(record, &secret)
+                    self.open_generated(Some(record), &secret)
                 }
                 _ => return refused("that is no recovery key (sdrk-...), or it is mistyped"),
             },

@@ -48,25 +48,30 @@ impl Cache {
         let digest = self.digest(name, secret);
         let mut unlocked = self.unlocked.lock();
         let entry = unlocked.get_mut(&digest)?;
-        if expired(entry, now) || !entry.account.is_open() {
-            unlocked.remove(&digest);
-            return None;
+        if !expired(entry, now) && entry.account.is_open() {
+            entry.used = now;
+            return Some(entry.account.clone());
         }
-        entry.used = now;
-        Some(entry.account.clone())
+        let ended = unlocked.remove(&digest);
+        // An account with a large index takes long to drop: not while others wait.
+        drop(unlocked);
+        drop(ended);
+        None
     }
 
     pub fn put(&self, name: &str, secret: &Secret, account: AccountStore, now: UnixMillis) {
         let digest = self.digest(name, secret);
+        // Declared before the guard, and so dropped after it.
+        let (_oldest, _replaced);
         let mut unlocked = self.unlocked.lock();
         if unlocked.len() >= limits::UNLOCKED_ACCOUNTS {
             let oldest = unlocked
                 .iter()
                 .min_by_key(|(_, entry)| entry.used)
                 .map(|(digest, _)| *digest);
-            oldest.and_then(|oldest| unlocked.remove(&oldest));
+            _oldest = oldest.and_then(|oldest| unlocked.remove(&oldest));
         }
-        unlocked.insert(
+        _replaced = unlocked.insert(
             digest,
             Unlocked {
                 account,
@@ -104,9 +109,10 @@ impl Cache {
     }
 
     pub fn expire(&self, now: UnixMillis) {
-        self.unlocked
-            .lock()
-            .retain(|_, entry| !expired(entry, now) && entry.account.is_open());
+        let ended =
+            |_: &Digest, entry: &mut Unlocked| expired(entry, now) || !entry.account.is_open();
+        let ended: Vec<_> = self.unlocked.lock().extract_if(ended).collect();
+        drop(ended);
         self.failed
             .lock()
             .retain(|_, at| now.0 - at.0 < limits::FAILURE_MEMORY_SECONDS * 1000);

@@ -23,8 +23,9 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::ids::{Secret, SlotId};
 use crate::limits;
-use crate::seal::{AccountKey, Argon2Cost, Generated, SecretKind, SlotLock, dummy_work};
-use crate::vault::{AccountRecord, AccountStore, Vault};
+use crate::seal::{AccountKey, Argon2Cost, Generated, SecretKind, Slot, SlotLock, dummy_work};
+use crate::store::StoreError;
+use crate::vault::{AccountRecord, AccountStore, Vault, VaultError};
 use cache::Cache;
 use throttle::Throttle;
 
@@ -122,8 +123,10 @@ impl Accounts {
             .account_named(name)
             .filter(|record| record.enabled);
         let generated = Generated::read(secret.expose());
-        if let (Some(record), Some(generated)) = (&record, &generated) {
-            if let Some((key, slot)) = self.open_app_password(record, generated) {
+        if let Some(generated) = &generated {
+            // Looked for even when there is no such account, so that time tells nothing.
+            let opened = self.open_app_password(record.as_deref(), generated);
+            if let (Some(record), Some((key, slot))) = (&record, opened) {
                 return self.unlocked(name, secret, record, key, slot);
             }
         }
@@ -138,11 +141,10 @@ impl Accounts {
         if generated.is_none()
             && self.settings.password_over_dav
             && secret.expose().len() <= limits::PASSWORD_BYTES
+            && let Some((key, slot)) = self.open_password(record.as_deref(), secret)
         {
-            if let Some((key, slot)) = self.open_password(record.as_deref(), secret) {
-                let record = record.expect("a key was found in its file");
-                return self.unlocked(name, secret, &record, key, slot);
-            }
+            let record = record.expect("a key was found in its file");
+            return self.unlocked(name, secret, &record, key, slot);
         }
         self.throttle.failed(name, peer);
         self.cache.failed(name, secret, now);
@@ -158,6 +160,10 @@ impl Accounts {
         slot: SlotId,
     ) -> Result<AccountStore, SignInError> {
         let account = self.vault.unlock(record.id, key, slot).map_err(|error| {
+            if error == VaultError::Missing {
+                // Disabled, deleted or revoked at this moment.
+                return SignInError::Wrong;
+            }
             tracing::error!(account = %record.id, ?error, "an account with the right secret does not open");
             SignInError::Unavailable
         })?;
@@ -168,7 +174,7 @@ impl Accounts {
 
     fn open_app_password(
         &self,
-        record: &AccountRecord,
+        record: Option<&AccountRecord>,
         secret: &Generated,
     ) -> Option<(AccountKey, SlotId)> {
         (secret.kind() == SecretKind::AppPassword).then_some(())?;
@@ -177,12 +183,13 @@ impl Accounts {
 
     fn open_generated(
         &self,
-        record: &AccountRecord,
+        record: Option<&AccountRecord>,
         secret: &Generated,
     ) -> Option<(AccountKey, SlotId)> {
-        let file = self.vault.key_file(record.id)?;
-        let slot = file.slots.iter().find(|slot| slot.is_for(secret))?;
-        Some((slot.open_generated(record.id, secret).ok()?, slot.id))
+        let file = record.and_then(|record| self.vault.key_file(record.id));
+        let slots = file.as_deref().map_or(&[][..], |file| &file.slots);
+        let slot = Slot::find(slots, secret)?;
+        Some((slot.open_generated(record?.id, secret).ok()?, slot.id))
     }
 
     /// One Argon2 run, whether there is such an account or not.
@@ -212,8 +219,15 @@ impl Accounts {
         }
     }
 
-    /// What is done every minute: idle keys and old failures are forgotten, deleted rows purged.
+    /// What is done every minute: a store that failed is opened again, idle keys and old failures
+    /// are forgotten, deleted rows purged.
     pub fn housekeep(&self) {
+        if self.vault.store().room() == Err(StoreError::Failed) {
+            match self.vault.recover() {
+                Ok(()) => tracing::warn!("the store was opened again after a failed write"),
+                Err(error) => tracing::error!(%error, "the store cannot be opened again"),
+            }
+        }
         self.cache.expire(self.vault.ambient().now());
         self.throttle.expire();
         loop {

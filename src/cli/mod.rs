@@ -20,7 +20,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::config::{Config, FILE_VARIABLE, SYSTEM_FILE};
+use crate::config::{Config, FILE_VARIABLE, PREFIX, SYSTEM_FILE};
 
 /// A CalDAV server that stores every calendar object sealed with its owner's keys.
 #[derive(Debug, Parser)]
@@ -226,10 +226,24 @@ fn settings(common: &Common) -> Result<Config, Failure> {
         .or_else(|| std::env::var_os(FILE_VARIABLE).map(PathBuf::from));
     let system = Path::new(SYSTEM_FILE);
     let file = named.or_else(|| system.exists().then(|| system.to_owned()));
-    // A variable that is not UTF-8 is none of ours.
-    let environment = std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    let mut config = Config::load(file.as_deref(), environment)?;
+    let mut environment = Vec::new();
+    for (name, value) in std::env::vars_os() {
+        // A name that is not UTF-8 is none of ours.
+        let Ok(name) = name.into_string() else {
+            continue;
+        };
+        match value.into_string() {
+            Ok(value) => environment.push((name, value)),
+            // Ignored, it would open another data directory than was meant.
+            Err(_) if name.starts_with(PREFIX) => {
+                return Err(Failure(format!(
+                    "the environment variable {name} is no UTF-8 text"
+                )));
+            }
+            Err(_) => {}
+        }
+    }
+    let mut config = Config::load(file.as_deref(), environment.into_iter())?;
     if let Some(data) = &common.data {
         config.data = Some(data.clone());
     }

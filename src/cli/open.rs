@@ -8,11 +8,13 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::Failure;
 use crate::account::{AccountSettings, Accounts};
 use crate::ambient::Ambient;
 use crate::config::Config;
+use crate::limits;
 use crate::seal::HostKey;
 use crate::store::{Store, StoreError, StoreOptions};
 use crate::vault::Vault;
@@ -55,12 +57,29 @@ pub(super) fn health(
     Box::new(move || vault.store().room().map_err(|error| error.to_string()))
 }
 
+/// As `accounts`, for the server: a command that has the store gives it back within moments.
+pub(super) fn accounts_soon(
+    config: &Config,
+    ambient: &Arc<Ambient>,
+) -> Result<Arc<Accounts>, Failure> {
+    let until = Instant::now() + Duration::from_secs(limits::SERVE_START_SECONDS);
+    loop {
+        match accounts(config, ambient, Absent::Make) {
+            Err(Unopened::InUse(_)) if Instant::now() < until => {
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            opened => return Ok(opened?),
+        }
+    }
+}
+
 /// Opens everything; this process then owns the store.
 pub(super) fn accounts(
     config: &Config,
     ambient: &Arc<Ambient>,
     absent: Absent,
 ) -> Result<Arc<Accounts>, Unopened> {
+    config.check_bounds().map_err(Failure::from)?;
     let data = config.data_dir();
     let store = data.join("db");
     if absent == Absent::Refuse && !store.exists() {
@@ -149,22 +168,31 @@ fn host_key(file: &Path, store: &Path, ambient: &Ambient) -> Result<HostKey, Fai
 
 fn make_host_key(file: &Path, ambient: &Ambient) -> Result<HostKey, Failure> {
     let key = ambient.random(|random| HostKey::generate(random));
+    // Whole or not at all, since an empty one would have to be removed by hand; and never over
+    // another, since a process that started at the same moment may use that already.
+    let new = file.with_extension(format!("new-{}", std::process::id()));
     let write = || -> io::Result<()> {
         let mut open = OpenOptions::new()
             .write(true)
             .create_new(true)
             .mode(0o600)
-            .open(file)?;
+            .open(&new)?;
         open.write_all(key.to_text().as_bytes())?;
         open.sync_all()?;
+        link(&new, file)
+    };
+    let written = write();
+    // It may not have been made, or be gone by a rename.
+    let _ = std::fs::remove_file(&new);
+    let written = written.and_then(|()| {
         // The name too, or a power cut leaves a store without its key.
         let parent = file
             .parent()
             .filter(|parent| !parent.as_os_str().is_empty())
             .unwrap_or(Path::new("."));
         std::fs::File::open(parent)?.sync_all()
-    };
-    write().map_err(|error| {
+    });
+    written.map_err(|error| {
         Failure(format!(
             "the host key {} cannot be written: {error}",
             file.display()
@@ -172,4 +200,33 @@ fn make_host_key(file: &Path, ambient: &Ambient) -> Result<HostKey, Failure> {
     })?;
     tracing::info!(file = %file.display(), "made the host key; back it up, but not together with the data");
     Ok(key)
+}
+
+/// Gives a finished file its name, unless something has it. FAT knows no links, NFS no such rename.
+fn link(new: &Path, file: &Path) -> io::Result<()> {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    match std::fs::hard_link(new, file) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+            Ok(renameat_with(CWD, new, CWD, file, RenameFlags::NOREPLACE)?)
+        }
+        linked => linked,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_key_is_made_whole_and_never_over_another() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("host.key");
+        make_host_key(&file, &Ambient::system()).ok().unwrap();
+        let text = std::fs::read_to_string(&file).unwrap();
+        assert!(HostKey::read(&text).is_ok());
+        assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+        assert!(make_host_key(&file, &Ambient::system()).is_err());
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), text);
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
 }

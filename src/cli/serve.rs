@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::admin::Office;
 use super::first_run::{self, FirstRun};
-use super::open::{self, Absent};
+use super::open;
 use super::socket::Socket;
 use super::{Failure, ServeFlags};
 use crate::account::Accounts;
@@ -38,7 +38,7 @@ pub(super) fn run(mut config: Config, flags: ServeFlags) -> Result<(), Failure> 
         .map(TcpListener::local_addr)
         .collect::<Result<_, _>>()?;
     let ambient = Arc::new(Ambient::system());
-    let accounts = open::accounts(&config, &ambient, Absent::Make)?;
+    let accounts = open::accounts_soon(&config, &ambient)?;
     let data = config.data_dir();
     let url = format!("{}/", config.base_url());
     let office = Office {

@@ -200,7 +200,9 @@ pub(super) fn guarded(response: Response, content_type: &str) -> Response {
         .with(X_CONTENT_TYPE_OPTIONS, "nosniff")
         .with(CONTENT_SECURITY_POLICY, POLICY)
         .with(CACHE_CONTROL, "private, no-cache");
-    if SHOWN.iter().any(|shown| bare.eq_ignore_ascii_case(shown)) {
+    // of several types in one header browsers take the last
+    let lone = !content_type.contains(',');
+    if lone && SHOWN.iter().any(|shown| bare.eq_ignore_ascii_case(shown)) {
         return response;
     }
     // without a file name: the browser takes the last segment of the URL
@@ -268,6 +270,7 @@ mod tests {
             "text/xml",
             "text/calendar",
             "TEXT/HTML;x",
+            "text/plain;x, text/html",
             "?",
         ] {
             assert!(disposition(active), "{active}");

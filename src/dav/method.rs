@@ -13,8 +13,10 @@ use crate::vault::Collection;
 /// What a method does with its body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BodyKind {
-    /// It has no meaning and is not looked at.
-    None,
+    /// It has no meaning and is not looked at: the methods of HTTP that only read.
+    Ignored,
+    /// There is none, and what is sent nevertheless is refused (RFC 4918 section 8.4).
+    Refused,
     /// XML, or nothing.
     Xml,
     /// Anything, up to the size of an object.
@@ -37,7 +39,7 @@ pub struct MethodRow {
 pub const METHODS: &[MethodRow] = &[
     MethodRow {
         name: "OPTIONS",
-        body: BodyKind::None,
+        body: BodyKind::Ignored,
         applies: everywhere,
         run: options,
     },
@@ -67,13 +69,13 @@ pub const METHODS: &[MethodRow] = &[
     },
     MethodRow {
         name: "GET",
-        body: BodyKind::None,
+        body: BodyKind::Ignored,
         applies: existing,
         run: get::run,
     },
     MethodRow {
         name: "HEAD",
-        body: BodyKind::None,
+        body: BodyKind::Ignored,
         applies: existing,
         run: get::run,
     },
@@ -91,7 +93,7 @@ pub const METHODS: &[MethodRow] = &[
     },
     MethodRow {
         name: "DELETE",
-        body: BodyKind::None,
+        body: BodyKind::Refused,
         applies: in_home,
         run: delete::run,
     },
@@ -109,13 +111,13 @@ pub const METHODS: &[MethodRow] = &[
     },
     MethodRow {
         name: "COPY",
-        body: BodyKind::None,
+        body: BodyKind::Refused,
         applies: below_home,
         run: copymove::run_copy,
     },
     MethodRow {
         name: "MOVE",
-        body: BodyKind::None,
+        body: BodyKind::Refused,
         applies: below_home,
         run: copymove::run_move,
     },
@@ -127,7 +129,7 @@ pub const METHODS: &[MethodRow] = &[
     },
     MethodRow {
         name: "UNLOCK",
-        body: BodyKind::None,
+        body: BodyKind::Refused,
         applies: in_home_or_unmapped,
         run: lock::run_unlock,
     },

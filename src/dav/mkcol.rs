@@ -13,6 +13,7 @@ use super::error::DavError;
 use super::locks::Write;
 use super::message::Response;
 use super::precondition as named;
+use super::target::HrefForm;
 use super::update::{Place, Update, Updated, apply_updates, component_set, parse_updates};
 use crate::ical::{ComponentKind, ComponentSet};
 use crate::vault::{CollectionKind, NewCollection, Node, Properties};
@@ -79,7 +80,8 @@ fn make(
     };
     let (kind, updated) = judge(&updates, default);
     if !updated.is_done() {
-        return Ok(refused(context, report, &updated));
+        let href = context.href(&tree.path, HrefForm::Collection);
+        return Ok(refused(&href, report, &updated));
     }
     let properties = updated.properties;
     context.account.write(|tx| {
@@ -172,7 +174,8 @@ fn resource_type(wish: &Element, default: CollectionKind) -> Result<CollectionKi
 }
 
 /// The answer when properties cannot be set: each with its reason, the others with 424.
-fn refused(context: &Context<'_>, report: Report, updated: &Updated) -> Response {
+/// `href` is what the collection's would have been.
+fn refused(href: &str, report: Report, updated: &Updated) -> Response {
     let errors = || {
         updated
             .outcomes
@@ -190,13 +193,12 @@ fn refused(context: &Context<'_>, report: Report, updated: &Updated) -> Response
         Report::Multistatus => {
             writer.start(dav("multistatus"));
             writer.start(dav("response"));
-            writer.element_text(dav("href"), &context.own_href());
+            writer.element_text(dav("href"), href);
             StatusCode::MULTI_STATUS
         }
     };
     updated.write_propstats(&mut writer);
     let mut response = Response::xml(status, writer.finish()).with(CACHE_CONTROL, "no-cache");
-    let known = errors().find_map(DavError::condition);
-    response.refusal = Some(known.map_or("a property cannot be set", |known| known.name.local));
+    response.refusal = updated.refusal();
     response
 }

@@ -11,7 +11,11 @@ pub mod copymove;
 pub mod delete;
 pub mod error;
 pub mod get;
+#[cfg(test)]
+mod hardening_tests;
 pub mod headers;
+#[cfg(test)]
+mod isolation_tests;
 pub mod lock;
 pub mod lock_xml;
 pub mod locks;
@@ -47,7 +51,7 @@ pub use respond::XML_TYPE;
 
 use crate::ambient::Ambient;
 use crate::limits;
-use crate::vault::AccountStore;
+use crate::vault::{AccountStore, VaultError};
 use crate::xml::XmlLimits;
 use context::Context;
 use method::BodyKind;
@@ -95,6 +99,10 @@ impl Dav {
     }
 
     fn answer(&self, account: &AccountStore, request: &Request) -> Result<Response, DavError> {
+        // the body may have come long after the sign-in, and a revocation in between (HARDENING H14)
+        if !account.is_open() {
+            return Err(VaultError::Locked.into());
+        }
         let row = method::find(&request.method).ok_or(DavError::NotImplemented)?;
         let mut context = match Context::new(self, account, request) {
             // OPTIONS is 200 everywhere; of what is not ours it tells what the server can do
@@ -109,13 +117,20 @@ impl Dav {
                 false => DavError::NotFound,
             });
         }
-        if row.body == BodyKind::Xml {
-            let limits = if row.name == "REPORT" {
-                XmlLimits::multiget()
-            } else {
-                XmlLimits::default()
-            };
-            context.xml = context.read_xml(&limits)?;
+        match row.body {
+            BodyKind::Xml => {
+                let limits = if row.name == "REPORT" {
+                    XmlLimits::multiget()
+                } else {
+                    XmlLimits::default()
+                };
+                context.xml = context.read_xml(&limits)?;
+            }
+            // an extension that is passed over might have changed what is destroyed
+            BodyKind::Refused if !request.body.iter().all(u8::is_ascii_whitespace) => {
+                return Err(DavError::UnsupportedMediaType("a body without a meaning"));
+            }
+            BodyKind::Refused | BodyKind::Ignored | BodyKind::Any => {}
         }
         (row.run)(&context)
     }
@@ -144,7 +159,7 @@ impl Dav {
         match method::find(method).map(|row| row.body) {
             // so that an object just too large is refused by its condition's name
             Some(BodyKind::Any) => self.settings.object_bytes + limits::OBJECT_EXCESS_BYTES,
-            Some(BodyKind::Xml | BodyKind::None) | None => limits::XML_BYTES,
+            Some(BodyKind::Xml | BodyKind::Refused | BodyKind::Ignored) | None => limits::XML_BYTES,
         }
     }
 }

@@ -73,11 +73,13 @@ pub fn selection(body: Option<&Element>) -> Result<Selection, DavError> {
 /// The properties named in a DAV:prop or DAV:include, each once.
 ///
 /// # Errors
-/// 413 for more than `limits::PROPERTIES_PER_REQUEST`.
+/// 413 for more than `limits::PROPERTIES_PER_REQUEST` or `limits::PROPERTY_NAME_BYTES`.
 pub fn wanted(prop: &Element) -> Result<Vec<Wanted>, DavError> {
     let mut wanted: Vec<Wanted> = Vec::new();
+    let mut bytes = 0;
     for element in prop.elements() {
-        if wanted.len() == limits::PROPERTIES_PER_REQUEST {
+        bytes += element.name.ns.len() + element.name.local.len();
+        if wanted.len() == limits::PROPERTIES_PER_REQUEST || bytes > limits::PROPERTY_NAME_BYTES {
             return Err(DavError::TooLarge("too many properties"));
         }
         if wanted.iter().all(|other| other.name != element.name) {

@@ -41,7 +41,7 @@ pub fn run(context: &Context<'_>) -> Result<Response, DavError> {
         Ok(updated)
     })?;
     let absent = Absent::of(context);
-    let response = if absent == Absent::LeftOut && updated.is_done() {
+    let mut response = if absent == Absent::LeftOut && updated.is_done() {
         Response::new(StatusCode::OK)
     } else {
         multistatus::respond_now(|writer| {
@@ -51,6 +51,7 @@ pub fn run(context: &Context<'_>) -> Result<Response, DavError> {
             writer.end();
         })
     };
+    response.refusal = updated.refusal();
     Ok(multistatus::with_preference(response, absent))
 }
 

@@ -11,7 +11,7 @@ use http::StatusCode;
 use http::header::{CONTENT_ENCODING, CONTENT_LOCATION, CONTENT_RANGE, CONTENT_TYPE, HeaderName};
 
 use super::conditions::{self, Conditions, bad_header};
-use super::context::Context;
+use super::context::{Context, Resource};
 use super::error::DavError;
 use super::get::{self, content_type, guarded, with_validators};
 use super::headers::{self, Return};
@@ -44,6 +44,10 @@ pub fn run(context: &Context<'_>) -> Result<Response, DavError> {
     let tree = context.tree()?;
     let path = &tree.path;
     let conditions = Conditions::of(context)?;
+    if tree.trailing_slash && !matches!(context.resource, Resource::Collection(_)) {
+        // such an object could not be found again by the URL it was put to
+        return Err(DavError::Conflict("an object's URL does not end with '/'"));
+    }
     let into = parent_of(&conditions::node(context.account, tree)?)?;
     let content = Content::read(context, into.kind)?;
     let written = context.account.write(|tx| {
@@ -105,7 +109,7 @@ fn parent_of(node: &Node) -> Result<Arc<Collection>, DavError> {
             CollectionKind::Plain | CollectionKind::Calendar(_) => Ok(parent.clone()),
         },
         Node::Collection(_) => Err(DavError::MethodNotAllowed(super::method::allow(
-            &super::context::Resource::of(node.clone()),
+            &Resource::of(node.clone()),
         ))),
         Node::Nowhere => Err(DavError::Conflict("the parent is missing")),
     }

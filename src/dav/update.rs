@@ -152,6 +152,14 @@ impl Updated {
         self.outcomes.iter().all(|(_, refusal)| refusal.is_none())
     }
 
+    /// The condition or reason of a refusal, for the log; none when done.
+    pub fn refusal(&self) -> Option<&'static str> {
+        let mut refused = self.outcomes.iter().filter_map(|(_, why)| why.as_ref());
+        let known = refused.clone().find_map(DavError::condition);
+        let otherwise = refused.next().map(|_| "a property cannot be set");
+        known.map(|known| known.name.local).or(otherwise)
+    }
+
     /// Writes a DAV:propstat for each status: 200 for all when done; else each refusal with its
     /// condition, and 424 for what would have been possible (RFC 4918 section 9.2.1).
     pub fn write_propstats(&self, writer: &mut Writer) {

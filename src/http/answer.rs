@@ -10,6 +10,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
 use tokio::sync::Semaphore;
+use tracing::Span;
 
 use super::pulse::Beat;
 use crate::dav;
@@ -23,13 +24,17 @@ pub(super) struct Answer {
 
 enum Content {
     Bytes(Bytes),
-    Steps {
-        steps: dav::Steps,
-        permits: Arc<Semaphore>,
-    },
+    Steps(dav::Steps, Workshop),
     /// A step is being computed.
-    Step(StepFuture, Arc<Semaphore>),
+    Step(StepFuture, Workshop),
     Over,
+}
+
+/// Where steps are computed: under a permit, and under the request's name in the log.
+#[derive(Clone)]
+struct Workshop {
+    permits: Arc<Semaphore>,
+    span: Span,
 }
 
 type StepFuture = Pin<Box<dyn Future<Output = Option<StepDone>> + Send>>;
@@ -57,15 +62,14 @@ impl Answer {
         }
     }
 
-    /// From a body of the dav floor; `permits` are shared by the steps of all answers.
-    pub fn of(body: dav::Body, permits: &Arc<Semaphore>) -> Answer {
+    /// From a body of the dav floor; `permits` are shared by the steps of all answers, and `span`
+    /// tells in the log whose a step is.
+    pub fn of(body: dav::Body, permits: &Arc<Semaphore>, span: Span) -> Answer {
+        let permits = Arc::clone(permits);
         let content = match body {
             dav::Body::Empty => Content::Bytes(Bytes::new()),
             dav::Body::Full(bytes) => Content::Bytes(bytes),
-            dav::Body::Stream(steps) => Content::Steps {
-                steps,
-                permits: Arc::clone(permits),
-            },
+            dav::Body::Stream(steps) => Content::Steps(steps, Workshop { permits, span }),
         };
         Answer {
             content,
@@ -90,13 +94,13 @@ impl Answer {
                     self.content = Content::Bytes(bytes);
                     return Poll::Ready(Some(Ok(piece)));
                 }
-                Content::Steps { steps, permits } => {
-                    let step = Box::pin(compute(steps, Arc::clone(&permits)));
-                    self.content = Content::Step(step, permits);
+                Content::Steps(steps, workshop) => {
+                    let step = Box::pin(compute(steps, workshop.clone()));
+                    self.content = Content::Step(step, workshop);
                 }
-                Content::Step(mut step, permits) => {
+                Content::Step(mut step, workshop) => {
                     let Poll::Ready(done) = step.as_mut().poll(context) else {
-                        self.content = Content::Step(step, permits);
+                        self.content = Content::Step(step, workshop);
                         return Poll::Pending;
                     };
                     let Some((steps, piece)) = done else {
@@ -104,7 +108,7 @@ impl Answer {
                     };
                     match piece {
                         Some(Ok(piece)) => {
-                            self.content = Content::Steps { steps, permits };
+                            self.content = Content::Steps(steps, workshop);
                             if !piece.is_empty() {
                                 return Poll::Ready(Some(Ok(piece)));
                             }
@@ -117,16 +121,19 @@ impl Answer {
     }
 }
 
-async fn compute(mut steps: dav::Steps, permits: Arc<Semaphore>) -> Option<StepDone> {
+async fn compute(mut steps: dav::Steps, workshop: Workshop) -> Option<StepDone> {
+    let Workshop { permits, span } = workshop;
     let permit = permits.acquire_owned().await.ok()?;
-    let span = tracing::Span::current();
+    let named = span.clone();
     let work = move || {
         let _permit = permit;
-        let step = span.in_scope(|| steps.next());
-        let step = step.map(|result| {
-            result.map_err(|error| {
-                tracing::error!(?error, "a streamed answer was cut: its next step failed");
-                Broken
+        let step = span.in_scope(|| {
+            let step = steps.next();
+            step.map(|result| {
+                result.map_err(|error| {
+                    tracing::error!(?error, "a streamed answer was cut: its next step failed");
+                    Broken
+                })
             })
         });
         (steps, step)
@@ -134,7 +141,9 @@ async fn compute(mut steps: dav::Steps, permits: Arc<Semaphore>) -> Option<StepD
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => Some(done),
         Err(_) => {
-            tracing::error!("a streamed answer was cut: its next step panicked");
+            named.in_scope(|| {
+                tracing::error!("a streamed answer was cut: its next step panicked");
+            });
             None
         }
     }
@@ -163,7 +172,7 @@ impl Body for Answer {
         match &self.content {
             Content::Bytes(bytes) => bytes.is_empty(),
             Content::Over => true,
-            Content::Steps { .. } | Content::Step(..) => false,
+            Content::Steps(..) | Content::Step(..) => false,
         }
     }
 
@@ -171,7 +180,7 @@ impl Body for Answer {
         match &self.content {
             Content::Bytes(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Content::Over => SizeHint::with_exact(0),
-            Content::Steps { .. } | Content::Step(..) => SizeHint::default(),
+            Content::Steps(..) | Content::Step(..) => SizeHint::default(),
         }
     }
 }

@@ -9,6 +9,8 @@ use crate::limits;
 pub struct Bounds {
     /// Connections at once.
     pub connections: usize,
+    /// Connections of one address at once.
+    pub connections_per_address: usize,
     /// For a TLS handshake.
     pub handshake: Duration,
     /// For the head of a request, and for the next one to begin.
@@ -33,6 +35,7 @@ impl Default for Bounds {
     fn default() -> Self {
         Bounds {
             connections: limits::CONNECTIONS,
+            connections_per_address: limits::CONNECTIONS_PER_ADDRESS,
             handshake: Duration::from_secs(limits::TLS_HANDSHAKE_SECONDS),
             header: Duration::from_secs(limits::HEADER_SECONDS),
             body: Duration::from_secs(limits::BODY_SECONDS),

@@ -1,5 +1,5 @@
 //! What is logged of requests: one line for each that was refused, with the class of its route
-//! and never a name, a query, a header or a body in it.
+//! and never a name, a query, a header, a body or an unknown method in it.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -9,6 +9,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::ambient::Ambient;
 use crate::config::{Log, LogFormat, LogLevel};
+use crate::dav;
 use crate::ids::SlotId;
 
 /// Names one request in the log and, as X-Request-Id, in its answer.
@@ -42,11 +43,12 @@ pub(super) struct Line<'a> {
     pub peer: IpAddr,
 }
 
-/// Logs an answer: failures of the server as errors, refusals as information, successes for
-/// debugging only.
+/// Logs an answer: failures of the server as errors, refusals as information (those within a 207
+/// too, by their reason), successes for debugging only.
 pub(super) fn answered(line: &Line<'_>) {
     let (id, status, peer) = (line.id, line.status.as_u16(), line.peer);
-    let method = escaped(line.method.as_str());
+    // Any other is a text of the client's.
+    let method = dav::method::find(line.method).map_or("other", |row| row.name);
     let (route, precondition) = (line.route, line.reason.unwrap_or("-"));
     let device = line
         .device
@@ -54,10 +56,28 @@ pub(super) fn answered(line: &Line<'_>) {
     // 507 on a report is a client's page limit (RFC 6578 section 3.6), not a failure.
     if line.status.is_server_error() && line.status != StatusCode::INSUFFICIENT_STORAGE {
         tracing::error!(%id, method, route, status, precondition, device, %peer, "failed");
-    } else if line.status.is_client_error() || line.status.is_server_error() {
+    } else if line.status.is_client_error()
+        || line.status.is_server_error()
+        || line.reason.is_some()
+    {
         tracing::info!(%id, method, route, status, precondition, device, %peer, "refused");
     } else {
         tracing::debug!(%id, method, route, status, device, %peer, "answered");
+    }
+}
+
+/// Logs a request that hyper could not read and has refused by itself.
+pub(super) fn unreadable(peer: IpAddr, error: &(dyn std::error::Error + 'static)) {
+    let Some(error) = error.downcast_ref::<hyper::Error>() else {
+        return;
+    };
+    if error.is_parse() {
+        let status = match error.is_parse_too_large() {
+            true => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE.as_u16(),
+            false => StatusCode::BAD_REQUEST.as_u16(),
+        };
+        let (id, method, route, device) = ("-", "-", "-", "-");
+        tracing::info!(id, method, route, status, precondition = "unreadable", device, %peer, "refused");
     }
 }
 
@@ -85,14 +105,6 @@ pub(super) fn route(path: &str) -> &'static str {
         (["dav", "calendars", ..], _) => "/dav/calendars/{home}/{collection}/...",
         _ => "other",
     }
-}
-
-/// Text from a client, safe in one line of a log: printable ASCII, all else escaped, cut short.
-pub(super) fn escaped(text: &str) -> String {
-    text.chars()
-        .take(32)
-        .flat_map(char::escape_default)
-        .collect()
 }
 
 /// Starts logging to standard error. Dependencies may only warn: at their finer levels some
@@ -152,14 +164,5 @@ mod tests {
         ] {
             assert_eq!(route(path), class);
         }
-    }
-
-    #[test]
-    fn client_text_is_one_line() {
-        assert_eq!(
-            escaped("A\r\nB\u{1b}[31m\u{2028}"),
-            "A\\r\\nB\\u{1b}[31m\\u{2028}"
-        );
-        assert!(escaped(&"x".repeat(10_000)).len() < 100);
     }
 }

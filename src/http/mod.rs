@@ -18,6 +18,7 @@ mod certificate;
 mod client;
 mod linger;
 mod log;
+mod peers;
 mod pulse;
 mod receive;
 mod refusal;

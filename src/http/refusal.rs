@@ -58,6 +58,11 @@ pub(super) const CODED: Refusal = row(
     "content-coding",
     "Send the body without compression.\n",
 );
+pub(super) const CROSS_SITE: Refusal = row(
+    StatusCode::FORBIDDEN,
+    "cross-site",
+    "Pages of other sites may not change anything here.\n",
+);
 pub(super) const SIGN_IN: Refusal = row(
     StatusCode::UNAUTHORIZED,
     "sign-in",

@@ -22,6 +22,8 @@ use super::application::Application;
 use super::bounds::Bounds;
 use super::certificate::{CertificateError, Certificates, Source};
 use super::linger::Lingering;
+use super::log;
+use super::peers::{Guest, Peers};
 use super::pulse::{Pulse, Verdict};
 use super::service::{Front, Link};
 use crate::ambient::Ambient;
@@ -144,6 +146,10 @@ impl Server {
     pub async fn run(self, stop: impl Future<Output = ()>, reload: watch::Receiver<()>) {
         let (stopping, stopped) = watch::channel(());
         let slots = Arc::new(Semaphore::new(self.bounds.connections));
+        let peers = Peers::new(
+            self.bounds.connections_per_address,
+            self.front.proxies.clone(),
+        );
         let certificates = self
             .tls
             .as_ref()
@@ -157,6 +163,7 @@ impl Server {
                 front: Arc::clone(&self.front),
                 bounds: self.bounds.clone(),
                 slots: Arc::clone(&slots),
+                peers: Arc::clone(&peers),
                 stopped: stopped.clone(),
             };
             loops.spawn(door.accept(listener));
@@ -241,6 +248,7 @@ struct Door {
     front: Arc<Front>,
     bounds: Bounds,
     slots: Arc<Semaphore>,
+    peers: Arc<Peers>,
     stopped: watch::Receiver<()>,
 }
 
@@ -259,9 +267,12 @@ impl Door {
             };
             tokio::select! {
                 (slot, accepted) = next => match accepted {
-                    Ok((stream, peer)) => {
-                        connections.spawn(self.connection(stream, peer, slot));
-                    }
+                    Ok((stream, peer)) => match self.peers.admit(peer.ip()) {
+                        Some(guest) => {
+                            connections.spawn(self.connection(stream, peer, (slot, guest)));
+                        }
+                        None => tracing::debug!(peer = %peer.ip(), "too many connections"),
+                    },
                     Err(error) => {
                         tracing::warn!(%error, "a connection could not be accepted");
                         sleep(ACCEPT_PAUSE).await;
@@ -279,7 +290,7 @@ impl Door {
         &self,
         stream: TcpStream,
         peer: SocketAddr,
-        slot: OwnedSemaphorePermit,
+        place: (OwnedSemaphorePermit, Guest),
     ) -> impl Future<Output = ()> + Send + 'static {
         let (tls, front, bounds, stopped) = (
             self.tls.clone(),
@@ -288,7 +299,7 @@ impl Door {
             self.stopped.clone(),
         );
         async move {
-            let _slot = slot;
+            let _place = place;
             // Answers are written whole; waiting for more to send would only delay them.
             let _ = stream.set_nodelay(true);
             let link = Arc::new(Link {
@@ -331,6 +342,7 @@ async fn converse(
         tokio::select! {
             ended = connection.as_mut() => {
                 if let Err(error) = ended {
+                    log::unreadable(peer, &*error);
                     tracing::debug!(%peer, %error, "a connection ended early");
                 }
                 return;

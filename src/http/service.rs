@@ -6,13 +6,14 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use ::http::header::{
-    CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, HOST, RETRY_AFTER, STRICT_TRANSPORT_SECURITY,
-    WWW_AUTHENTICATE,
+    CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST, RETRY_AFTER,
+    STRICT_TRANSPORT_SECURITY, WWW_AUTHENTICATE,
 };
 use ::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
 use bytes::Bytes;
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tracing::Span;
 
 use super::answer::Answer;
 use super::application::{Application, Session};
@@ -58,6 +59,18 @@ struct Outcome {
     reason: Option<&'static str>,
     device: Option<SlotId>,
     rest: Rest,
+}
+
+impl Outcome {
+    /// For HEAD: hyper leaves the body out on HTTP/1 only, and an HTTP/2 client takes one for a
+    /// broken stream (RFC 9113 section 8.1.1).
+    fn leave_out_body(&mut self) {
+        let length = self.body.size_hint().exact().filter(|length| *length > 0);
+        if let Some(length) = length {
+            self.headers.entry(CONTENT_LENGTH).or_insert(length.into());
+        }
+        self.body = Answer::bytes(Bytes::new());
+    }
 }
 
 impl From<Refusal> for Outcome {
@@ -116,7 +129,10 @@ impl Front {
         let client = Client::of(link.peer, link.tls, request.headers(), &self.proxies);
         let method = request.method().clone();
         let route = log::route(request.uri().path());
-        let outcome = self.answer(client, id, request).await;
+        let mut outcome = self.answer(client, id, request).await;
+        if method == Method::HEAD {
+            outcome.leave_out_body();
+        }
         let mut response = Response::new(outcome.body.with(beat));
         *response.status_mut() = outcome.status;
         *response.headers_mut() = outcome.headers;
@@ -201,13 +217,15 @@ impl Front {
             refusal::HOST
         } else if coded {
             refusal::CODED
+        } else if from_another_site(request) {
+            refusal::CROSS_SITE
         } else if uri.path() == "/healthz" && matches!(request.method, Method::GET | Method::HEAD) {
             return Some(self.health());
         } else {
             return self
                 .application
                 .anonymous(request)
-                .map(|response| self.outcome(response));
+                .map(|response| self.outcome(response, Span::none()));
         };
         Some(refusal.into())
     }
@@ -283,6 +301,7 @@ impl Front {
         let Received { bytes, share } = received;
         request.body = bytes;
         let span = tracing::info_span!("request", %id);
+        let steps = span.clone();
         let work = move || {
             let _held: (OwnedSemaphorePermit, OwnedSemaphorePermit) = (permit, share);
             span.in_scope(|| session.handle(request))
@@ -290,7 +309,7 @@ impl Front {
         let outcome = match tokio::task::spawn_blocking(work).await {
             // Waited for here, off the pool: many wait for one sync together, and hold no thread.
             Ok(response) => match response.receipt.clone().await {
-                Ok(()) => self.outcome(response),
+                Ok(()) => self.outcome(response, steps),
                 Err(StoreError::Full) => refusal::DISK_FULL.into(),
                 Err(error) => {
                     tracing::error!(%id, %error, "an answer was withheld because its commit is not durable");
@@ -306,16 +325,25 @@ impl Front {
         }
     }
 
-    fn outcome(&self, response: dav::Response) -> Outcome {
+    /// `span` is what the log tells of the steps of a streamed body.
+    fn outcome(&self, response: dav::Response, span: Span) -> Outcome {
         Outcome {
             status: response.status,
             headers: response.headers,
-            body: Answer::of(response.body, &self.steps),
+            body: Answer::of(response.body, &self.steps, span),
             reason: response.refusal,
             device: None,
             rest: Rest::Unread,
         }
     }
+}
+
+/// Whether a browser says that another site's page makes it send this (HARDENING H17): it adds the
+/// credentials that somebody once gave it for this server. Other clients send no such header.
+fn from_another_site(request: &dav::Request) -> bool {
+    let site = request.headers.get("sec-fetch-site");
+    let foreign = site.is_some_and(|site| site != "same-origin" && site != "none");
+    foreign && !matches!(request.method, Method::GET | Method::HEAD | Method::OPTIONS)
 }
 
 /// The raw path and query; `*` stands for the whole server.

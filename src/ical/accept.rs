@@ -14,6 +14,7 @@ use super::line::{IcalError, Property};
 use super::recur::{Rule, RuleError};
 use super::tree::{Calendar, Component};
 use super::value;
+use crate::limits;
 
 /// What the rest of the server needs to know of an accepted object.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -126,6 +127,9 @@ fn component_facts(component: &Component) -> Result<Facts, Refusal> {
     let uid = uid
         .filter(|uid| !uid.is_empty())
         .ok_or(object("a component has no UID"))?;
+    if uid.len() > limits::UID_BYTES {
+        return Err(object("a UID is longer than 2048 bytes"));
+    }
     times(component, kind)?;
     rules(component)?;
     let has_master = component.property("RECURRENCE-ID").is_none();

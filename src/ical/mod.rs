@@ -26,7 +26,7 @@ pub mod project;
 pub mod recur;
 pub mod retrieve;
 #[cfg(test)]
-mod rfc4791_objects;
+pub(crate) mod rfc4791_objects;
 mod series;
 pub mod shape;
 pub mod summary;

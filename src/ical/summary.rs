@@ -32,18 +32,27 @@ pub struct Extent {
     pub first: i64,
     /// No part is later.
     pub last: i64,
+    /// The `RULES` by which it was found.
+    pub rules: u16,
 }
+
+/// Counts the changes of the rules in this floor after which an extent found before may be too
+/// narrow. An extent found by other rules rules nothing out.
+pub const RULES: u16 = 1;
 
 impl Extent {
     /// Of an object that no time range finds.
     pub const NEVER: Extent = Extent {
         first: i64::MAX,
         last: i64::MIN,
+        rules: RULES,
     };
 
     /// Whether a part may lie in `range`.
     pub fn touches(self, range: TimeRange) -> bool {
-        self.first <= self.last && range.start.0 <= self.last && range.end.0 >= self.first
+        let inside =
+            self.first <= self.last && range.start.0 <= self.last && range.end.0 >= self.first;
+        inside || self.rules != RULES
     }
 
     fn reach(&mut self, from: Instant, until: Instant) {
@@ -58,6 +67,7 @@ impl Extent {
         Extent {
             first: self.first.saturating_sub(WIDENED_SECONDS),
             last: self.last.saturating_add(WIDENED_SECONDS),
+            rules: RULES,
         }
     }
 }

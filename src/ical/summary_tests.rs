@@ -13,6 +13,7 @@ fn around(start: &str, end: &str) -> Extent {
     Extent {
         first: seconds(start) - WIDENED_SECONDS,
         last: seconds(end) + WIDENED_SECONDS,
+        rules: RULES,
     }
 }
 
@@ -52,7 +53,8 @@ fn bounds() {
         of("BEGIN:VTODO\nUID:1\nEND:VTODO"),
         Extent {
             first: i64::MIN,
-            last: i64::MAX
+            last: i64::MAX,
+            rules: RULES,
         }
     );
     assert_eq!(of("BEGIN:VJOURNAL\nUID:1\nEND:VJOURNAL"), Extent::NEVER);
@@ -168,4 +170,13 @@ fn finds(calendar: &Calendar, instances: &Instances<'_>, range: TimeRange) -> bo
         };
         component || alarm || ["DTSTART", "DTEND", "DUE"].into_iter().any(property)
     })
+}
+
+#[test]
+fn an_extent_found_by_other_rules_rules_nothing_out() {
+    let other = Extent {
+        rules: RULES - 1,
+        ..Extent::NEVER
+    };
+    assert!(other.touches(TimeRange::ALL));
 }

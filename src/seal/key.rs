@@ -6,8 +6,8 @@ use hkdf::Hkdf;
 use sha2::Sha256;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-use super::row::{Kind, Place, RowName, RowPrefix, Sealed};
-use crate::ambient::Random;
+use super::row::{Kind, NONCE_BYTES, Place, RowName, RowPrefix, Sealed};
+use crate::ambient::{Ambient, Random};
 use crate::ids::ObjectId;
 
 /// 32 secret bytes.
@@ -241,7 +241,15 @@ impl LastingKey {
 impl RowKey {
     /// Seals `content` for `place`.
     pub fn seal(&self, place: &Place, content: &[u8], random: &mut dyn Random) -> Sealed {
-        super::row::seal(self, place, content, random)
+        let mut nonce = [0; NONCE_BYTES];
+        random.fill(&mut nonce);
+        super::row::seal(self, place, content, &nonce)
+    }
+
+    /// The same with the server's generator, which all threads share: it is held while a nonce is
+    /// drawn, and not while the content is encrypted.
+    pub fn seal_by(&self, place: &Place, content: &[u8], ambient: &Ambient) -> Sealed {
+        super::row::seal(self, place, content, &ambient.bytes())
     }
 }
 

@@ -6,7 +6,6 @@ use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use super::key::RowKey;
-use crate::ambient::Random;
 use crate::ids::{AccountId, CollectionId, ObjectId};
 
 /// Bytes of a row's name: 16 for its prefix, 16 for the row, 4 for the chunk.
@@ -17,7 +16,7 @@ pub(super) const HEADER_BYTES: usize = 5;
 const VERSION: u8 = 1;
 /// The content as it is. Others (compression) may come; a reader refuses what it does not know.
 const CODEC_PLAIN: u8 = 0;
-const NONCE: std::ops::Range<usize> = 1..25;
+const NONCE: std::ops::Range<usize> = 1..1 + NONCE_BYTES;
 const COMMITMENT: std::ops::Range<usize> = 25..41;
 const TAG_BYTES: usize = 16;
 /// The smallest padded content: short rows all look alike.
@@ -238,13 +237,20 @@ fn subkey(key: &RowKey, nonce: &[u8]) -> Zeroizing<[u8; 48]> {
     output
 }
 
-pub(super) fn seal(key: &RowKey, place: &Place, content: &[u8], random: &mut dyn Random) -> Sealed {
+/// Bytes of a nonce.
+pub(super) const NONCE_BYTES: usize = 24;
+
+pub(super) fn seal(
+    key: &RowKey,
+    place: &Place,
+    content: &[u8],
+    nonce: &[u8; NONCE_BYTES],
+) -> Sealed {
     let length = u32::try_from(content.len()).expect("a row's content is far below 4 GiB");
     let padded = padme(HEADER_BYTES + content.len()).max(SMALLEST);
     let mut row = Vec::with_capacity(COMMITMENT.end + padded + TAG_BYTES);
     row.push(VERSION);
-    row.resize(NONCE.end, 0);
-    random.fill(&mut row[NONCE]);
+    row.extend_from_slice(nonce);
     let derived = subkey(key, &row[NONCE]);
     row.extend_from_slice(&derived[32..]);
     row.push(CODEC_PLAIN);

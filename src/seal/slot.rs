@@ -17,8 +17,9 @@ use zeroize::Zeroizing;
 use super::key::{AccountKey, HostKey, KeyBytes, RowKey};
 use super::row::{Kind, OpenError, Place, Stored};
 use super::secret::{Generated, SecretKind};
-use crate::ambient::Random;
+use crate::ambient::{Ambient, Random};
 use crate::ids::{AccountId, CollectionId, ObjectId, Secret, SlotId};
+use crate::limits;
 
 /// The cost of one guess at a password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -83,16 +84,18 @@ impl Slot {
         password: &Secret,
         cost: Argon2Cost,
         host: &HostKey,
-        random: &mut dyn Random,
+        ambient: &Ambient,
     ) -> Slot {
-        let id = SlotId::random(random);
-        let mut salt = [0; 16];
-        random.fill(&mut salt);
+        let id = SlotId::from_bytes(ambient.bytes());
+        let salt = ambient.bytes();
         let place = place(Kind::Slot, account, id);
-        let inner = stretch(password, &salt, cost).seal(&place, &key.0.0, random);
+        // Not inside `Ambient::random`: all threads share that generator, and this takes long.
+        let inner = stretch(password, &salt, cost)
+            .expect("the configuration checks the cost")
+            .seal_by(&place, &key.0.0, ambient);
         let wrapped = host
             .slots()
-            .seal(&place, inner.bytes(), random)
+            .seal_by(&place, inner.bytes(), ambient)
             .bytes()
             .to_vec();
         Slot {
@@ -155,10 +158,15 @@ impl Slot {
             .to_vec())
     }
 
-    /// Whether `secret` is the one this slot was cut for, by its tag alone.
-    pub fn is_for(&self, secret: &Generated) -> bool {
+    /// The slot of these that was cut for `secret`, by its tag. The tag is derived once, so that
+    /// an account with many slots, or none, takes no other time (HARDENING H3).
+    pub fn find<'a>(slots: &'a [Slot], secret: &Generated) -> Option<&'a Slot> {
         let (tag, _) = secret.tag_and_key();
-        match (&self.lock, secret.kind()) {
+        slots.iter().find(|slot| slot.has_tag(secret.kind(), tag))
+    }
+
+    fn has_tag(&self, kind: SecretKind, tag: [u8; 16]) -> bool {
+        match (&self.lock, kind) {
             (SlotLock::AppPassword { tag: own }, SecretKind::AppPassword)
             | (SlotLock::RecoveryKey { tag: own }, SecretKind::RecoveryKey) => *own == tag,
             _ => false,
@@ -192,8 +200,9 @@ impl Slot {
         let inner = Stored::read(self.wrapped.clone())
             .open(&host.slots(), &place)
             .map_err(|_| SlotError::WrongHostKey)?;
+        let stretched = stretch(password, salt, *cost).ok_or(SlotError::Damaged)?;
         let opened = Stored::read(inner.to_vec())
-            .open(&stretch(password, salt, *cost), &place)
+            .open(&stretched, &place)
             .map_err(|_| SlotError::WrongSecret)?;
         account_key(&opened)
     }
@@ -223,16 +232,19 @@ fn account_key(content: &[u8]) -> Result<AccountKey, SlotError> {
 }
 
 /// `Argon2id(NFC password, salt, cost)`, 32 bytes (RFC 9106). NFC, because keyboards differ in
-/// how they compose an umlaut.
-fn stretch(password: &Secret, salt: &[u8; 16], cost: Argon2Cost) -> RowKey {
+/// how they compose an umlaut. None for a cost that no configuration allows: a key file is not
+/// authenticated before this, and a damaged one must not take all memory.
+fn stretch(password: &Secret, salt: &[u8; 16], cost: Argon2Cost) -> Option<RowKey> {
+    if cost.kib > limits::ARGON2_KIB_MOST || cost.passes > limits::ARGON2_PASSES_MOST {
+        return None;
+    }
     let normal: Zeroizing<String> = Zeroizing::new(password.expose().nfc().collect());
-    let params =
-        Params::new(cost.kib, cost.passes, 1, Some(32)).expect("the configuration checks the cost");
+    let params = Params::new(cost.kib, cost.passes, 1, Some(32)).ok()?;
     let mut key = KeyBytes([0; 32]);
     Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
         .hash_password_into(normal.as_bytes(), salt, &mut key.0)
         .expect("salt and output have lengths that Argon2 takes");
-    RowKey(key)
+    Some(RowKey(key))
 }
 
 #[cfg(test)]
@@ -250,7 +262,8 @@ mod tests {
             AccountKey::generate(&mut OsRandom),
         );
         let password = Secret::new("Gr\u{fc}n".into());
-        let slot = Slot::for_password(ACCOUNT, &key, &password, CHEAP, &host, &mut OsRandom);
+        let ambient = Ambient::system();
+        let slot = Slot::for_password(ACCOUNT, &key, &password, CHEAP, &host, &ambient);
         let composed_otherwise = Secret::new("Gru\u{308}n".into());
         assert_eq!(
             slot.open_password(ACCOUNT, &composed_otherwise, &host)
@@ -274,6 +287,23 @@ mod tests {
             slot.open_password(AccountId::NONE, &password, &host)
                 .is_err()
         );
+        for (kib, passes) in [(0, 1), (u32::MAX, 1), (8, 0), (8, u32::MAX)] {
+            let lock = match slot.lock {
+                SlotLock::Password { salt, .. } => SlotLock::Password {
+                    salt,
+                    cost: Argon2Cost { kib, passes },
+                },
+                ref other => other.clone(),
+            };
+            let damaged = Slot {
+                lock,
+                ..slot.clone()
+            };
+            assert_eq!(
+                damaged.open_password(ACCOUNT, &password, &host).err(),
+                Some(SlotError::Damaged)
+            );
+        }
     }
 
     #[test]
@@ -281,13 +311,13 @@ mod tests {
         let key = AccountKey::generate(&mut OsRandom);
         let secret = Generated::random(SecretKind::AppPassword, &mut OsRandom);
         let slot = Slot::for_generated(ACCOUNT, &key, &secret, &mut OsRandom);
-        assert!(slot.is_for(&secret));
+        assert!(Slot::find(std::slice::from_ref(&slot), &secret).is_some());
         assert_eq!(
             slot.open_generated(ACCOUNT, &secret).ok().unwrap().0.0,
             key.0.0
         );
         let other = Generated::random(SecretKind::AppPassword, &mut OsRandom);
-        assert!(!slot.is_for(&other));
+        assert!(Slot::find(std::slice::from_ref(&slot), &other).is_none());
         assert_eq!(
             slot.open_generated(ACCOUNT, &other).err(),
             Some(SlotError::WrongSecret)

@@ -15,9 +15,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::batch::Batch;
 use super::error::{StoreError, advice};
 use super::layout::Witness;
-use super::line::{Group, Line};
+use super::line::{Group, Line, Wait};
 use super::rows;
-use crate::limits::COMMIT_APPLY_BYTES;
+use crate::limits::{COMMIT_APPLY_BYTES, COMMIT_PATIENCE, COMMIT_SEVERAL, COMMIT_SHARE};
 
 /// The row with the number of the last group. Its name is too short to be a `RowName`.
 pub(super) const GROUP_ROW: &[u8] = b"group";
@@ -87,6 +87,40 @@ impl Sizes {
     }
 }
 
+/// Decides for what the next group waits. Gathering makes many writers faster and a few slower,
+/// so it goes on while it pays; after each time in vain it is left alone for twice as long.
+#[derive(Default)]
+struct Rhythm {
+    /// Batches of the group before.
+    last: usize,
+    /// Groups until gathering is tried again.
+    patience: u32,
+    /// What `patience` was set to when gathering was last in vain.
+    backoff: u32,
+}
+
+impl Rhythm {
+    fn wait(&self) -> Wait {
+        if self.last >= COMMIT_SEVERAL && self.patience == 0 {
+            Wait::Gather
+        } else {
+            Wait::Return(self.last.max(1))
+        }
+    }
+
+    fn took(&mut self, batches: usize) {
+        match self.wait() {
+            Wait::Return(_) => self.patience = self.patience.saturating_sub(1),
+            Wait::Gather if batches >= COMMIT_SHARE / 2 => self.backoff = 0,
+            Wait::Gather => {
+                self.backoff = (self.backoff * 2).clamp(1, COMMIT_PATIENCE);
+                self.patience = self.backoff;
+            }
+        }
+        self.last = batches;
+    }
+}
+
 /// What the commit thread owns.
 pub(super) struct Committer {
     pub(super) db: sled::Db,
@@ -103,9 +137,9 @@ pub(super) struct Committer {
 impl Committer {
     /// Writes until the line is closed and empty, or until something fails.
     pub(super) fn run(mut self) {
-        let mut expected = 1;
-        while let Some(group) = self.line.take(expected) {
-            expected = group.batches.len();
+        let mut rhythm = Rhythm::default();
+        while let Some(group) = self.line.take(rhythm.wait()) {
+            rhythm.took(group.batches.len());
             let sizes = Sizes::of(&group.batches);
             let last = group.last;
             // A panic of sled is a failure like any other.
@@ -164,5 +198,40 @@ impl Committer {
         self.db
             .apply_batch(batch)
             .map_err(|error| StoreError::sled("apply a commit", error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How many of the next groups are gathered for, when each has `batches`.
+    fn gathered(rhythm: &mut Rhythm, groups: usize, batches: usize) -> usize {
+        (0..groups)
+            .filter(|_| {
+                let gathers = rhythm.wait() == Wait::Gather;
+                rhythm.took(batches);
+                gathers
+            })
+            .count()
+    }
+
+    #[test]
+    fn gathering_goes_on_while_it_pays() {
+        let mut rhythm = Rhythm::default();
+        assert_eq!(rhythm.wait(), Wait::Return(1));
+        assert_eq!(
+            gathered(&mut rhythm, 100, 2),
+            0,
+            "two writers are never kept"
+        );
+        assert_eq!(rhythm.wait(), Wait::Return(2));
+        rhythm.took(COMMIT_SEVERAL);
+        assert_eq!(gathered(&mut rhythm, 100, COMMIT_SHARE), 100);
+        // A hiccup costs a group or two, few writers are left alone nearly always.
+        assert_eq!(gathered(&mut rhythm, 1, COMMIT_SEVERAL), 1);
+        assert_eq!(gathered(&mut rhythm, 100, COMMIT_SHARE), 99);
+        let few = gathered(&mut rhythm, 1_000, COMMIT_SEVERAL);
+        assert!((1_000 / 64..40).contains(&few), "{few}");
     }
 }

@@ -16,7 +16,10 @@ use parking_lot::{Condvar, Mutex};
 
 use super::batch::Batch;
 use super::error::StoreError;
-use crate::limits::{COMMIT_BATCH_BYTES, COMMIT_QUEUE, COMMIT_QUEUE_BYTES, COMMIT_WINDOW_MICROS};
+use crate::limits::{
+    COMMIT_BATCH_BYTES, COMMIT_GAP_MICROS, COMMIT_GATHER_MICROS, COMMIT_QUEUE, COMMIT_QUEUE_BYTES,
+    COMMIT_SHARE, COMMIT_WINDOW_MICROS,
+};
 
 /// A ticket that is never reached: the receipt of a commit that the store did not accept.
 const NEVER: u64 = u64::MAX;
@@ -57,6 +60,16 @@ impl Waiting {
     fn is_full(&self) -> bool {
         self.batches.len() >= COMMIT_QUEUE || self.bytes >= COMMIT_QUEUE_BYTES
     }
+}
+
+/// For what the commit thread waits before it takes what stands in the line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wait {
+    /// For as many batches as the group before had: their writers were just released and are given
+    /// a moment to come back, so that they share a sync again.
+    Return(usize),
+    /// For `COMMIT_SHARE` batches, as long as more keep coming: many writers are at work.
+    Gather,
 }
 
 /// What one sync will make durable.
@@ -127,10 +140,9 @@ impl Line {
         }
     }
 
-    /// The next group, in order. `expected` is how many batches the group before had: their
-    /// writers were just released and are given a moment to come back, so that they share a
-    /// sync again. `None` when the line is closed and empty.
-    pub(super) fn take(&self, expected: usize) -> Option<Group> {
+    /// The next group, in order. Once something stands in the line, more is waited for as `wait`
+    /// says. `None` when the line is closed and empty.
+    pub(super) fn take(&self, wait: Wait) -> Option<Group> {
         let mut waiting = self.waiting.lock();
         while waiting.batches.is_empty() {
             if !waiting.open {
@@ -138,10 +150,20 @@ impl Line {
             }
             self.more.wait(&mut waiting);
         }
-        let until = Instant::now() + Duration::from_micros(COMMIT_WINDOW_MICROS);
-        waiting.awaited = expected.min(COMMIT_QUEUE);
+        let (awaited, longest, gap) = match wait {
+            Wait::Return(count) => (count, COMMIT_WINDOW_MICROS, COMMIT_WINDOW_MICROS),
+            Wait::Gather => (COMMIT_SHARE, COMMIT_GATHER_MICROS, COMMIT_GAP_MICROS),
+        };
+        let until = Instant::now() + Duration::from_micros(longest);
+        waiting.awaited = awaited.min(COMMIT_QUEUE);
         while waiting.batches.len() < waiting.awaited && waiting.open && !waiting.is_full() {
-            if self.more.wait_until(&mut waiting, until).timed_out() {
+            let had = waiting.batches.len();
+            let gap = Instant::now() + Duration::from_micros(gap);
+            let late = self
+                .more
+                .wait_until(&mut waiting, gap.min(until))
+                .timed_out();
+            if late && (waiting.batches.len() == had || Instant::now() >= until) {
                 break;
             }
         }

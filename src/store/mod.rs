@@ -72,6 +72,17 @@ impl Default for StoreOptions {
     }
 }
 
+#[cfg(test)]
+impl StoreOptions {
+    /// A store whose syncs are done by `sync`, which may fail.
+    pub(crate) fn with_sync(sync: fn(&File) -> std::io::Result<()>) -> Self {
+        StoreOptions {
+            sync,
+            ..StoreOptions::default()
+        }
+    }
+}
+
 /// An open store. One process owns it; all its threads share it.
 pub struct Store {
     layout: Layout,

@@ -650,7 +650,7 @@ fn a_line_full_of_bytes_makes_writers_wait() {
             thread::sleep(Duration::from_millis(50));
             let waiting = joined.load(Ordering::Relaxed) - groups;
             assert!(waiting <= 5, "{waiting} batches of a quarter of the bound");
-            let group = line.take(1).unwrap();
+            let group = line.take(super::line::Wait::Return(1)).unwrap();
             groups += group.batches.len() as u64;
             let taken = group.batches.iter().map(Batch::bytes).sum::<usize>();
             assert!(taken <= limits::COMMIT_BATCH_BYTES);
@@ -658,7 +658,7 @@ fn a_line_full_of_bytes_makes_writers_wait() {
         }
         line.close();
     });
-    while let Some(group) = line.take(1) {
+    while let Some(group) = line.take(super::line::Wait::Return(1)) {
         bytes += group.batches.iter().map(Batch::bytes).sum::<usize>();
     }
     let rows = limits::COMMIT_QUEUE_BYTES / limits::ROW_BYTES / 4;

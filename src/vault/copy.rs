@@ -11,12 +11,11 @@ use super::transaction::{Transaction, copied_kind};
 use super::tree::State;
 use super::unlock::live;
 use crate::ids::{CollectionId, ObjectId, Segment};
+use crate::limits;
 use crate::seal::Kind;
 
 /// Copies begun again because the source changed meanwhile; the last one keeps writers out.
 const ATTEMPTS: usize = 3;
-/// Bytes of one step's commit.
-const STEP_BYTES: usize = 4 * 1024 * 1024;
 
 /// A copied collection whose rows are written and that is not linked yet.
 struct Staged {
@@ -90,6 +89,14 @@ impl AccountStore {
         Err(VaultError::Missing.into())
     }
 
+    /// Whether the account may have so many collections more.
+    fn room_for(&self, collections: usize) -> Result<(), VaultError> {
+        match self.inner.tree.read().entries.len() + collections > limits::COLLECTIONS {
+            true => Err(VaultError::Limit("collections")),
+            false => Ok(()),
+        }
+    }
+
     fn discard(&self, staged: Vec<Staged>) {
         for copy in staged {
             self.inner.vault.doom(doomed(self, &copy.state));
@@ -130,6 +137,7 @@ impl AccountStore {
     ) -> Result<(), VaultError> {
         let vault = &self.inner.vault;
         vault.store.room()?;
+        self.room_for(staged.len() + 1)?;
         let collection = self.collection(source).ok_or(VaultError::Missing)?;
         let members = if depth == LockDepth::Infinity {
             self.members(source)?.objects
@@ -202,7 +210,7 @@ impl AccountStore {
             digest_add(&mut head.digest, &state.etags.digest(id, revision));
             head.objects += 1;
             tx.seal_summary(state, &SummaryRow::Live(copy));
-            if tx.batch.bytes() > STEP_BYTES {
+            if tx.batch.bytes() > limits::COPY_STEP_BYTES {
                 self.inner
                     .vault
                     .store
@@ -228,6 +236,7 @@ fn doomed(account: &AccountStore, state: &State) -> RosterRow {
 
 /// Links staged collections: the root at its destination, the others below it.
 fn link(tx: &mut Transaction, staged: Vec<Staged>) -> Result<bool, VaultError> {
+    tx.account().room_for(staged.len())?;
     let mut created = true;
     for copy in staged {
         match copy.parent {

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::model::{CollectionKind, NewCollection, VaultError};
 use super::rows::{DirectoryRow, RosterRow, RosterState, decode, encode};
@@ -66,15 +67,17 @@ impl Vault {
     /// The account of this name or, failing that, of this address (case does not matter there).
     pub fn account_named(&self, name_or_email: &str) -> Option<Arc<AccountRecord>> {
         let accounts = self.accounts.read();
-        let by_name = accounts
-            .values()
-            .find(|account| account.name.as_str() == name_or_email);
-        let found = by_name.or_else(|| {
-            accounts
-                .values()
-                .find(|account| account.email.as_str().eq_ignore_ascii_case(name_or_email))
-        });
-        found.cloned()
+        let (mut by_name, mut by_email) = (None, None);
+        // All are looked at, whoever is asked for, so that time tells nothing (HARDENING H3).
+        for account in accounts.values() {
+            if account.name.as_str() == name_or_email {
+                by_name = Some(account);
+            }
+            if account.email.as_str().eq_ignore_ascii_case(name_or_email) {
+                by_email = Some(account);
+            }
+        }
+        by_name.or(by_email).cloned()
     }
 
     /// The account with this id, if it is still there.
@@ -88,23 +91,33 @@ impl Vault {
     }
 
     /// Replaces the key slots of an account by what `change` makes of them; durable when it returns.
+    ///
+    /// # Errors
+    /// `NotFound` when the account has no key file: one that was destroyed is never made again by
+    /// somebody who still holds the account's key.
     pub fn change_slots(
         &self,
         id: AccountId,
         change: impl FnOnce(&mut Vec<Slot>),
     ) -> io::Result<()> {
         let _one = self.administration.lock();
-        let mut file = self.key_file(id).map_or(
-            KeyFile {
-                generation: 0,
-                slots: Vec::new(),
-            },
-            |file| (*file).clone(),
-        );
+        let file = self.key_file(id).ok_or(io::ErrorKind::NotFound)?;
+        let mut file = KeyFile::clone(&file);
         change(&mut file.slots);
         file.generation += 1;
+        self.put_slots(id, file)
+    }
+
+    fn put_slots(&self, id: AccountId, file: KeyFile) -> io::Result<()> {
         self.key_files.replace(id, &file)?;
         self.slots.write().insert(id, Arc::new(file));
+        Ok(())
+    }
+
+    /// Destroys an account's key file. Nobody can unlock the account from then on.
+    fn destroy_slots(&self, id: AccountId) -> io::Result<()> {
+        self.key_files.destroy(id)?;
+        self.slots.write().remove(&id);
         Ok(())
     }
 
@@ -128,44 +141,63 @@ impl Vault {
             enabled: true,
             created: self.ambient.now(),
         };
-        {
-            let _one = self.administration.lock();
-            let accounts = self.accounts.read();
-            if accounts.values().any(|other| other.name == record.name) {
-                return Err(CreateError::NameTaken);
+        // Held to the end, or two commands could both find the name free.
+        let _one = self.administration.lock();
+        self.check_free(&record)?;
+        let file = KeyFile {
+            generation: 1,
+            slots,
+        };
+        self.put_slots(id, file).map_err(CreateError::KeyFile)?;
+        if let Err(error) = self.fill_account(&record, key) {
+            // Without its key file, what was written is purged at the next start.
+            if let Err(error) = self.destroy_slots(id) {
+                tracing::error!(account = %id, %error, "the key file of an account that was not made is left behind");
             }
-            if accounts.values().any(|other| {
-                other
-                    .email
-                    .as_str()
-                    .eq_ignore_ascii_case(record.email.as_str())
-            }) {
-                return Err(CreateError::EmailTaken);
-            }
+            return Err(error);
         }
-        self.change_slots(id, |file| *file = slots)
-            .map_err(CreateError::KeyFile)?;
-        let account = self.create_home(&record, key)?;
-        account.write(|tx| {
-            let home = tx.account().home().id;
-            let events = ComponentSet::EMPTY
-                .with(ComponentKind::Event)
-                .with(ComponentKind::Journal);
-            tx.make_collection(first_calendar(home, "calendar", "Calendar", events))
-                .map(drop)
-        })?;
-        account.write(|tx| {
-            let home = tx.account().home().id;
-            let todos = ComponentSet::EMPTY.with(ComponentKind::Todo);
-            tx.make_collection(first_calendar(home, "tasks", "Tasks", todos))
-                .map(drop)
-        })?;
         self.put_record(record)?;
         Ok(id)
     }
 
+    /// Whether name and address are free.
+    fn check_free(&self, record: &AccountRecord) -> Result<(), CreateError> {
+        let accounts = self.accounts.read();
+        if accounts.values().any(|other| other.name == record.name) {
+            return Err(CreateError::NameTaken);
+        }
+        let email = record.email.as_str();
+        let taken = |other: &Arc<AccountRecord>| other.email.as_str().eq_ignore_ascii_case(email);
+        if accounts.values().any(taken) {
+            return Err(CreateError::EmailTaken);
+        }
+        Ok(())
+    }
+
+    /// Makes the home, the calendar and the tasks of a new account.
+    fn fill_account(
+        self: &Arc<Self>,
+        record: &AccountRecord,
+        key: AccountKey,
+    ) -> Result<(), CreateError> {
+        let account = self.create_home(record, key)?;
+        let home = account.home().id;
+        let events = ComponentSet::EMPTY
+            .with(ComponentKind::Event)
+            .with(ComponentKind::Journal);
+        let todos = ComponentSet::EMPTY.with(ComponentKind::Todo);
+        for (segment, title, components) in
+            [("calendar", "Calendar", events), ("tasks", "Tasks", todos)]
+        {
+            let new = first_calendar(home, segment, title, components);
+            account.write(|tx| tx.make_collection(new).map(drop))?;
+        }
+        Ok(())
+    }
+
     /// Lets an account sign in, or not; durable when it returns.
     pub fn set_enabled(&self, id: AccountId, enabled: bool) -> Result<(), CreateError> {
+        let _one = self.administration.lock();
         let record = self.account(id).ok_or(VaultError::Missing)?;
         self.put_record(AccountRecord {
             enabled,
@@ -199,12 +231,12 @@ impl Vault {
     /// Deletes an account for good: its key file first, which makes all its rows unreadable, then
     /// its name, then, behind it, its rows. Durable when it returns.
     pub fn delete_account(&self, id: AccountId) -> Result<(), CreateError> {
+        let _one = self.administration.lock();
+        self.destroy_slots(id).map_err(CreateError::KeyFile)?;
+        // After the slots are gone, so that nobody unlocks it again; and what its last writer
+        // enqueued must be applied before the roster is read.
         self.lock(id);
-        {
-            let _one = self.administration.lock();
-            self.key_files.destroy(id).map_err(CreateError::KeyFile)?;
-            self.slots.write().remove(&id);
-        }
+        self.store.barrier().wait()?;
         let mut batch = Batch::new();
         batch.delete(self.host_names.row(Kind::Directory, id.bytes(), 0, 0));
         let mut doomed = Vec::new();
@@ -236,12 +268,17 @@ impl Vault {
                     row = name.short(),
                     "a row of the account directory is damaged; its account cannot sign in"
                 );
+                self.directory_damaged.store(true, Ordering::Relaxed);
                 continue;
             };
             match self.key_files.read(row.id) {
                 Ok(Some(file)) => drop(self.slots.write().insert(row.id, Arc::new(file))),
                 Ok(None) => {
                     tracing::error!(account = %row.id, "the account has no key file; it cannot be opened")
+                }
+                Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                    // One damaged file keeps out its account, and nobody else (HARDENING H32).
+                    tracing::error!(account = %row.id, "the account's key file is damaged; restore it from its backup and start again");
                 }
                 Err(error) => return Err(VaultOpenError::KeyFile(row.id, error)),
             }
@@ -261,8 +298,7 @@ impl Vault {
     /// Seals a row of the host that scans find.
     pub(super) fn seal_host(&self, kind: Kind, name: &RowName, content: &[u8]) -> Sealed {
         let place = scanned_place(kind, AccountId::NONE, CollectionId::NONE, name);
-        self.ambient
-            .random(|random| self.host_rows.seal(&place, content, random))
+        self.host_rows.seal_by(&place, content, &self.ambient)
     }
 
     /// Whether a slot is still in the key file: a revocation holds at once.

@@ -40,10 +40,29 @@ pub(super) struct KeyFiles {
 impl KeyFiles {
     /// Opens the directory, making it when it is not there.
     pub fn open(directory: &Path) -> io::Result<Self> {
-        fs::create_dir_all(directory)?;
-        Ok(KeyFiles {
+        if !directory.is_dir() {
+            fs::create_dir_all(directory)?;
+            // Its name too: a power cut that loses the directory loses every account.
+            let parent = directory
+                .parent()
+                .filter(|parent| !parent.as_os_str().is_empty());
+            File::open(parent.unwrap_or(Path::new(".")))?.sync_all()?;
+        }
+        let files = KeyFiles {
             directory: directory.to_owned(),
-        })
+        };
+        for entry in fs::read_dir(directory)? {
+            let path = entry?.path();
+            // What a replacement that was cut off left behind: slots that may be revoked by now.
+            if path.extension().is_some_and(|extension| extension == "new") {
+                files.shred(&path)?;
+            }
+        }
+        Ok(files)
+    }
+
+    fn path_new(&self, account: AccountId) -> PathBuf {
+        self.directory.join(format!("{account}.new"))
     }
 
     fn path(&self, account: AccountId) -> PathBuf {
@@ -72,7 +91,7 @@ impl KeyFiles {
         start.push(VERSION);
         let bytes = postcard::to_extend(file, start)
             .expect("writing to memory, of types that postcard takes");
-        let new = self.directory.join(format!("{account}.new"));
+        let new = self.path_new(account);
         let mut handle = OpenOptions::new()
             .write(true)
             .create(true)
@@ -88,13 +107,17 @@ impl KeyFiles {
     /// Destroys an account's key file: overwritten, removed, durable when it returns. File systems
     /// and drives may keep old blocks; the threat model says so.
     pub fn destroy(&self, account: AccountId) -> io::Result<()> {
-        let path = self.path(account);
-        match OpenOptions::new().write(true).open(&path) {
+        self.shred(&self.path_new(account))?;
+        self.shred(&self.path(account))
+    }
+
+    fn shred(&self, path: &Path) -> io::Result<()> {
+        match OpenOptions::new().write(true).open(path) {
             Ok(mut handle) => {
                 let length = usize::try_from(handle.metadata()?.len()).unwrap_or(0);
                 handle.write_all(&vec![0; length])?;
                 handle.sync_all()?;
-                fs::remove_file(&path)?;
+                fs::remove_file(path)?;
                 self.sync()
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -132,7 +155,12 @@ mod tests {
             files.read(account).err().unwrap().kind(),
             io::ErrorKind::InvalidData
         );
+        fs::write(files.path_new(account), b"slots").unwrap();
         files.destroy(account).unwrap();
         assert!(files.read(account).unwrap().is_none());
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
+        fs::write(files.path_new(account), b"slots").unwrap();
+        KeyFiles::open(directory.path()).unwrap();
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
     }
 }

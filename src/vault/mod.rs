@@ -12,6 +12,8 @@
 //! - One `Inner` exists per unlocked account (`registry`), or there would be two gates.
 
 mod copy;
+#[cfg(test)]
+mod damage_tests;
 mod directory;
 mod index;
 mod keyfile;
@@ -39,7 +41,7 @@ pub use transaction::Transaction;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::path::Path;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Weak};
 
 use parking_lot::{Mutex, RwLock};
@@ -52,6 +54,7 @@ use crate::store::{Batch, Store, StoreError};
 use index::IndexCache;
 use keyfile::KeyFiles;
 use rows::RosterRow;
+use tree::State;
 use unlock::Inner;
 
 /// All accounts of one server, sealed.
@@ -72,6 +75,11 @@ pub struct Vault {
     /// Counts uses of indexes, to find the one that was not used for longest.
     uses: AtomicU64,
     purges: Mutex<Vec<RosterRow>>,
+    /// What was held in memory of deleted collections: to free a large index takes longer than
+    /// the deletion, so it waits for the purge.
+    discarded: Mutex<Vec<Arc<State>>>,
+    /// Whether a row of the directory did not open: then nobody can say which accounts are gone.
+    directory_damaged: AtomicBool,
 }
 
 /// Why the vault could not be opened; each is a sentence for the administrator.
@@ -147,6 +155,8 @@ impl Vault {
             index_capacity,
             uses: AtomicU64::default(),
             purges: Mutex::default(),
+            discarded: Mutex::default(),
+            directory_damaged: AtomicBool::new(false),
             store,
             host,
             ambient,
@@ -193,8 +203,7 @@ impl Vault {
         let mut batch = Batch::new();
         batch.put(
             name,
-            self.ambient
-                .random(|random| self.host_rows.seal(&place, b"sealdav", random)),
+            self.host_rows.seal_by(&place, b"sealdav", &self.ambient),
         );
         Ok(self.store.commit(batch).wait()?)
     }

@@ -1,6 +1,8 @@
 //! Housekeeping that moves no plaintext: the roster of which rows belong to what, and the purge
 //! of rows whose collection is gone.
 
+use std::sync::atomic::Ordering;
+
 use super::Vault;
 use super::rows::{RosterRow, RosterState, decode, encode};
 use super::tree::scanned_place;
@@ -44,10 +46,13 @@ impl Vault {
     }
 
     /// At the start: what was being written or deleted when the server stopped is purged, and so
-    /// is what belongs to no account.
+    /// is what belongs to no account; but while a row of the directory is damaged (or of a later
+    /// version), an account that seems to be gone may be that one, and keeps its rows.
     pub(super) fn load_roster(&self) -> Result<(), StoreError> {
+        let whole = !self.directory_damaged.load(Ordering::Relaxed);
         for (_, row) in self.roster()? {
-            if row.state != RosterState::Live || self.account(row.account).is_none() {
+            let gone = whole && self.account(row.account).is_none();
+            if row.state != RosterState::Live || gone {
                 self.purges.lock().push(row);
             }
         }
@@ -61,9 +66,14 @@ impl Vault {
 
     /// Removes some rows of what is to be purged; false when nothing is left to do.
     pub fn purge_step(&self) -> Result<bool, StoreError> {
+        let discarded = std::mem::take(&mut *self.discarded.lock());
+        // Freed with no lock held.
+        drop(discarded);
         let Some(row) = self.purges.lock().last().cloned() else {
             return Ok(false);
         };
+        // Rows that were enqueued and not applied yet would be missed, and then never be purged.
+        self.store.barrier().wait()?;
         let mut batch = Batch::new();
         let mut left = limits::PURGE_ROWS;
         for prefix in &row.prefixes {

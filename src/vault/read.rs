@@ -26,6 +26,36 @@ pub struct AccountStore {
     device: SlotId,
 }
 
+/// How far a client has got, as its sync-token says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Since {
+    /// The last change that it was told of.
+    revision: u64,
+    /// The revision from which on it needs tombstones. Ahead of `revision` only while a first
+    /// listing is told in parts: what was gone before it began, the client never had.
+    known: u64,
+}
+
+impl Since {
+    fn all(revision: u64) -> Self {
+        Since {
+            revision,
+            known: revision,
+        }
+    }
+
+    fn read(token: &str) -> Option<Self> {
+        let text = token.rsplit(':').next()?;
+        let Some((revision, known)) = text.split_once('-') else {
+            return text.parse().ok().map(Since::all);
+        };
+        Some(Since {
+            revision: revision.parse().ok()?,
+            known: known.parse().ok()?,
+        })
+    }
+}
+
 impl fmt::Debug for AccountStore {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "AccountStore({})", self.inner.id)
@@ -172,7 +202,7 @@ impl AccountStore {
     /// it does not open: the item is reported for itself, all others are served.
     pub fn body(&self, id: CollectionId, object: &Summary) -> Result<Vec<u8>, VaultError> {
         let state = self.state(id)?;
-        self.settled(|vault| {
+        let read = |vault: &Vault| {
             vault.read_chunks(
                 &state,
                 Kind::Body,
@@ -181,8 +211,10 @@ impl AccountStore {
                 object.body_revision,
                 object.size,
             )
-        })
-        .map(|mut body| std::mem::take(&mut *body))
+        };
+        let is_it = |now: &Summary| now.body_revision == object.body_revision;
+        self.settled(id, object, read, is_it)
+            .map(|mut body| std::mem::take(&mut *body))
     }
 
     /// The stored properties of an object; costs nothing when it has none.
@@ -196,7 +228,7 @@ impl AccountStore {
         }
         let state = self.state(id)?;
         let (revision, bytes) = (object.properties_revision, object.properties_bytes);
-        let content = self.settled(|vault| {
+        let read = |vault: &Vault| {
             vault.read_chunks(
                 &state,
                 Kind::ObjectProperties,
@@ -205,22 +237,38 @@ impl AccountStore {
                 revision,
                 bytes,
             )
-        })?;
+        };
+        let is_it = |now: &Summary| now.properties_revision == revision;
+        let content = self.settled(id, object, read, is_it)?;
         decode(&content)
             .map(Arc::new)
             .ok_or_else(|| VaultError::Damaged("properties".into()))
     }
 
-    /// Reads rows of a commit that may be enqueued and not applied yet.
+    /// Reads rows of an object that a commit may have enqueued and not applied yet. Rows that are
+    /// not there, while the object still is as it was looked up (`is_it`), were lost.
     fn settled<T>(
         &self,
+        id: CollectionId,
+        object: &Summary,
         read: impl Fn(&Vault) -> Result<Option<T>, VaultError>,
+        is_it: impl Fn(&Summary) -> bool,
     ) -> Result<T, VaultError> {
         if let Some(found) = read(&self.inner.vault)? {
             return Ok(found);
         }
         self.barrier().wait()?;
-        read(&self.inner.vault)?.ok_or(VaultError::Missing)
+        if let Some(found) = read(&self.inner.vault)? {
+            return Ok(found);
+        }
+        // A writer's commit may be applied before its index is updated, so none may be at work.
+        let _gate = self.inner.gate.lock();
+        let still = self.object(id, &object.segment)?;
+        if still.is_some_and(|now| now.id == object.id && is_it(&now)) {
+            tracing::error!(collection = %id, object = %object.id, "rows of an object were lost");
+            return Err(VaultError::Damaged(format!("object {}", object.id)));
+        }
+        Err(VaultError::Missing)
     }
 
     /// The unexpired locks of the account.
@@ -240,20 +288,23 @@ impl AccountStore {
     /// collection and to the store's epoch, so that a token from before a restore is refused
     /// instead of silently losing changes.
     pub fn token(&self, collection: &Collection) -> String {
-        self.token_at(collection.id, collection.revision)
+        self.token_at(collection.id, Since::all(collection.revision))
     }
 
-    fn token_at(&self, id: CollectionId, revision: u64) -> String {
+    fn token_at(&self, id: CollectionId, since: Since) -> String {
         let tree = self.inner.tree.read();
         let tag = tree
             .entries
             .get(&id)
             .map_or([0; 16], |entry| entry.state.etags.tag(b"sync-token"));
         let tag = u64::from_le_bytes(tag[..8].try_into().expect("8 bytes"));
-        format!(
-            "urn:sealdav:sync:{tag:016x}:{:x}:{revision}",
-            self.inner.vault.store.epoch()
-        )
+        let Since { revision, known } = since;
+        let epoch = self.inner.vault.store.epoch();
+        if known == revision {
+            format!("urn:sealdav:sync:{tag:016x}:{epoch:x}:{revision}")
+        } else {
+            format!("urn:sealdav:sync:{tag:016x}:{epoch:x}:{revision}-{known}")
+        }
     }
 
     /// A tag that changes when anything below the home does: computed from the revisions of all
@@ -290,18 +341,10 @@ impl AccountStore {
         limit: usize,
     ) -> Result<Changes, VaultError> {
         let since = match since {
-            None => 0,
-            Some(token) => {
-                let revision = token
-                    .rsplit(':')
-                    .next()
-                    .and_then(|text| text.parse().ok())
-                    .ok_or(VaultError::TokenInvalid)?;
-                if token != self.token_at(id, revision) {
-                    return Err(VaultError::TokenInvalid);
-                }
-                revision
-            }
+            None => Since::all(0),
+            Some(token) => Since::read(token)
+                .filter(|since| token == self.token_at(id, *since))
+                .ok_or(VaultError::TokenInvalid)?,
         };
         self.with_index(id, |index| self.changes_in(index, id, since, limit))?
     }
@@ -310,14 +353,19 @@ impl AccountStore {
         &self,
         index: &Index,
         id: CollectionId,
-        since: u64,
+        since: Since,
         limit: usize,
     ) -> Result<Changes, VaultError> {
         let tree = self.inner.tree.read();
         let entry = tree.entries.get(&id).ok_or(VaultError::Missing)?;
-        if since > entry.head.revision || (since != 0 && since < entry.head.floor) {
+        let head = entry.head.revision;
+        let Since { revision, known } = since;
+        if revision.max(known) > head || (revision != 0 && known < entry.head.floor) {
             return Err(VaultError::TokenInvalid);
         }
+        // A first listing knows of no tombstone before it, and so misses none.
+        let known = if revision == 0 { head } else { known };
+        let since = revision;
         let mut children: Vec<_> = entry
             .children
             .values()
@@ -365,10 +413,12 @@ impl AccountStore {
             changes.push(change);
         }
         let truncated = children.peek().is_some() || members.peek().is_some();
-        let reached = if truncated {
-            reached
-        } else {
-            entry.head.revision
+        let reached = match truncated {
+            true => Since {
+                revision: reached,
+                known: known.max(reached),
+            },
+            false => Since::all(head),
         };
         let collection = entry.collection.clone();
         drop(tree);
@@ -513,11 +563,15 @@ impl Vault {
                 .unwrap_or(0)
                 .min(crate::limits::OBJECT_BYTES),
         ));
+        let first = state.names.row(kind, object.bytes(), revision, 0);
         for chunk in 0..count {
             let name = state.names.row(kind, object.bytes(), revision, chunk);
             let stored = match self.store.get(&name)? {
                 Some(stored) => stored,
                 None if chunk == 0 => return Ok(None),
+                // One commit removes all chunks: if the first is gone now too, the object was
+                // overwritten while it was read, and nothing is damaged.
+                None if self.store.get(&first)?.is_none() => return Ok(None),
                 None => return Err(VaultError::Damaged(name.short())),
             };
             let place = state.chunk_place(kind, object, epoch, revision, chunk, chunk + 1 == count);

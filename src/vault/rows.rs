@@ -77,6 +77,9 @@ pub(super) struct HeadRow {
     /// Sum, in four lanes modulo 2^64, of what each summary row adds (`EtagKey::digest`): a row
     /// lost or put back to an older state does not add up.
     pub digest: [u64; 4],
+    /// The same sum over the member collections and when each last changed here: one whose link
+    /// was lost or put back does not add up.
+    pub members: [u64; 4],
     /// Tokens below this revision have lost tombstones.
     pub floor: u64,
     /// The revision at which the stored properties were written; 0 when there are none.
@@ -92,6 +95,7 @@ impl HeadRow {
             objects: 0,
             modified: now,
             digest: [0; 4],
+            members: [0; 4],
             floor: 0,
             properties_revision: 0,
             properties_bytes: 0,

@@ -1,12 +1,23 @@
 //! Vaults for tests: a fresh directory, cheap passwords, an account named alice.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::{AccountStore, Vault};
+use super::{AccountStore, Vault, VaultError};
 use crate::ambient::{Ambient, OsRandom};
 use crate::ids::{Email, Secret, SlotId, UserName};
 use crate::seal::{AccountKey, Argon2Cost, Generated, HostKey, SecretKind, Slot};
 use crate::store::{Store, StoreOptions};
+
+/// While it is set, no sync of a test vault of this process succeeds.
+pub static SYNC_FAILS: AtomicBool = AtomicBool::new(false);
+
+fn sync(file: &std::fs::File) -> std::io::Result<()> {
+    match SYNC_FAILS.load(Ordering::Relaxed) {
+        true => Err(std::io::Error::from_raw_os_error(5)),
+        false => file.sync_data(),
+    }
+}
 
 /// A vault in a directory that goes when this does.
 pub struct TestVault {
@@ -15,6 +26,12 @@ pub struct TestVault {
     /// Its directory: `db` and `keys`.
     pub directory: tempfile::TempDir,
     host: String,
+}
+
+impl Default for TestVault {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl TestVault {
@@ -65,7 +82,14 @@ impl TestVault {
                 let cost = Argon2Cost { kib: 8, passes: 1 };
                 let password = Secret::new("correct horse".into());
                 vec![
-                    Slot::for_password(id, key, &password, cost, self.vault.host(), &mut OsRandom),
+                    Slot::for_password(
+                        id,
+                        key,
+                        &password,
+                        cost,
+                        self.vault.host(),
+                        self.vault.ambient(),
+                    ),
                     Slot::for_generated(id, key, &secret, &mut OsRandom),
                 ]
             })
@@ -75,21 +99,30 @@ impl TestVault {
 
     /// Unlocks an account by what `add` gave.
     pub fn unlock(&self, name: &str, secret: &Generated) -> AccountStore {
-        let (key, slot) = self.key(name, secret);
-        let id = self.vault.account_named(name).unwrap().id;
-        self.vault.unlock(id, key, slot).unwrap()
+        let account = self.try_unlock(name, secret).unwrap();
+        let incomplete = account.inner.tree.read().incomplete.len();
+        assert_eq!(incomplete, 0, "the sums over member collections are wrong");
+        account
     }
 
-    fn key(&self, name: &str, secret: &Generated) -> (AccountKey, SlotId) {
+    /// The same where it may fail.
+    pub fn try_unlock(&self, name: &str, secret: &Generated) -> Result<AccountStore, VaultError> {
+        let (key, slot) = self.key(name, secret);
+        let id = self.vault.account_named(name).unwrap().id;
+        self.vault.unlock(id, key, slot)
+    }
+
+    pub(super) fn key(&self, name: &str, secret: &Generated) -> (AccountKey, SlotId) {
         let id = self.vault.account_named(name).unwrap().id;
         let file = self.vault.key_file(id).unwrap();
-        let slot = file.slots.iter().find(|slot| slot.is_for(secret)).unwrap();
+        let slot = Slot::find(&file.slots, secret).unwrap();
         (slot.open_generated(id, secret).ok().unwrap(), slot.id)
     }
 }
 
 fn open(directory: &std::path::Path, host: &str, index_capacity: usize) -> Arc<Vault> {
-    let store = Store::open(&directory.join("db"), &StoreOptions::default()).unwrap();
+    let options = StoreOptions::with_sync(sync);
+    let store = Store::open(&directory.join("db"), &options).unwrap();
     let host = HostKey::read(host).unwrap();
     Vault::open_with(
         store,

@@ -8,12 +8,16 @@ use crate::ical::{ComponentKind, Extent};
 use crate::ids::Segment;
 use crate::xml::{self, Name};
 
-fn segment(name: &str) -> Segment {
+pub(super) fn segment(name: &str) -> Segment {
     Segment::parse(name).unwrap()
 }
 
-fn event(parent: CollectionId, name: &str, uid: &str, body: &str) -> NewObject {
-    let extent = Extent { first: 0, last: 10 };
+pub(super) fn event(parent: CollectionId, name: &str, uid: &str, body: &str) -> NewObject {
+    let extent = Extent {
+        first: 0,
+        last: 10,
+        ..Extent::NEVER
+    };
     NewObject {
         parent,
         segment: segment(name),
@@ -27,18 +31,18 @@ fn event(parent: CollectionId, name: &str, uid: &str, body: &str) -> NewObject {
     }
 }
 
-fn put(account: &AccountStore, object: NewObject) -> Arc<Summary> {
+pub(super) fn put(account: &AccountStore, object: NewObject) -> Arc<Summary> {
     account.write(|tx| tx.put(object)).unwrap().0
 }
 
-fn calendar(account: &AccountStore) -> CollectionId {
+pub(super) fn calendar(account: &AccountStore) -> CollectionId {
     let Node::Collection(collection) = account.resolve(&[segment("calendar")]).unwrap() else {
         panic!("no calendar")
     };
     collection.id
 }
 
-fn plain(account: &AccountStore, parent: CollectionId, name: &str) -> CollectionId {
+pub(super) fn plain(account: &AccountStore, parent: CollectionId, name: &str) -> CollectionId {
     let new = NewCollection {
         parent,
         segment: segment(name),
@@ -48,7 +52,7 @@ fn plain(account: &AccountStore, parent: CollectionId, name: &str) -> Collection
     account.write(|tx| tx.make_collection(new)).unwrap().id
 }
 
-fn property(text: &str) -> Properties {
+pub(super) fn property(text: &str) -> Properties {
     [(Name::from(xml::dav("displayname")), text.to_owned())].into()
 }
 
@@ -411,7 +415,10 @@ fn locks_survive_a_restart_and_end() {
         account.write(|tx| tx.add_lock(lock)).unwrap();
     }
     account
-        .write(|tx| Ok::<_, VaultError>(tx.remove_lock("urn:uuid:2")))
+        .write(|tx| {
+            let _: () = tx.remove_lock("urn:uuid:2");
+            Ok::<_, VaultError>(())
+        })
         .unwrap();
     account.barrier().wait().unwrap();
     drop(account);
@@ -588,6 +595,147 @@ fn a_deleted_account_cannot_be_opened_and_its_rows_go() {
 }
 
 #[test]
+fn a_damaged_directory_row_costs_no_account_its_data() {
+    let vault = TestVault::new();
+    let alice = vault.add("alice");
+    vault.add("bob");
+    let account = vault.unlock("alice", &alice);
+    put(&account, event(calendar(&account), "a.ics", "u", "x"));
+    drop(account);
+    let id = vault.vault.account_named("alice").unwrap().id;
+    let name = vault
+        .vault
+        .host_names
+        .row(Kind::Directory, id.bytes(), 0, 0);
+    let good = vault.vault.store.get(&name).unwrap().unwrap();
+    let overwrite = |vault: &TestVault, bytes: Vec<u8>| {
+        let mut batch = Batch::new();
+        batch.put(name, crate::seal::Sealed::for_test(bytes));
+        vault.vault.store.commit(batch).wait().unwrap();
+    };
+    let mut bad = good.bytes().to_vec();
+    bad[60] ^= 1;
+    overwrite(&vault, bad);
+    let vault = vault.restart();
+    assert!(vault.vault.account_named("alice").is_none());
+    while vault.vault.purge_step().unwrap() {}
+    overwrite(&vault, good.bytes().to_vec());
+    let vault = vault.restart();
+    let account = vault.unlock("alice", &alice);
+    assert_eq!(names(&account, calendar(&account)), ["a.ics"]);
+}
+
+#[test]
+fn who_is_out_is_not_let_in_by_a_sign_in_under_way() {
+    let vault = TestVault::new();
+    let alice = vault.add("alice");
+    let id = vault.vault.account_named("alice").unwrap().id;
+    let unlock = |key, slot| vault.vault.unlock(id, key, slot);
+    // The secret was right, and then, before the account is unlocked:
+    let (key, slot) = vault.key("alice", &alice);
+    vault.vault.set_enabled(id, false).unwrap();
+    assert_eq!(unlock(key, slot).unwrap_err(), VaultError::Missing);
+    vault.vault.set_enabled(id, true).unwrap();
+    let (key, slot) = vault.key("alice", &alice);
+    assert!(unlock(key, slot).unwrap().is_open());
+    let (key, _) = vault.key("alice", &alice);
+    let keep = |slots: &mut Vec<crate::seal::Slot>| slots.retain(|other| other.id != slot);
+    vault.vault.change_slots(id, keep).unwrap();
+    assert_eq!(unlock(key, slot).unwrap_err(), VaultError::Missing);
+    vault.vault.delete_account(id).unwrap();
+    let refused = vault.vault.change_slots(id, |_| {}).unwrap_err();
+    assert_eq!(refused.kind(), std::io::ErrorKind::NotFound);
+    assert!(vault.vault.set_enabled(id, true).is_err());
+    assert_eq!(vault.vault.accounts().len(), 0);
+}
+
+#[test]
+fn a_name_is_given_once_however_many_ask() {
+    let vault = TestVault::new();
+    let made = std::thread::scope(|scope| {
+        let ask = |number: usize| {
+            let vault = &vault.vault;
+            scope.spawn(move || {
+                let email = crate::ids::Email::parse(&format!("{number}@example.org")).unwrap();
+                let name = crate::ids::UserName::parse("alice").unwrap();
+                vault.create_account(name, email, false, |_, _| Vec::new())
+            })
+        };
+        let asked: Vec<_> = (0..8).map(ask).collect();
+        asked
+            .into_iter()
+            .map(|asked| asked.join().unwrap().is_ok())
+            .filter(|made| *made)
+            .count()
+    });
+    assert_eq!(made, 1);
+    assert_eq!(vault.vault.accounts().len(), 1);
+}
+
+#[test]
+fn ended_locks_leave_no_rows() {
+    let (vault, account) = account();
+    for number in 0..5 {
+        let lock = Lock {
+            token: format!("urn:uuid:{number}"),
+            root: vec![segment("calendar")],
+            depth: LockDepth::Zero,
+            scope: LockScope::Shared,
+            owner: String::new(),
+            expires: crate::ambient::UnixMillis(0),
+        };
+        account.write(|tx| tx.add_lock(lock)).unwrap();
+    }
+    account.barrier().wait().unwrap();
+    let prefix = account.inner.names.prefix(Kind::Lock);
+    assert_eq!(vault.vault.store.names(&prefix).count(), 1, "the last one");
+}
+
+#[test]
+fn a_first_sync_in_parts_goes_on_although_tombstones_were_dropped() {
+    let (_vault, account) = account();
+    let id = calendar(&account);
+    for number in 0..6 {
+        let (name, uid) = (format!("{number}.ics"), number.to_string());
+        put(&account, event(id, &name, &uid, "x"));
+    }
+    // As after `limits::TOMBSTONES` deletions.
+    let floor = account.collection(id).unwrap().revision - 1;
+    let set_floor = |floor| {
+        let mut tree = account.inner.tree.write();
+        tree.entries.get_mut(&id).unwrap().head.floor = floor;
+    };
+    set_floor(floor);
+    let first = account.changes(id, None, 2).unwrap();
+    let second = account.changes(id, Some(&first.token), 2).unwrap();
+    let third = account.changes(id, Some(&second.token), 2).unwrap();
+    assert!(second.truncated && !third.truncated);
+    assert_eq!(second.changes.len() + third.changes.len(), 4);
+    // What was deleted since the first part and forgotten again would be missed.
+    put(&account, event(id, "more.ics", "more", "x"));
+    set_floor(floor + 2);
+    assert_eq!(
+        account.changes(id, Some(&second.token), 2).unwrap_err(),
+        VaultError::TokenInvalid
+    );
+}
+
+#[test]
+fn a_damaged_key_file_keeps_out_its_account_only() {
+    let vault = TestVault::new();
+    vault.add("alice");
+    let bob = vault.add("bob");
+    let id = vault.vault.account_named("alice").unwrap().id;
+    let file = vault.directory.path().join(format!("keys/{id}.keys"));
+    std::fs::write(&file, b"sealdav key slots\n\x01\xff").unwrap();
+    let vault = vault.restart();
+    assert!(vault.vault.key_file(id).is_none());
+    assert!(vault.vault.change_slots(id, |_| {}).is_err());
+    assert_eq!(std::fs::read(&file).unwrap().len(), 20, "kept as it was");
+    assert!(vault.unlock("bob", &bob).is_open());
+}
+
+#[test]
 fn the_wrong_host_key_is_refused() {
     let vault = TestVault::new();
     let (vault, directory) = (vault.vault, vault.directory);
@@ -602,4 +750,32 @@ fn the_wrong_host_key_is_refused() {
         Arc::new(crate::ambient::Ambient::system()),
     );
     assert!(matches!(refused.err(), Some(VaultOpenError::WrongHostKey)));
+}
+
+/// Run by nextest in a process of its own, which the failing syncs need.
+#[test]
+fn what_was_not_durable_is_gone_after_a_failed_sync() {
+    let vault = TestVault::new();
+    let secret = vault.add("alice");
+    let account = vault.unlock("alice", &secret);
+    let id = calendar(&account);
+    put(&account, event(id, "a.ics", "a", "kept"));
+    account.barrier().wait().unwrap();
+    let token = account.token(&account.collection(id).unwrap());
+    super::testing::SYNC_FAILS.store(true, std::sync::atomic::Ordering::Relaxed);
+    put(&account, event(id, "b.ics", "b", "lost"));
+    assert!(account.barrier().wait().is_err(), "it was acknowledged");
+    super::testing::SYNC_FAILS.store(false, std::sync::atomic::Ordering::Relaxed);
+    vault.vault.recover().unwrap();
+    assert!(!account.is_open(), "its memory is ahead of the disk");
+    let refused: Result<_, VaultError> = account.write(|tx| tx.put(event(id, "c.ics", "c", "x")));
+    assert_eq!(refused.unwrap_err(), VaultError::Locked);
+    let account = vault.unlock("alice", &secret);
+    let kept = account.object(id, &segment("a.ics")).unwrap().unwrap();
+    assert_eq!(account.body(id, &kept).unwrap(), b"kept");
+    // What was written and not synced may be there or not; the order of changes tells which.
+    let now = account.token(&account.collection(id).unwrap());
+    assert_eq!(names(&account, id).len() == 1, now == token);
+    put(&account, event(id, "c.ics", "c", "x"));
+    account.barrier().wait().unwrap();
 }

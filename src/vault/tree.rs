@@ -104,6 +104,12 @@ impl State {
         }
     }
 
+    /// What a member collection adds to the sum over all of them.
+    pub fn member_digest(&self, member: CollectionId, changed: u64) -> [u8; 32] {
+        self.etags
+            .digest(ObjectId::from_bytes(*member.bytes()), changed)
+    }
+
     pub fn head_name(&self) -> RowName {
         self.names.row(Kind::Head, ObjectId::NONE.bytes(), 0, 0)
     }
@@ -172,6 +178,8 @@ pub(super) struct Tree {
     pub home: CollectionId,
     pub entries: HashMap<CollectionId, Entry>,
     pub locks: Vec<Arc<Lock>>,
+    /// Collections with members that were lost or put back, as found when the account was unlocked.
+    pub incomplete: Vec<CollectionId>,
 }
 
 impl Tree {

@@ -9,12 +9,12 @@ use parking_lot::{Mutex, ReentrantMutex, RwLock};
 use super::directory::AccountRecord;
 use super::model::{Collection, CollectionKind, Properties, VaultError};
 use super::read::AccountStore;
-use super::rows::{HeadRow, LinkRow, RosterRow, RosterState, decode, encode};
+use super::rows::{HeadRow, LinkRow, RosterRow, RosterState, decode, digest_add, encode};
 use super::tree::{Entry, State, Tree, prefix_bytes, scanned_place};
 use super::{Lock, Vault};
 use crate::ids::{AccountId, CollectionId, Email, SlotId, UserName};
 use crate::seal::{AccountKey, CollectionKey, Kind, LastingKey, NameKey, RowKey, RowName, Sealed};
-use crate::store::{Batch, Receipt};
+use crate::store::{Batch, Receipt, StoreError};
 
 /// One unlocked account. There is at most one for an account (`Vault::registry`).
 pub(super) struct Inner {
@@ -38,9 +38,7 @@ impl Inner {
     /// Seals a row of the account's tree that scans find.
     pub fn seal(&self, kind: Kind, name: &RowName, content: &[u8]) -> Sealed {
         let place = scanned_place(kind, self.id, CollectionId::NONE, name);
-        self.vault
-            .ambient
-            .random(|random| self.rows.seal(&place, content, random))
+        self.rows.seal_by(&place, content, &self.vault.ambient)
     }
 
     pub fn link_name(&self, id: CollectionId) -> RowName {
@@ -58,9 +56,9 @@ impl Inner {
         let name = state.head_name();
         let epoch = state.current();
         let place = state.scanned_place(Kind::Head, &name, epoch.number);
-        self.vault
-            .ambient
-            .random(|random| epoch.rows.seal(&place, &encode(head), random))
+        epoch
+            .rows
+            .seal_by(&place, &encode(head), &self.vault.ambient)
     }
 
     /// The keys of a new collection.
@@ -81,17 +79,22 @@ fn new_state(vault: &Vault, account: AccountId, id: CollectionId) -> State {
 
 impl Vault {
     /// Unlocks an account, acting for the device that holds `slot`.
+    ///
+    /// # Errors
+    /// `Missing` when the account or the slot is gone or disabled; `Damaged`; `Store`.
     pub fn unlock(
         self: &Arc<Self>,
         id: AccountId,
         key: AccountKey,
         slot: SlotId,
     ) -> Result<AccountStore, VaultError> {
+        let mut registry = self.registry.lock();
+        // Asked while nobody can pass `lock`: else an account that is disabled or deleted, or a
+        // slot that is revoked, at this moment would stay open.
         let record = self
             .account(id)
-            .filter(|record| record.enabled)
+            .filter(|record| record.enabled && self.has_slot(id, slot))
             .ok_or(VaultError::Missing)?;
-        let mut registry = self.registry.lock();
         if let Some(inner) = registry
             .get(&id)
             .and_then(Weak::upgrade)
@@ -107,16 +110,24 @@ impl Vault {
 
     /// Ends the use of an account's keys: requests under way finish, later ones must sign in.
     pub fn lock(&self, id: AccountId) {
-        if let Some(inner) = self
-            .registry
-            .lock()
-            .remove(&id)
-            .and_then(|inner| inner.upgrade())
-        {
+        // It stays in the registry while a writer is waited for, or there would be two gates; and
+        // the registry is not held meanwhile, or one long write would keep everybody out.
+        let inner = self.registry.lock().get(&id).and_then(Weak::upgrade);
+        if let Some(inner) = inner {
             // Wait for a writer, so that none commits after this returns.
             let _gate = inner.gate.lock();
             inner.dead.store(true, Ordering::Release);
         }
+    }
+
+    /// After a failed write or sync the memory of every unlocked account may be ahead of the disk:
+    /// all are locked, so that each is read anew, and then the store is opened again.
+    pub fn recover(&self) -> Result<(), StoreError> {
+        let unlocked: Vec<_> = self.registry.lock().keys().copied().collect();
+        for id in unlocked {
+            self.lock(id);
+        }
+        self.store.reopen()
     }
 
     /// Writes a new account's home and opens it.
@@ -147,6 +158,7 @@ impl Vault {
                 home: id,
                 entries: HashMap::new(),
                 locks: Vec::new(),
+                incomplete: Vec::new(),
             },
         );
         let head = HeadRow::new(now);
@@ -210,30 +222,40 @@ impl Vault {
             home: CollectionId::NONE,
             entries: HashMap::new(),
             locks: Vec::new(),
+            incomplete: Vec::new(),
         };
         let inner = self.inner(record, key, empty);
         let mut tree = Tree {
             home: CollectionId::NONE,
             entries: HashMap::new(),
             locks: Vec::new(),
+            incomplete: Vec::new(),
         };
+        let mut damaged = false;
         for row in self.store.scan(&inner.names.prefix(Kind::Link)) {
             let (name, stored) = row?;
             let place = scanned_place(Kind::Link, record.id, CollectionId::NONE, &name);
             let content = stored.open(&inner.rows, &place).ok();
             let Some(link) = content.and_then(|content| decode::<LinkRow>(&content)) else {
                 tracing::error!(account = %record.id, row = name.short(), "a collection's key row is damaged; the collection is not served");
+                damaged = true;
                 continue;
             };
             match self.load_collection(record.id, &link) {
                 Ok(entry) => drop(tree.entries.insert(link.id, entry)),
                 Err(VaultError::Damaged(row)) => {
                     tracing::error!(account = %record.id, row, "a collection's head is damaged; the collection is not served");
+                    damaged = true;
                 }
                 Err(error) => return Err(error),
             }
         }
+        let whole = !damaged;
+        refuse_old_heads(&mut tree, record.id);
         hang(&mut tree);
+        if whole {
+            tree.incomplete = incomplete(&tree, record.id);
+        }
         if tree.home == CollectionId::NONE {
             return Err(VaultError::Damaged("home".into()));
         }
@@ -313,8 +335,12 @@ impl Vault {
             let content = stored.open(&inner.rows, &place).ok();
             match content.and_then(|content| decode::<Lock>(&content)) {
                 Some(lock) if lock.expires > now => tree.locks.push(Arc::new(lock)),
-                // Expired, or damaged: a lock that nobody can name would bar its path for ever.
-                _ => expired.delete(name),
+                Some(_) => expired.delete(name),
+                None => {
+                    tracing::error!(account = %inner.id, row = name.short(), "a lock is damaged; it is dropped");
+                    // A lock that nobody can name would bar its path for ever.
+                    expired.delete(name);
+                }
             }
         }
         if !expired.is_empty() {
@@ -338,6 +364,44 @@ pub(super) fn live(account: AccountId, id: CollectionId, state: &State) -> Roste
         state: RosterState::Live,
         prefixes: state.prefixes(),
     }
+}
+
+/// A member collection that changed after its parent's last change says that the parent's head
+/// was put back from an older state; the parent is then not served.
+fn refuse_old_heads(tree: &mut Tree, account: AccountId) {
+    let parents = tree.entries.values().filter_map(|entry| {
+        let parent = tree.entries.get(&entry.collection.parent?)?;
+        (entry.collection.changed_in_parent > parent.head.revision).then_some(parent.collection.id)
+    });
+    for id in parents.collect::<Vec<_>>() {
+        tracing::error!(%account, collection = %id, "a collection's head is older than its members; the collection is not served");
+        tree.entries.remove(&id);
+    }
+}
+
+/// Names collections whose member collections do not add up: a link was lost, or put back from an
+/// older state. The others are served all the same (HARDENING H32).
+fn incomplete(tree: &Tree, account: AccountId) -> Vec<CollectionId> {
+    let mut found = Vec::new();
+    for entry in tree.entries.values() {
+        let mut sum = [0; 4];
+        let members = entry
+            .children
+            .values()
+            .filter_map(|id| tree.entries.get(id));
+        for member in members.map(|member| &member.collection) {
+            let digest = entry
+                .state
+                .member_digest(member.id, member.changed_in_parent);
+            digest_add(&mut sum, &digest);
+        }
+        if sum != entry.head.members {
+            tracing::error!(%account, collection = %entry.collection.id,
+                "the member collections do not add up: one was lost or put back from an older state");
+            found.push(entry.collection.id);
+        }
+    }
+    found
 }
 
 /// Hangs every collection under its parent, and finds the home.

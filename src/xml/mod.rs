@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 use crate::limits;
 
 pub use element::{Element, Node};
-pub use read::parse;
+pub use read::{is_ncname, parse};
 pub use write::{Writer, is_xml_text};
 
 /// The namespaces of our protocols.

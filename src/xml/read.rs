@@ -190,7 +190,7 @@ fn attribute_value(raw: &str) -> Result<String, XmlError> {
 }
 
 /// Whether `text` is a name without a colon (Namespaces in XML 1.0, production NCName).
-fn is_ncname(text: &str) -> bool {
+pub fn is_ncname(text: &str) -> bool {
     let mut characters = text.chars();
     characters.next().is_some_and(is_name_start) && characters.all(is_name_character)
 }

@@ -65,6 +65,41 @@ async fn http2_answers() {
     assert_eq!(h2_until(&mut stream, 0).await.unwrap(), b"GET /two 0");
 }
 
+/// RFC 9113 section 8.1.1: an answer to HEAD ends with its head, a refusal's too.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_to_head_has_no_body() {
+    let running = start(echo, Bounds::default(), None);
+    let mut stream = running.connect().await;
+    stream.write_all(H2_START).await.unwrap();
+    // :method HEAD, :scheme https, :authority localhost, :path
+    let head = |path: &str| {
+        let mut block = vec![0x02, 4];
+        block.extend_from_slice(b"HEAD\x87\x01\x09localhost\x04");
+        block.push(u8::try_from(path.len()).unwrap());
+        block.extend_from_slice(path.as_bytes());
+        block
+    };
+    for (number, path) in [(1, "/healthz"), (3, "/refused")] {
+        stream
+            .write_all(&frame(1, 0x05, number, &head(path)))
+            .await
+            .unwrap();
+        let flags = loop {
+            let mut head = [0; 9];
+            stream.read_exact(&mut head).await.unwrap();
+            let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+            stream
+                .read_exact(&mut vec![0; length as usize])
+                .await
+                .unwrap();
+            if head[3] == 1 {
+                break head[4];
+            }
+        };
+        assert_eq!(flags & 1, 1, "{path}: END_STREAM is on the head");
+    }
+}
+
 async fn write_until_closed(
     stream: &mut (impl AsyncWrite + Unpin),
     mut next: impl FnMut(u32) -> Vec<u8>,

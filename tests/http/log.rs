@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use http::StatusCode;
-use sealdav::dav::{Request, Response};
+use sealdav::dav::{Body, Request, Response};
 use sealdav::http::Bounds;
 
 use crate::harness::*;
@@ -64,7 +64,76 @@ async fn h26_log_injection() {
         ours[2].contains("need-privileges") && ours[2].contains("07070707"),
         "{log}"
     );
-    for mark in ["canary", "FAKE", "\u{1b}", "Y2FuYXJ5", "YWxpY2U6", "alice"] {
+    for mark in [
+        "canary", "C!#", "FAKE", "\u{1b}", "Y2FuYXJ5", "YWxpY2U6", "alice",
+    ] {
         assert!(!log.contains(mark), "{mark}: {log}");
     }
+}
+
+/// What is refused within a 207 is a line too, with its reason; and what a streamed answer logs
+/// later carries the id of its request.
+#[tokio::test]
+async fn refusals_inside_answers_and_steps_are_logged() {
+    let captured = Captured::default();
+    let writer = captured.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::INFO)
+        .with_ansi(false)
+        .with_writer(move || writer.clone())
+        .finish();
+    let guard = tracing::subscriber::set_default(subscriber);
+    let dispatch = tracing::dispatcher::get_default(Clone::clone);
+    let handler = move |request: Request| {
+        let dispatch = dispatch.clone();
+        let step = move || {
+            tracing::dispatcher::with_default(&dispatch, || tracing::warn!("in a step"));
+            None
+        };
+        Response {
+            refusal: (request.method == "PROPPATCH").then_some("valid-filter"),
+            ..respond(
+                StatusCode::MULTI_STATUS,
+                Body::Stream(Box::new(std::iter::from_fn(step))),
+            )
+        }
+    };
+    let running = start(handler, Bounds::default(), None);
+    for method in ["PROPPATCH", "REPORT"] {
+        let head = format!("{method} /dav/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n");
+        let answer = running.exchange(&format!("{head}{AUTH}\r\n")).await;
+        assert_eq!(status(&answer), "207", "{answer}");
+    }
+    // and so is what could not be read at all
+    let answer = running
+        .exchange("GET /canary HTTP/1.1\r\nno header\r\n\r\n")
+        .await;
+    assert_eq!(status(&answer), "400", "{answer}");
+    let text = || String::from_utf8(captured.0.lock().clone()).unwrap();
+    let logged = async {
+        while !text().contains("unreadable") {
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+    };
+    // it is told when the connection has ended
+    let soon = std::time::Duration::from_secs(10);
+    tokio::time::timeout(soon, logged).await.expect("a line");
+    drop(guard);
+    let log = text();
+    assert!(!log.contains("canary"), "{log}");
+    let refused: Vec<&str> = log
+        .lines()
+        .filter(|line| line.contains("refused"))
+        .collect();
+    assert_eq!(refused.len(), 2, "{log}");
+    assert!(refused[1].contains("unreadable"), "{log}");
+    assert!(refused[0].contains("valid-filter"), "{log}");
+    let steps: Vec<&str> = log
+        .lines()
+        .filter(|line| line.contains("in a step"))
+        .collect();
+    assert!(
+        steps.len() == 2 && steps.iter().all(|step| step.contains("request{id=")),
+        "{log}"
+    );
 }

@@ -222,3 +222,22 @@ async fn connections_are_capped() {
     drop(first);
     assert!(answer(&mut second).await.ends_with("GET /2 0"));
 }
+
+/// H17: a browser that was signed in once sends its credentials for every page.
+#[tokio::test]
+async fn h17_other_sites_change_nothing() {
+    let running = start(echo, Bounds::default(), None);
+    for (method, site, expected) in [
+        ("POST", "cross-site", "403"),
+        ("PUT", "same-site", "403"),
+        ("POST", "same-origin", "200"),
+        ("PUT", "none", "200"),
+        ("GET", "cross-site", "200"),
+    ] {
+        let head = format!("{method} / HTTP/1.1\r\nHost: x\r\nSec-Fetch-Site: {site}\r\n");
+        let answer = running
+            .exchange(&format!("{head}Connection: close\r\n{AUTH}\r\n"))
+            .await;
+        assert_eq!(status(&answer), expected, "{method} {site}");
+    }
+}

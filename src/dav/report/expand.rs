@@ -8,7 +8,7 @@ use super::super::multistatus::{respond_now, write_status, write_status_response
 use super::super::property::{Found, Scene, Subject, Wanted};
 use crate::limits;
 use crate::vault::VaultError;
-use crate::xml::{self, Element, Name, Writer, XmlLimits, dav, ns};
+use crate::xml::{self, Element, Name, Writer, XmlLimits, dav, is_ncname, ns};
 use http::StatusCode;
 
 /// A property to tell, and what to tell of the resources that it names.
@@ -20,7 +20,8 @@ struct Asked {
 /// Answers for the request's resource.
 ///
 /// # Errors
-/// 400; 413 beyond `limits::PROPERTIES_PER_REQUEST` or `limits::EXPAND_PROPERTY_DEPTH`.
+/// 400; 413 beyond `limits::PROPERTIES_PER_REQUEST`, `limits::EXPAND_PROPERTY_DEPTH` or
+/// `limits::EXPAND_PROPERTY_BYTES`.
 pub fn run(context: &Context<'_>, body: &Element) -> Result<Response, DavError> {
     let mut count = 0;
     let asked = asked(body, limits::EXPAND_PROPERTY_DEPTH, &mut count)?;
@@ -37,7 +38,7 @@ pub fn run(context: &Context<'_>, body: &Element) -> Result<Response, DavError> 
 }
 
 fn asked(parent: &Element, depth: usize, count: &mut usize) -> Result<Vec<Asked>, DavError> {
-    let mut all = Vec::new();
+    let mut all: Vec<Asked> = Vec::new();
     for property in parent.children_named(dav("property")) {
         *count += 1;
         if depth == 0 || *count > limits::PROPERTIES_PER_REQUEST {
@@ -50,25 +51,21 @@ fn asked(parent: &Element, depth: usize, count: &mut usize) -> Result<Vec<Asked>
             .attribute("namespace")
             .unwrap_or(ns::DAV)
             .to_owned();
-        if !is_name(local) {
+        // this name did not come from a tag, where the reader would have looked at it
+        if !is_ncname(local) || ns == ns::XMLNS {
             return Err(DavError::BadRequest("a property whose name is none"));
         }
         let wanted = Wanted::named(&Name {
             ns,
             local: local.to_owned(),
         });
-        all.push(Asked {
-            wanted,
-            inner: asked(property, depth - 1, count)?,
-        });
+        let inner = asked(property, depth - 1, count)?;
+        // each once: a long value that is asked for 500 times would be sent 500 times
+        if all.iter().all(|other| other.wanted.name != wanted.name) {
+            all.push(Asked { wanted, inner });
+        }
     }
     Ok(all)
-}
-
-/// Whether an attribute's value can stand as an element's name: this one did not come from a tag.
-fn is_name(text: &str) -> bool {
-    let good = |c: char| c.is_alphanumeric() || "-_.".contains(c);
-    text.starts_with(|c: char| c.is_alphabetic() || c == '_') && text.chars().all(good)
 }
 
 struct Expansion<'a> {
@@ -90,6 +87,9 @@ impl Expansion<'_> {
             .responses
             .checked_sub(1)
             .ok_or(DavError::TooLarge("too much to expand"))?;
+        if writer.len() > limits::EXPAND_PROPERTY_BYTES {
+            return Err(DavError::TooLarge("too much to expand"));
+        }
         let values = self.values(href, resource, asked)?;
         let Some(values) = values else {
             write_status_response(href, StatusCode::NOT_FOUND, writer);

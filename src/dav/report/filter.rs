@@ -9,6 +9,7 @@ use crate::ical::filter::{
 use crate::ical::overlap::TimeRange;
 use crate::ical::text::{Collation, TextMatch};
 use crate::ical::time::{CalTime, Instant};
+use crate::limits;
 use crate::xml::{Element, caldav, ns};
 
 /// Components that a time-range is defined for (RFC 4791 section 9.9, RFC 7953 section 7.2.1).
@@ -26,8 +27,12 @@ const INVALID: DavError = DavError::Named(&VALID_FILTER);
 /// Reads a CALDAV:filter.
 ///
 /// # Errors
-/// valid-filter, supported-filter, supported-collation.
+/// valid-filter, supported-filter (also for more than `limits::FILTER_ELEMENTS` elements),
+/// supported-collation.
 pub fn parse(filter: &Element) -> Result<Filter, DavError> {
+    if elements_in(filter) > limits::FILTER_ELEMENTS {
+        return Err(DavError::Named(&SUPPORTED_FILTER));
+    }
     let mut elements = filter.elements();
     let (Some(root), None) = (elements.next(), elements.next()) else {
         return Err(INVALID);
@@ -40,6 +45,11 @@ pub fn parse(filter: &Element) -> Result<Filter, DavError> {
         return Err(INVALID);
     }
     Ok(Filter { root })
+}
+
+/// The elements below one. Recurses, at most `limits::XML_DEPTH` deep.
+fn elements_in(element: &Element) -> usize {
+    element.elements().map(|inner| 1 + elements_in(inner)).sum()
 }
 
 /// The parts of a filter element, sorted by name; each at most as often as it may be.
@@ -232,6 +242,23 @@ mod tests {
                 start: Instant(1_136_332_800),
                 end: Instant(1_136_419_200)
             }]
+        );
+    }
+
+    #[test]
+    fn conditions_are_bounded() {
+        // with the comp-filter around them
+        let most = r#"<C:prop-filter name="X"/>"#.repeat(limits::FILTER_ELEMENTS - 1);
+        assert!(read(&most).is_ok());
+        let unsupported = Err(DavError::Named(&SUPPORTED_FILTER));
+        assert_eq!(
+            read(&format!("{most}<C:prop-filter name='X'/>")),
+            unsupported
+        );
+        let nested = r#"<C:prop-filter name="X"><C:text-match>y</C:text-match></C:prop-filter>"#;
+        assert_eq!(
+            read(&nested.repeat(limits::FILTER_ELEMENTS / 2)),
+            unsupported
         );
     }
 

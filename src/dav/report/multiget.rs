@@ -1,5 +1,7 @@
 //! CALDAV:calendar-multiget (RFC 4791 section 7.9).
 
+use std::collections::HashSet;
+
 use super::super::context::{Context, Resource, resolve, resource_href};
 use super::super::error::DavError;
 use super::super::message::Response;
@@ -10,7 +12,7 @@ use super::calendar_data;
 use crate::limits;
 use crate::xml::{Element, dav};
 
-/// Answers with one response for each href, in their order.
+/// Answers with one response for each different href, in their order.
 ///
 /// # Errors
 /// 403 number-of-matches-within-limits for more hrefs than `limits::MULTIGET_HREFS` and for too
@@ -21,8 +23,14 @@ pub fn run(context: &Context<'_>, body: &Element) -> Result<Response, DavError> 
         return Err(DavError::Named(&NUMBER_OF_MATCHES_WITHIN_LIMITS));
     }
     let mut listing = Listing::default();
+    let mut told = HashSet::new();
     for href in body.children_named(dav("href")) {
-        listing.others.push(find(context, href.text().trim())?);
+        let found = find(context, href.text().trim())?;
+        // no href twice in one answer (RFC 4918 section 14.7): one object asked for 5,000 times
+        // would be sent 5,000 times
+        if told.insert(found.0.clone()) {
+            listing.others.push(found);
+        }
     }
     let responder = Responder::new(context, selection);
     multistatus::respond_with(responder, |responder| listing.source(responder))

@@ -200,3 +200,16 @@ fn h4_a_body_with_a_doctype_is_refused() {
     let foreign = [("depth", "0"), ("content-type", "text/plain")];
     assert_eq!(server.ask("PROPFIND", WORK, &foreign, "hello").status, 415);
 }
+
+#[test]
+fn h14_a_device_revoked_while_its_body_was_received_changes_nothing() {
+    let server = Server::new();
+    let vault = &server._vault.vault;
+    let alice = vault.account_named("alice").unwrap().id;
+    vault.change_slots(alice, |slots| slots.clear()).unwrap();
+    for method in ["MKCALENDAR", "PROPFIND", "GET"] {
+        let answer = server.ask(method, "/dav/calendars/alice/other/", &[], "");
+        assert_eq!(answer.status, 401, "{method}");
+        assert!(answer.headers.contains_key("www-authenticate"));
+    }
+}

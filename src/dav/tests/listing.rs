@@ -269,3 +269,18 @@ fn h10_long_listings_stream() {
         .hrefs();
     assert_eq!(hrefs.len(), 601);
 }
+
+#[test]
+fn long_names_are_not_repeated_for_every_member() {
+    let server = Server::new();
+    let ask = |length: usize| {
+        let long = "x".repeat(length);
+        let body =
+            format!("<D:propfind {NAMESPACES}><D:prop><y xmlns='{long}'/></D:prop></D:propfind>");
+        server
+            .ask("PROPFIND", WORK, &[("depth", "0")], &body)
+            .status
+    };
+    assert_eq!(ask(1_000), 207);
+    assert_eq!(ask(crate::limits::PROPERTY_NAME_BYTES), 413);
+}

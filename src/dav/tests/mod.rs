@@ -1,6 +1,9 @@
 //! Whole requests against a real vault, in process: discovery, properties and reports. Named
 //! after the examples and rules of the RFCs, and the rows of HARDENING, that they check.
+//! docs/CONFORMANCE.md says which example is which test.
 
+mod clients;
+mod clients_rules;
 mod discovery;
 mod free_busy;
 mod instances;
@@ -9,6 +12,12 @@ mod properties;
 mod query;
 mod reports;
 mod resources;
+mod rfc4791;
+mod rfc4918;
+mod rfc4918_locks;
+mod rfc5689;
+mod rfc6578;
+mod simulated;
 mod sync;
 
 use std::sync::Arc;
@@ -122,6 +131,25 @@ impl Server {
         }
     }
 
+    /// The same, and checks the status.
+    #[track_caller]
+    fn expect(
+        &self,
+        status: u16,
+        method: &str,
+        target: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Answer {
+        let answer = self.ask(method, target, headers, body);
+        assert_eq!(
+            answer.status, status,
+            "{method} {target} {headers:?}: {}",
+            answer.text
+        );
+        answer
+    }
+
     /// A PROPFIND for properties of DAV:, CALDAV: and CS: by prefix D, C, S.
     #[track_caller]
     fn propfind(&self, target: &str, depth: &str, properties: &str) -> Multistatus {
@@ -140,6 +168,12 @@ impl Server {
 const NAMESPACES: &str = r#"xmlns:D="DAV:" xmlns:C="urn:ietf:params:xml:ns:caldav" xmlns:S="http://calendarserver.org/ns/" xmlns:A="http://apple.com/ns/ical/" xmlns:Z="http://example.com/z/""#;
 
 impl Answer {
+    /// A header's value; empty when it is absent.
+    fn header(&self, name: &str) -> String {
+        let value = self.headers.get(name);
+        value.map_or(String::new(), |value| value.to_str().unwrap().to_owned())
+    }
+
     #[track_caller]
     fn xml(&self) -> Element {
         parse(
@@ -251,4 +285,51 @@ fn todo(uid: &str) -> String {
         "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:-//Example//EN\r\nBEGIN:VTODO\r\nUID:{uid}\r\n\
          DTSTAMP:20060206T001102Z\r\nSUMMARY:Do\r\nEND:VTODO\r\nEND:VCALENDAR\r\n"
     )
+}
+
+/// All Rust files below a folder, as one text.
+fn sources(folder: &std::path::Path, text: &mut String) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(&path, text);
+        } else if path.extension().is_some_and(|ending| ending == "rs") {
+            text.push_str(&std::fs::read_to_string(path).unwrap());
+        }
+    }
+}
+
+#[test]
+fn what_the_conformance_page_names_are_tests() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = std::fs::read_to_string(root.join("docs/CONFORMANCE.md")).unwrap();
+    let mut tests = String::new();
+    sources(&root.join("src"), &mut tests);
+    let rows = page.lines().filter(|line| line.starts_with('|'));
+    let names: Vec<&str> = rows
+        .flat_map(|row| row.split('`').skip(1).step_by(2))
+        .collect();
+    assert!(names.len() > 100, "{}", names.len());
+    for name in names {
+        let test = format!("#[test]\nfn {name}()");
+        let inner = format!("    #[test]\n    fn {name}()");
+        assert!(
+            tests.contains(&test) || tests.contains(&inner),
+            "no test {name}"
+        );
+    }
+    // and no example is forgotten there
+    for (at, _) in tests
+        .match_indices("\nfn rfc")
+        .chain(tests.match_indices("\nfn clients_"))
+    {
+        let name = tests[at + 4..].split('(').next().unwrap();
+        let example = name.ends_with("_example")
+            || name.ends_with("_examples")
+            || name.starts_with("clients_");
+        assert!(
+            !example || page.contains(&format!("`{name}`")),
+            "{name} is not on the page"
+        );
+    }
 }

@@ -97,6 +97,9 @@ fn rfc4918_9_2_2_set_and_remove() {
 fn rfc4918_9_2_all_or_nothing() {
     let server = Server::new();
     let body = update("<D:set><D:prop><Z:a>1</Z:a><D:getetag>x</D:getetag></D:prop></D:set>");
+    let refused = server.respond("PROPPATCH", WORK, &[], &body);
+    // for the log, since the status is 207
+    assert_eq!(refused.refusal, Some("cannot-modify-protected-property"));
     let answer = server.ask("PROPPATCH", WORK, &[], &body).multistatus();
     assert_eq!(answer.property(WORK, z("a")).unwrap().0, 424);
     assert_eq!(answer.property(WORK, dav("getetag")).unwrap().0, 403);

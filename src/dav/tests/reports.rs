@@ -52,6 +52,18 @@ fn h12_multiget_answers_404_for_what_is_not_ours() {
 }
 
 #[test]
+fn rfc4918_14_7_no_href_is_told_of_twice() {
+    let server = Server::with(&[("a.ics", &event("1", 10, ""))]);
+    let href = format!("{WORK}a.ics");
+    let hrefs = format!(
+        "<D:href>{href}</D:href><D:href>{WORK}%61.ics</D:href>\
+         <D:href>https://cal.example.org{href}</D:href><D:href>/x</D:href><D:href>/x</D:href>"
+    );
+    let found = server.report(WORK, "C:calendar-multiget", &hrefs);
+    assert_eq!(found.multistatus().hrefs(), [href, "/x".to_owned()]);
+}
+
+#[test]
 fn multiget_is_bounded() {
     let server = Server::new();
     let hrefs = "<D:href>/dav/x</D:href>".repeat(crate::limits::MULTIGET_HREFS + 1);
@@ -242,8 +254,41 @@ fn rfc3253_3_8_expand_property() {
         deep = format!("<D:property name='owner'>{deep}</D:property>");
     }
     assert_eq!(server.report(WORK, "D:expand-property", &deep).status, 413);
-    let evil = "<D:property name='a/&gt;&lt;b'/>";
-    assert_eq!(server.report(WORK, "D:expand-property", evil).status, 400);
+    for evil in [
+        "<D:property name='a/&gt;&lt;b'/>",
+        "<D:property name='\u{aa}'/>",
+        "<D:property name='a' namespace='http://www.w3.org/2000/xmlns/'/>",
+    ] {
+        assert_eq!(server.report(WORK, "D:expand-property", evil).status, 400);
+    }
+}
+
+#[test]
+fn expand_property_is_bounded() {
+    let server = Server::new();
+    let set = |inner: &str| {
+        let body = format!(
+            "<D:propertyupdate {NAMESPACES}><D:set><D:prop>{inner}</D:prop></D:set></D:propertyupdate>"
+        );
+        server.ask("PROPPATCH", WORK, &[], &body).multistatus();
+    };
+    let long = "x".repeat(200_000);
+    set(&format!("<Z:long>{long}</Z:long>"));
+    // what is asked for twice is told of once
+    let twice = "<D:property name='long' namespace='http://example.com/z/'/>".repeat(400);
+    let answer = server.report(WORK, "D:expand-property", &twice);
+    assert_eq!(answer.status, 207);
+    assert!(answer.text.len() < 2 * long.len(), "{}", answer.text.len());
+    // a stored property that names a resource many times
+    set(&format!(
+        "<D:displayname>{}</D:displayname>",
+        format!("<D:href>{WORK}</D:href>").repeat(90)
+    ));
+    let nested = format!("<D:property name='displayname'>{twice}</D:property>");
+    assert_eq!(
+        server.report(WORK, "D:expand-property", &nested).status,
+        413
+    );
 }
 
 #[test]

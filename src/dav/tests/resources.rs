@@ -362,6 +362,14 @@ fn put_elsewhere() {
 }
 
 #[test]
+fn an_object_is_found_by_the_url_it_was_put_to() {
+    let server = Server::new();
+    let plain = [("content-type", "text/plain")];
+    server.expect(409, "PUT", "/files/x/", &plain, "x");
+    server.expect(404, "GET", "/files/x", &[], "");
+}
+
+#[test]
 fn rfc9110_conditional_and_partial_get() {
     let server = Server::new();
     let etag = server.put("/files/x", "0123456789");

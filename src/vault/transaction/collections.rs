@@ -6,7 +6,9 @@ use std::sync::Arc;
 use super::super::model::{
     Collection, CollectionKind, Destination, NewCollection, Properties, VaultError,
 };
-use super::super::rows::{HeadRow, RosterRow, RosterState, encode, encode_properties};
+use super::super::rows::{
+    HeadRow, RosterRow, RosterState, digest_add, digest_sub, encode, encode_properties,
+};
 use super::super::tree::{Entry, State};
 use super::super::unlock::live;
 use super::{Effect, Transaction};
@@ -79,6 +81,7 @@ impl Transaction {
             objects: head.objects,
             properties: Arc::default(),
         };
+        self.member(new.parent, state.id, None, Some(changed_in_parent))?;
         let state = Arc::new(state);
         self.heads.insert(state.id, head);
         let collection =
@@ -162,10 +165,12 @@ impl Transaction {
         let state = self.account.state(id)?;
         let collection = self.account.collection(id).ok_or(VaultError::Missing)?;
         let revision = self.next(id)?;
-        let changed_in_parent = match collection.parent {
-            Some(parent) => self.next(parent)?,
-            None => collection.changed_in_parent,
-        };
+        let mut changed_in_parent = collection.changed_in_parent;
+        if let Some(parent) = collection.parent {
+            let was = changed_in_parent;
+            changed_in_parent = self.next(parent)?;
+            self.member(parent, id, Some(was), Some(changed_in_parent))?;
+        }
         let collection = Collection {
             changed_in_parent,
             ..(*collection).clone()
@@ -187,8 +192,33 @@ impl Transaction {
         let state = self.account.state(parent)?;
         let grave = ObjectId::from_bytes(self.account.inner.vault.ambient.bytes());
         self.bury(&state, grave, segment.clone(), revision)?;
+        self.member(parent, id, Some(collection.changed_in_parent), None)?;
         self.unlink(id);
         self.unlock_below(parent, &segment);
+        Ok(())
+    }
+
+    /// Keeps the sum over the member collections of `parent`: `member` was last changed there at
+    /// `was` and now at `is`; none where it was or is not a member.
+    pub(super) fn member(
+        &mut self,
+        parent: CollectionId,
+        member: CollectionId,
+        was: Option<u64>,
+        is: Option<u64>,
+    ) -> Result<(), VaultError> {
+        let linked = self.effects.iter().find_map(|effect| match effect {
+            Effect::Linked(entry) if entry.state.id == parent => Some(entry.state.clone()),
+            _ => None,
+        });
+        let state = linked.map_or_else(|| self.account.state(parent), Ok)?;
+        let sum = &mut self.head(parent)?.members;
+        if let Some(was) = was {
+            digest_sub(sum, &state.member_digest(member, was));
+        }
+        if let Some(is) = is {
+            digest_add(sum, &state.member_digest(member, is));
+        }
         Ok(())
     }
 
@@ -226,10 +256,12 @@ impl Transaction {
         let revision = self.next(parent)?;
         let grave = ObjectId::from_bytes(self.account.inner.vault.ambient.bytes());
         self.bury(&old_parent, grave, segment.clone(), revision)?;
+        self.member(parent, id, Some(collection.changed_in_parent), None)?;
         self.unlock_below(parent, &segment);
         let new_parent = self.account.state(to.parent)?;
         self.forget_tombstone(&new_parent, &to.segment)?;
         let changed_in_parent = self.next(to.parent)?;
+        self.member(to.parent, id, None, Some(changed_in_parent))?;
         let moved = Collection {
             parent: Some(to.parent),
             segment: Some(to.segment),

@@ -26,6 +26,12 @@ impl Transaction {
 
     pub(super) fn put_lock(&mut self, lock: Lock) {
         let inner = self.account.inner.clone();
+        // Their rows go with the memory of them, or they would pile up while the account is open.
+        for old in &inner.tree.read().locks {
+            if old.expires <= self.now {
+                self.batch.delete(inner.lock_name(&old.token));
+            }
+        }
         let name = inner.lock_name(&lock.token);
         self.batch
             .put(name, inner.seal(Kind::Lock, &name, &encode(&lock)));

@@ -108,23 +108,18 @@ impl Transaction {
     /// Enqueues the commit, then brings the memory up to it.
     pub(super) fn commit(mut self) {
         let inner = self.account.inner.clone();
-        let unlinked: Vec<_> = self
-            .effects
-            .iter()
-            .filter_map(|effect| {
-                if let Effect::Unlinked(id) = effect {
-                    Some(*id)
-                } else {
-                    None
+        let mut linked = HashMap::new();
+        for effect in &self.effects {
+            match effect {
+                Effect::Unlinked(id) => drop(self.heads.remove(id)),
+                Effect::Linked(entry) => {
+                    linked.insert(entry.collection.id, entry.state.clone());
                 }
-            })
-            .collect();
-        self.heads.retain(|id, _| !unlinked.contains(id));
+                _ => {}
+            }
+        }
         for (id, head) in &self.heads {
-            let new = self.effects.iter().find_map(|effect| match effect {
-                Effect::Linked(entry) if entry.collection.id == *id => Some(entry.state.clone()),
-                _ => None,
-            });
+            let new = linked.remove(id);
             let Some(state) = new.or_else(|| self.account.state(*id).ok()) else {
                 continue;
             };
@@ -182,7 +177,9 @@ impl Transaction {
             Effect::Unlinked(id) => {
                 let mut tree = inner.tree.write();
                 unhang(&mut tree, id);
-                tree.entries.remove(&id);
+                if let Some(entry) = tree.entries.remove(&id) {
+                    inner.vault.discarded.lock().push(entry.state);
+                }
             }
             Effect::Locked(lock) => {
                 let mut tree = inner.tree.write();
@@ -196,10 +193,10 @@ impl Transaction {
 }
 
 fn hang(tree: &mut Tree, collection: &Collection) {
-    if let (Some(parent), Some(segment)) = (collection.parent, &collection.segment) {
-        if let Some(parent) = tree.entries.get_mut(&parent) {
-            parent.children.insert(segment.clone(), collection.id);
-        }
+    if let (Some(parent), Some(segment)) = (collection.parent, &collection.segment)
+        && let Some(parent) = tree.entries.get_mut(&parent)
+    {
+        parent.children.insert(segment.clone(), collection.id);
     }
 }
 
@@ -207,11 +204,10 @@ fn unhang(tree: &mut Tree, id: CollectionId) {
     let Some(collection) = tree.entries.get(&id).map(|entry| entry.collection.clone()) else {
         return;
     };
-    if let (Some(parent), Some(segment)) = (collection.parent, &collection.segment) {
-        if let Some(parent) = tree.entries.get_mut(&parent) {
-            if parent.children.get(segment) == Some(&id) {
-                parent.children.remove(segment);
-            }
-        }
+    if let (Some(parent), Some(segment)) = (collection.parent, &collection.segment)
+        && let Some(parent) = tree.entries.get_mut(&parent)
+        && parent.children.get(segment) == Some(&id)
+    {
+        parent.children.remove(segment);
     }
 }

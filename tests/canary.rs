@@ -1,0 +1,97 @@
+//! P1: event content, names and secrets are on no disk and in no log in any form that can be
+//! read. Canaries go into everything that takes a text; then data directory and log are searched
+//! for them in every encoding. The search itself is proven on a copy that has them all.
+
+mod common;
+
+use std::fs;
+
+use common::canary::{Canaries, ENCODINGS, Found, PIECE, Search, encode};
+use common::{Server, copy, everything};
+
+#[test]
+fn nothing_that_was_stored_or_sent_can_be_found() {
+    let mut server = Server::new();
+    let used = everything::run(&mut server);
+    let transcript = String::from_utf8_lossy(&used.transcript).into_owned();
+    let unread: Vec<&str> = used
+        .canaries
+        .iter()
+        .filter(|(name, text)| used.kept.contains(name) && !transcript.contains(text))
+        .map(|(name, _)| name)
+        .collect();
+    assert!(unread.is_empty(), "never in the server: {unread:?}");
+    server.stop();
+    let search = Search::new(&used.canaries);
+    let planted = server.beside("planted");
+    copy(&server.data(), &planted);
+    everything_is_found_where_it_was_planted(&search, &used.canaries, &planted);
+    assert_eq!(search.folder(&server.data()), Found::new(), "in the data");
+    let log = server.log();
+    assert!(log.len() > 10_000, "the log is at the level TRACE");
+    assert_eq!(search.bytes(&log), Found::new(), "in the log");
+    // what the database writes when it is opened and closed again
+    server.start(&["--plain-http"]);
+    let mut client = server.client(&used.credentials.0, &used.credentials.1);
+    client.expect(200, "GET", &used.left.0, &[], "");
+    server.stop();
+    assert_eq!(search.folder(&server.data()), Found::new(), "in the data");
+    assert_eq!(search.bytes(&server.log()), Found::new(), "in the log");
+}
+
+/// Puts every canary in every encoding into the largest file of a used data directory.
+fn everything_is_found_where_it_was_planted(
+    search: &Search,
+    canaries: &Canaries,
+    data: &std::path::Path,
+) {
+    let database = data.join("db/rows/db");
+    let mut bytes = fs::read(&database).expect("the database");
+    let mut expected = Found::new();
+    let mut at = 1_003;
+    for (name, text) in canaries.iter() {
+        for encoding in ENCODINGS {
+            let planted = encode(text, encoding);
+            bytes[at..at + planted.len()].copy_from_slice(&planted);
+            at += planted.len() + 101;
+            expected.insert((name.to_owned(), *encoding));
+        }
+    }
+    fs::write(&database, &bytes).expect("a copy can be written");
+    assert_eq!(search.folder(data), expected);
+}
+
+#[test]
+fn a_fold_or_a_border_hides_no_canary() {
+    let mut canaries = Canaries::default();
+    let text = canaries.get("text");
+    canaries.know("odd", &format!("{} \u{fc}", common::canary::random()));
+    let search = Search::new(&canaries);
+    let noise = |seed: u32| -> Vec<u8> {
+        let hash = |number: u32| *blake3::hash(&number.to_le_bytes()).as_bytes();
+        (seed..seed + 100).flat_map(hash).collect()
+    };
+    assert_eq!(search.bytes(&noise(0)), Found::new());
+    for encoding in ENCODINGS {
+        for cut in 1..text.len() {
+            let (head, tail) = text.split_at(cut);
+            for between in [&b"\r\n "[..], &noise(7)] {
+                let bytes = [
+                    &noise(1),
+                    &encode(head, encoding)[..],
+                    between,
+                    &encode(tail, encoding),
+                    &noise(2),
+                ]
+                .concat();
+                assert!(!search.bytes(&bytes).is_empty(), "{encoding} cut at {cut}");
+            }
+        }
+    }
+    let name = |place: &str| std::env::temp_dir().join(format!("sealdav-canary-{place}"));
+    let folder = name(&text[..PIECE]);
+    fs::create_dir_all(folder.join(&text)).expect("a folder");
+    let found = search.folder(&folder);
+    fs::remove_dir_all(&folder).expect("it is ours");
+    assert!(found.contains(&("text".to_owned(), "raw")), "{found:?}");
+}
