@@ -2,7 +2,7 @@
 
 mod calendar_data;
 mod expand;
-mod filter;
+pub mod filter;
 mod free_busy;
 mod multiget;
 mod principals;

@@ -164,10 +164,10 @@ fn dates_and_floating_times() {
             "DTEND:20240331T090000Z"
         ]
     );
-    let lost = event("DTSTART;TZID=Nowhere:20240330T100000");
+    let lost = event("DTSTART;TZID=Nowhere:20240330T100000\nRRULE:FREQ=DAILY");
     assert_eq!(
-        times(&lost, None, "20240330T000000", "20240401T000000"),
-        ["DTSTART:20240330T100000"]
+        times(&lost, None, "20240331T000000", "20240401T000000"),
+        ["DTSTART:20240331T100000", "RECURRENCE-ID:20240331T100000"]
     );
 }
 

@@ -14,7 +14,7 @@ use super::shape::{Placing, Shape, plus, unanchored};
 use super::time::{CalTime, Instant, LocalTime};
 use super::tree::{Calendar, Component};
 use super::value::{self, TimeOrPeriod};
-use super::zone::{Zone, Zones};
+use super::zone::{Zone, ZoneOrigin, Zones};
 
 /// One instance of a VEVENT, VTODO or VJOURNAL.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -209,7 +209,7 @@ impl<'a> Instances<'a> {
     }
 
     /// Which instance of its master this is, as RECURRENCE-ID says it and in the form that the
-    /// master's DTSTART has (with UTC for a zone): `None` where there is no recurring master.
+    /// master's DTSTART has (UTC for a zone that is known): `None` where there is no recurring master.
     pub fn identity(&self, instance: &Instance) -> Option<CalTime> {
         let start = instance.recurrence?;
         let of = match self.entries.get(instance.component)? {
@@ -219,9 +219,12 @@ impl<'a> Instances<'a> {
         let Entry::Series(series) = self.entries.get(of)? else {
             return None;
         };
-        let at = &series.shape.at;
-        if matches!(at, CalTime::Date(_) | CalTime::Floating(_)) {
-            return Some(at.with_local(start));
+        match &series.shape.at {
+            at @ (CalTime::Date(_) | CalTime::Floating(_)) => return Some(at.with_local(start)),
+            CalTime::Zoned { tzid, .. } if self.zones.resolve(tzid).1 == ZoneOrigin::Unknown => {
+                return Some(CalTime::Floating(start));
+            }
+            CalTime::Utc(_) | CalTime::Zoned { .. } => {}
         }
         // the instance itself knows better which of two equal readings of a clock it is
         let own = instance.placing.start().or(instance.placing.end());

@@ -60,7 +60,8 @@ fn rfc4791_7_10_on_calendars_and_what_holds_them() {
     let plain = format!("{HOME}plain/");
     assert_eq!(server.ask("MKCOL", &plain, &[], "").status, 201);
     assert_eq!(periods(&ask(&server, &plain, DAY)), [""; 0]);
-    // no object, and no range
+    // nobody else's (HARDENING H12), no object, and no range
+    assert_eq!(ask(&server, "/dav/calendars/bob/work/", DAY).status, 404);
     ask(&server, &other, DAY).refused(403, dav("supported-report"));
     assert_eq!(ask(&server, WORK, "").status, 400);
     assert_eq!(server.report(WORK, "C:free-busy-query", "").status, 400);
