@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use ::http::header::{
     CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST, RETRY_AFTER,
-    STRICT_TRANSPORT_SECURITY, WWW_AUTHENTICATE,
+    STRICT_TRANSPORT_SECURITY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
 };
 use ::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
 use bytes::Bytes;
@@ -138,6 +138,8 @@ impl Front {
         *response.headers_mut() = outcome.headers;
         let headers = response.headers_mut();
         headers.insert("x-request-id", id.header());
+        // For every answer: a refusal may quote what a client wrote (HARDENING H18).
+        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         if client.https {
             headers.insert(
                 STRICT_TRANSPORT_SECURITY,

@@ -70,6 +70,8 @@ async fn sign_in() {
         let text = format!("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{header}\r\n");
         let answer = running.exchange(&text).await;
         assert_eq!(status(&answer), expected, "{header}{answer}");
+        let nosniff = "\r\nx-content-type-options: nosniff\r\n";
+        assert!(answer.contains(nosniff), "{answer}");
         assert!(answer.contains(mark), "{answer}");
     }
     let answer = running
