@@ -3,7 +3,7 @@
 
 use std::convert::Infallible;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 
 use ::http::header::{
     CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST, RETRY_AFTER,
@@ -42,6 +42,7 @@ pub(super) struct Front {
     steps: Arc<Semaphore>,
     sign_ins: Arc<Semaphore>,
     memory: Arc<Semaphore>,
+    warned: Once,
 }
 
 /// What one connection knows about itself.
@@ -110,6 +111,7 @@ impl Front {
             steps: Arc::new(Semaphore::new(bounds.steps)),
             sign_ins: Arc::new(Semaphore::new(bounds.sign_ins)),
             memory: Arc::new(Semaphore::new(bounds.body_bytes)),
+            warned: Once::new(),
             application,
             ambient,
             proxies,
@@ -127,6 +129,13 @@ impl Front {
         let id = RequestId::random(&self.ambient);
         let version = request.version();
         let client = Client::of(link.peer, link.tls, request.headers(), &self.proxies);
+        if client.is_overlooked_proxy(request.headers()) {
+            self.warned.call_once(|| {
+                tracing::warn!(
+                    "requests come through a proxy on this machine that is not in trusted_proxies: all its clients count as one, and failed sign-ins of one shut out the others"
+                );
+            });
+        }
         let method = request.method().clone();
         let route = log::route(request.uri().path());
         let mut outcome = self.answer(client, id, request).await;
