@@ -67,6 +67,13 @@ impl Client {
     }
 }
 
+/// The authorities that proxies say their clients used. Only for those that are trusted.
+pub(super) fn forwarded_hosts(headers: &HeaderMap) -> Vec<String> {
+    let mut hosts = items(headers, "x-forwarded-host");
+    hosts.truncate(limits::FORWARDED_HOPS);
+    hosts
+}
+
 /// The addresses of the forwarding headers, the nearest hop first.
 fn hops(headers: &HeaderMap) -> Vec<String> {
     if headers.contains_key("x-forwarded-for") {

@@ -19,7 +19,7 @@ use super::answer::Answer;
 use super::application::{Application, Session};
 use super::basic::{self, Credentials};
 use super::bounds::Bounds;
-use super::client::Client;
+use super::client::{self, Client};
 use super::log::{self, RequestId};
 use super::pulse::Pulse;
 use super::receive::{self, Received, Rest};
@@ -173,7 +173,7 @@ impl Front {
     async fn answer(&self, client: Client, id: RequestId, request: Request<Incoming>) -> Outcome {
         let (head, body) = request.into_parts();
         let mut request = dav::Request {
-            authority: authority(&head.uri, &head.headers),
+            authorities: authorities(client, &head.uri, &head.headers),
             target: target(&head.uri),
             method: head.method,
             headers: head.headers,
@@ -364,11 +364,14 @@ fn target(uri: &Uri) -> String {
         .to_owned()
 }
 
-/// `:authority`, or the authority of an absolute target, goes before `Host` (RFC 9112 section 3.2.2).
-fn authority(uri: &Uri, headers: &HeaderMap) -> Option<String> {
+/// `:authority`, or the authority of an absolute target, goes before `Host` (RFC 9112 section
+/// 3.2.2). A proxy may write its own there, and tell what its client used.
+fn authorities(client: Client, uri: &Uri, headers: &HeaderMap) -> Vec<String> {
     let host = || headers.get(HOST).and_then(|host| host.to_str().ok());
-    uri.authority()
-        .map(|authority| authority.as_str())
-        .or_else(host)
-        .map(str::to_owned)
+    let sent = uri.authority().map(|authority| authority.as_str());
+    let mut authorities: Vec<String> = sent.or_else(host).map(str::to_owned).into_iter().collect();
+    if client.proxied {
+        authorities.extend(client::forwarded_hosts(headers));
+    }
+    authorities
 }

@@ -55,7 +55,7 @@ impl Server {
             target: format!("{HOME}{path}"),
             headers: map,
             body: body.as_bytes().to_vec().into(),
-            authority: Some("cal.example.org".into()),
+            authorities: vec!["cal.example.org".into()],
             https: true,
         };
         self.dav.handle(&self.account, request)
