@@ -22,7 +22,7 @@ use super::bounds::Bounds;
 use super::client::{self, Client};
 use super::log::{self, RequestId};
 use super::pulse::Pulse;
-use super::receive::{self, Received, Rest};
+use super::receive::{self, Held, Memory, Received, Rest};
 use super::refusal::{self, Refusal};
 use crate::account::SignInError;
 use crate::ambient::Ambient;
@@ -41,7 +41,7 @@ pub(super) struct Front {
     work: Arc<Semaphore>,
     steps: Arc<Semaphore>,
     sign_ins: Arc<Semaphore>,
-    memory: Arc<Semaphore>,
+    memory: Memory,
     warned: Once,
 }
 
@@ -110,7 +110,7 @@ impl Front {
             work: Arc::new(Semaphore::new(bounds.work)),
             steps: Arc::new(Semaphore::new(bounds.steps)),
             sign_ins: Arc::new(Semaphore::new(bounds.sign_ins)),
-            memory: Arc::new(Semaphore::new(bounds.body_bytes)),
+            memory: Memory::new(&bounds),
             warned: Once::new(),
             application,
             ambient,
@@ -196,7 +196,9 @@ impl Front {
         };
         let device = session.device();
         let limit = self.application.body_limit(&request.method);
-        let mut outcome = match receive::whole(body, limit, &self.bounds, &self.memory).await {
+        let (bounds, account) = (&self.bounds, session.account());
+        let received = receive::whole(body, limit, bounds, &self.memory, account).await;
+        let mut outcome = match received {
             Ok(received) => self.work(id, session, request, received).await,
             Err(refusal) => refusal.into(),
         };
@@ -309,12 +311,12 @@ impl Front {
                 ..refusal::BUSY.into()
             };
         };
-        let Received { bytes, share } = received;
+        let Received { bytes, held } = received;
         request.body = bytes;
         let span = tracing::info_span!("request", %id);
         let steps = span.clone();
         let work = move || {
-            let _held: (OwnedSemaphorePermit, OwnedSemaphorePermit) = (permit, share);
+            let _held: (OwnedSemaphorePermit, Held) = (permit, held);
             span.in_scope(|| session.handle(request))
         };
         let outcome = match tokio::task::spawn_blocking(work).await {
