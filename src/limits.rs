@@ -200,6 +200,8 @@ pub const CONNECTIONS: usize = 2_048;
 pub const CONNECTIONS_PER_ADDRESS: usize = 256;
 /// Bytes of all request bodies being received at once.
 pub const BODY_BYTES_IN_FLIGHT: usize = 256 * 1024 * 1024;
+/// Bytes of them that one account may have: a quarter, and the largest object with its excess fits.
+pub const BODY_BYTES_PER_ACCOUNT: usize = BODY_BYTES_IN_FLIGHT / 4 + OBJECT_EXCESS_BYTES;
 /// Seconds for a TLS handshake.
 pub const TLS_HANDSHAKE_SECONDS: u64 = 10;
 /// Seconds for the head of a request.

@@ -59,10 +59,8 @@ pub(super) fn run(mut config: Config, flags: ServeFlags) -> Result<(), Failure> 
         Security::Tls(Source::Own { dir, .. }) => Some(dir.join("ca.pem")),
         _ => None,
     };
-    if !plain && config.tls.cert.is_none() && !config.trusted_proxies.is_empty() {
-        tracing::warn!(
-            "trusted_proxies is set, and this server speaks TLS with its own certificate: the proxy must accept that"
-        );
+    for doubt in doubts(&config) {
+        tracing::warn!("{doubt}");
     }
     let ready = |addresses: &[SocketAddr]| {
         let listening = addresses
@@ -79,6 +77,25 @@ pub(super) fn run(mut config: Config, flags: ServeFlags) -> Result<(), Failure> 
     http::run(setup, ready)?;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Settings that work together only if something else is as it should be.
+fn doubts(config: &Config) -> Vec<&'static str> {
+    let mut doubts = Vec::new();
+    if config.trusted_proxies.is_empty() {
+        return doubts;
+    }
+    if !config.plain_http && config.tls.cert.is_none() {
+        doubts.push(
+            "trusted_proxies is set, and this server speaks TLS with its own certificate: the proxy must accept that",
+        );
+    }
+    if config.public_url.is_none() {
+        doubts.push(
+            "trusted_proxies is set without public_url: clients can copy and move only if the proxy passes Host on or sets X-Forwarded-Host",
+        );
+    }
+    doubts
 }
 
 fn bind(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, Failure> {
@@ -191,4 +208,27 @@ fn greet(
         authority: authority.map(PathBuf::as_path),
     };
     first_run::welcome(accounts, ambient, &told, &mut output as &mut dyn Write)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_proxy_without_a_public_url_is_doubted() {
+        let load = |settings: &[(&str, &str)]| {
+            let pairs = settings.iter().map(|(k, v)| (k.to_string(), v.to_string()));
+            Config::load(None, pairs.collect::<Vec<_>>().into_iter()).unwrap()
+        };
+        let proxy = ("SEALDAV_TRUSTED_PROXIES", "127.0.0.1");
+        let url = ("SEALDAV_PUBLIC_URL", "https://cal.example.org");
+        let plain = ("SEALDAV_PLAIN_HTTP", "true");
+        assert!(doubts(&load(&[])).is_empty());
+        assert!(doubts(&load(&[proxy, url, plain])).is_empty());
+        let [doubt] = doubts(&load(&[proxy, plain]))[..] else {
+            panic!("one doubt");
+        };
+        assert!(doubt.contains("public_url"), "{doubt}");
+        assert_eq!(doubts(&load(&[proxy])).len(), 2);
+    }
 }

@@ -59,7 +59,7 @@ impl Conditions {
     /// 400 for a header that is not understood: ignoring a condition could destroy data.
     pub fn of(context: &Context<'_>) -> Result<Self, DavError> {
         let public_url = context.dav.settings.public_url.as_deref();
-        let authorities = Authorities::new(context.request.authority.as_deref(), public_url);
+        let authorities = Authorities::new(&context.request.authorities, public_url);
         Conditions::read(&context.request.headers, authorities).map_err(bad_header)
     }
 

@@ -220,10 +220,7 @@ impl<'a> Context<'a> {
 }
 
 fn authorities(dav: &Dav, request: &Request) -> Authorities {
-    Authorities::new(
-        request.authority.as_deref(),
-        dav.settings.public_url.as_deref(),
-    )
+    Authorities::new(&request.authorities, dav.settings.public_url.as_deref())
 }
 
 /// What stands at a target, in the account's own tree only.

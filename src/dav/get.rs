@@ -1,8 +1,9 @@
 //! GET and HEAD: objects byte for byte, whole or in ranges; collections as a short page for
 //! whoever opens one in a browser (RFC 4918 section 9.4).
 //!
-//! What is sent was written by clients, so no browser may run it (HARDENING H17, H18): nosniff,
-//! a sandbox without scripts, and everything but plain text and pictures as a download.
+//! What is sent was written by clients, so no browser may run it (HARDENING H17, H18): a
+//! sandbox without scripts, and everything but plain text and pictures as a download. The nosniff
+//! that belongs to it is on every answer, and so is set by `http`.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE,
-    CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, LAST_MODIFIED, X_CONTENT_TYPE_OPTIONS,
+    CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, LAST_MODIFIED,
 };
 use http::{Method, StatusCode};
 
@@ -197,7 +198,6 @@ pub(super) fn with_validators(response: Response, object: &Summary) -> Response 
 pub(super) fn guarded(response: Response, content_type: &str) -> Response {
     let bare = content_type.split(';').next().unwrap_or("").trim();
     let response = response
-        .with(X_CONTENT_TYPE_OPTIONS, "nosniff")
         .with(CONTENT_SECURITY_POLICY, POLICY)
         .with(CACHE_CONTROL, "private, no-cache");
     // of several types in one header browsers take the last
@@ -225,7 +225,6 @@ fn page(context: &Context<'_>) -> Response {
     );
     let response = Response::new(StatusCode::OK)
         .with(CONTENT_TYPE, "text/html; charset=utf-8")
-        .with(X_CONTENT_TYPE_OPTIONS, "nosniff")
         .with(CONTENT_SECURITY_POLICY, POLICY)
         .with(CACHE_CONTROL, "private, no-cache");
     if context.request.method == Method::HEAD {
@@ -261,7 +260,6 @@ mod tests {
     fn h18_only_harmless_types_are_shown() {
         let disposition = |kind: &str| {
             let response = guarded(Response::new(StatusCode::OK), kind);
-            assert_eq!(response.headers[X_CONTENT_TYPE_OPTIONS], "nosniff");
             response.headers.contains_key(CONTENT_DISPOSITION)
         };
         for active in [

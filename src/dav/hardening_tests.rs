@@ -54,7 +54,7 @@ impl World {
             target: target.to_owned(),
             headers,
             body: body.as_bytes().to_vec().into(),
-            authority: Some("cal.example.org".into()),
+            authorities: vec!["cal.example.org".into()],
             https: true,
         };
         let response = self.dav.handle(&self.alice, request);

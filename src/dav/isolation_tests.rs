@@ -135,7 +135,7 @@ impl World {
             target: target.to_owned(),
             headers,
             body: case.body.clone().into(),
-            authority: Some("cal.example.org".into()),
+            authorities: vec!["cal.example.org".into()],
             https: true,
         };
         let response = self.dav.handle(account, request);

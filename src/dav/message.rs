@@ -17,8 +17,9 @@ pub struct Request {
     pub headers: HeaderMap,
     /// Its body, within `Dav::body_limit`.
     pub body: Bytes,
-    /// The authority it was sent to (`Host` or `:authority`).
-    pub authority: Option<String>,
+    /// The authorities it was sent to: `Host` or `:authority`, and what a trusted proxy says that
+    /// its client used.
+    pub authorities: Vec<String>,
     /// Whether the client sees https.
     pub https: bool,
 }

@@ -67,21 +67,22 @@ pub enum TargetError {
     Foreign,
 }
 
-/// The authorities that mean this server: the one the request was sent to, and the configured one.
+/// The authorities that mean this server: those the request was sent to, and the configured one.
 #[derive(Debug, Clone, Default)]
 pub struct Authorities {
     own: Vec<String>,
 }
 
 impl Authorities {
-    /// Of a request's authority and the configured public URL.
-    pub fn new(request: Option<&str>, public_url: Option<&str>) -> Self {
+    /// Of a request's authorities and the configured public URL.
+    pub fn new(request: &[String], public_url: Option<&str>) -> Self {
         let public = public_url
             .and_then(|url| split_uri(url))
             .map(|(authority, _)| authority);
-        let own = [request, public]
-            .into_iter()
-            .flatten()
+        let own = request
+            .iter()
+            .map(String::as_str)
+            .chain(public)
             .map(normal_authority)
             .collect();
         Authorities { own }
@@ -379,7 +380,10 @@ mod tests {
     #[test]
     fn hrefs_of_bodies() {
         let own = Authorities::new(
-            Some("Cal.example.org:8443"),
+            &[
+                "10.0.0.1:8080".to_owned(),
+                "Cal.example.org:8443".to_owned(),
+            ],
             Some("https://public.example.org/"),
         );
         let work = Ok(tree("alice", &["work"], true));

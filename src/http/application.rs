@@ -8,7 +8,7 @@ use ::http::Method;
 
 use crate::account::{Accounts, SignInError};
 use crate::dav::{Dav, Request, Response};
-use crate::ids::{Secret, SlotId};
+use crate::ids::{AccountId, Secret, SlotId};
 use crate::vault::AccountStore;
 
 /// The floors below, behind one door.
@@ -40,6 +40,8 @@ pub trait Application: Send + Sync {
 
 /// Somebody who is signed in, with one device.
 pub trait Session: Send + Sync {
+    /// The account, which has its share of the server's memory.
+    fn account(&self) -> AccountId;
     /// The key slot of the device, for the log.
     fn device(&self) -> SlotId;
     /// Answers a request; may block.
@@ -106,6 +108,10 @@ impl Application for Live {
 }
 
 impl Session for LiveSession {
+    fn account(&self) -> AccountId {
+        self.account.id()
+    }
+
     fn device(&self) -> SlotId {
         self.account.device()
     }

@@ -23,6 +23,8 @@ pub struct Bounds {
     pub shutdown: Duration,
     /// Bytes of all request bodies held at once.
     pub body_bytes: usize,
+    /// Bytes of request bodies that one account may have of them.
+    pub account_body_bytes: usize,
     /// Requests worked on at once.
     pub work: usize,
     /// Steps of streamed answers computed at once.
@@ -42,6 +44,7 @@ impl Default for Bounds {
             idle: Duration::from_secs(limits::IDLE_SECONDS),
             shutdown: Duration::from_secs(limits::SHUTDOWN_SECONDS),
             body_bytes: limits::BODY_BYTES_IN_FLIGHT,
+            account_body_bytes: limits::BODY_BYTES_PER_ACCOUNT,
             work: limits::WORK_THREADS,
             steps: limits::STREAM_STEPS,
             sign_ins: limits::SIGN_INS,

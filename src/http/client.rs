@@ -22,6 +22,8 @@ pub(super) struct Client {
     /// Whether the request may be answered: it is protected by TLS, or never left this machine,
     /// or came through a trusted proxy.
     pub protected: bool,
+    /// Whether a trusted proxy speaks for it.
+    pub proxied: bool,
 }
 
 impl Client {
@@ -34,6 +36,7 @@ impl Client {
                 address: peer,
                 https: tls,
                 protected: tls || peer.is_loopback(),
+                proxied: false,
             };
         }
         let mut address = peer;
@@ -52,8 +55,23 @@ impl Client {
             address,
             https,
             protected: true,
+            proxied: true,
         }
     }
+
+    /// Whether it is a proxy on this machine that nobody said to trust: then all its clients are
+    /// one address, and the failed sign-ins of one shut out the others.
+    pub fn is_overlooked_proxy(&self, headers: &HeaderMap) -> bool {
+        let forwards = headers.contains_key("x-forwarded-for") || headers.contains_key("forwarded");
+        forwards && !self.proxied && self.address.is_loopback()
+    }
+}
+
+/// The authorities that proxies say their clients used. Only for those that are trusted.
+pub(super) fn forwarded_hosts(headers: &HeaderMap) -> Vec<String> {
+    let mut hosts = items(headers, "x-forwarded-host");
+    hosts.truncate(limits::FORWARDED_HOPS);
+    hosts
 }
 
 /// The addresses of the forwarding headers, the nearest hop first.

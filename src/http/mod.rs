@@ -24,6 +24,7 @@ mod receive;
 mod refusal;
 mod server;
 mod service;
+mod shares;
 
 use std::net::SocketAddr;
 

@@ -12,12 +12,48 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::bounds::Bounds;
 use super::refusal::{self, Refusal};
+use super::shares::{Share, Shares};
+use crate::ids::AccountId;
 use crate::limits;
 
-/// A whole body, and its share of the memory for bodies, which is given back when dropped.
+/// The memory for bodies: so much for all, and so much for each account.
+pub(super) struct Memory {
+    all: Arc<Semaphore>,
+    accounts: Arc<Shares>,
+}
+
+impl Memory {
+    pub fn new(bounds: &Bounds) -> Memory {
+        Memory {
+            all: Arc::new(Semaphore::new(bounds.body_bytes)),
+            accounts: Shares::new(bounds.account_body_bytes),
+        }
+    }
+}
+
+/// A whole body, and what it holds of the memory for bodies, which is given back when dropped.
 pub(super) struct Received {
     pub bytes: Bytes,
-    pub share: OwnedSemaphorePermit,
+    pub held: Held,
+}
+
+/// Memory that one body has.
+pub(super) struct Held {
+    permits: OwnedSemaphorePermit,
+    share: Share,
+}
+
+impl Held {
+    /// Takes what has arrived, and not what was only announced: a sender that stalls would hold
+    /// it for nothing. Nor does anybody wait here, since two that did could wait for each other.
+    fn grow(&mut self, memory: &Memory, bytes: usize) -> Result<(), Refusal> {
+        let more = Arc::clone(&memory.all).try_acquire_many_owned(permits(bytes));
+        self.permits.merge(more.map_err(|_| refusal::BUSY)?);
+        match self.share.grow(bytes) {
+            true => Ok(()),
+            false => Err(refusal::BUSY),
+        }
+    }
 }
 
 /// Receives a body of at most `limit` bytes. A client that asked for 100 Continue is told to
@@ -29,7 +65,8 @@ pub(super) async fn whole(
     mut body: Incoming,
     limit: usize,
     bounds: &Bounds,
-    memory: &Arc<Semaphore>,
+    memory: &Memory,
+    account: AccountId,
 ) -> Result<Received, Refusal> {
     let deadline = Instant::now() + bounds.body;
     let declared = body.size_hint().exact().map(usize::try_from).transpose();
@@ -37,12 +74,10 @@ pub(super) async fn whole(
     if declared.is_some_and(|length| length > limit) {
         return Err(refusal::BODY_TOO_LARGE);
     }
-    let reserved = memory
-        .clone()
-        .acquire_many_owned(permits(declared.unwrap_or(0)));
-    let mut share = match timeout_at(deadline, reserved).await {
-        Ok(Ok(share)) => share,
-        Ok(Err(_)) | Err(_) => return Err(refusal::BUSY),
+    let nothing = Arc::clone(&memory.all).try_acquire_many_owned(0);
+    let mut held = Held {
+        permits: nothing.map_err(|_| refusal::BUSY)?,
+        share: memory.accounts.of(account),
     };
     let mut bytes = Vec::new();
     loop {
@@ -60,17 +95,12 @@ pub(super) async fn whole(
         if bytes.len() + data.len() > limit {
             return Err(refusal::BODY_TOO_LARGE);
         }
-        let missing = (bytes.len() + data.len()).saturating_sub(share.num_permits());
-        if missing > 0 {
-            // Waiting here could deadlock with others that wait likewise.
-            let more = memory.clone().try_acquire_many_owned(permits(missing));
-            share.merge(more.map_err(|_| refusal::BUSY)?);
-        }
+        held.grow(memory, data.len())?;
         bytes.extend_from_slice(&data);
     }
     Ok(Received {
         bytes: bytes.into(),
-        share,
+        held,
     })
 }
 

@@ -3,11 +3,11 @@
 
 use std::convert::Infallible;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 
 use ::http::header::{
     CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST, RETRY_AFTER,
-    STRICT_TRANSPORT_SECURITY, WWW_AUTHENTICATE,
+    STRICT_TRANSPORT_SECURITY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
 };
 use ::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
 use bytes::Bytes;
@@ -19,10 +19,10 @@ use super::answer::Answer;
 use super::application::{Application, Session};
 use super::basic::{self, Credentials};
 use super::bounds::Bounds;
-use super::client::Client;
+use super::client::{self, Client};
 use super::log::{self, RequestId};
 use super::pulse::Pulse;
-use super::receive::{self, Received, Rest};
+use super::receive::{self, Held, Memory, Received, Rest};
 use super::refusal::{self, Refusal};
 use crate::account::SignInError;
 use crate::ambient::Ambient;
@@ -41,7 +41,8 @@ pub(super) struct Front {
     work: Arc<Semaphore>,
     steps: Arc<Semaphore>,
     sign_ins: Arc<Semaphore>,
-    memory: Arc<Semaphore>,
+    memory: Memory,
+    warned: Once,
 }
 
 /// What one connection knows about itself.
@@ -109,7 +110,8 @@ impl Front {
             work: Arc::new(Semaphore::new(bounds.work)),
             steps: Arc::new(Semaphore::new(bounds.steps)),
             sign_ins: Arc::new(Semaphore::new(bounds.sign_ins)),
-            memory: Arc::new(Semaphore::new(bounds.body_bytes)),
+            memory: Memory::new(&bounds),
+            warned: Once::new(),
             application,
             ambient,
             proxies,
@@ -127,6 +129,13 @@ impl Front {
         let id = RequestId::random(&self.ambient);
         let version = request.version();
         let client = Client::of(link.peer, link.tls, request.headers(), &self.proxies);
+        if client.is_overlooked_proxy(request.headers()) {
+            self.warned.call_once(|| {
+                tracing::warn!(
+                    "requests come through a proxy on this machine that is not in trusted_proxies: all its clients count as one, and failed sign-ins of one shut out the others"
+                );
+            });
+        }
         let method = request.method().clone();
         let route = log::route(request.uri().path());
         let mut outcome = self.answer(client, id, request).await;
@@ -138,6 +147,8 @@ impl Front {
         *response.headers_mut() = outcome.headers;
         let headers = response.headers_mut();
         headers.insert("x-request-id", id.header());
+        // For every answer: a refusal may quote what a client wrote (HARDENING H18).
+        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         if client.https {
             headers.insert(
                 STRICT_TRANSPORT_SECURITY,
@@ -162,7 +173,7 @@ impl Front {
     async fn answer(&self, client: Client, id: RequestId, request: Request<Incoming>) -> Outcome {
         let (head, body) = request.into_parts();
         let mut request = dav::Request {
-            authority: authority(&head.uri, &head.headers),
+            authorities: authorities(client, &head.uri, &head.headers),
             target: target(&head.uri),
             method: head.method,
             headers: head.headers,
@@ -185,7 +196,9 @@ impl Front {
         };
         let device = session.device();
         let limit = self.application.body_limit(&request.method);
-        let mut outcome = match receive::whole(body, limit, &self.bounds, &self.memory).await {
+        let (bounds, account) = (&self.bounds, session.account());
+        let received = receive::whole(body, limit, bounds, &self.memory, account).await;
+        let mut outcome = match received {
             Ok(received) => self.work(id, session, request, received).await,
             Err(refusal) => refusal.into(),
         };
@@ -298,12 +311,12 @@ impl Front {
                 ..refusal::BUSY.into()
             };
         };
-        let Received { bytes, share } = received;
+        let Received { bytes, held } = received;
         request.body = bytes;
         let span = tracing::info_span!("request", %id);
         let steps = span.clone();
         let work = move || {
-            let _held: (OwnedSemaphorePermit, OwnedSemaphorePermit) = (permit, share);
+            let _held: (OwnedSemaphorePermit, Held) = (permit, held);
             span.in_scope(|| session.handle(request))
         };
         let outcome = match tokio::task::spawn_blocking(work).await {
@@ -353,11 +366,14 @@ fn target(uri: &Uri) -> String {
         .to_owned()
 }
 
-/// `:authority`, or the authority of an absolute target, goes before `Host` (RFC 9112 section 3.2.2).
-fn authority(uri: &Uri, headers: &HeaderMap) -> Option<String> {
+/// `:authority`, or the authority of an absolute target, goes before `Host` (RFC 9112 section
+/// 3.2.2). A proxy may write its own there, and tell what its client used.
+fn authorities(client: Client, uri: &Uri, headers: &HeaderMap) -> Vec<String> {
     let host = || headers.get(HOST).and_then(|host| host.to_str().ok());
-    uri.authority()
-        .map(|authority| authority.as_str())
-        .or_else(host)
-        .map(str::to_owned)
+    let sent = uri.authority().map(|authority| authority.as_str());
+    let mut authorities: Vec<String> = sent.or_else(host).map(str::to_owned).into_iter().collect();
+    if client.proxied {
+        authorities.extend(client::forwarded_hosts(headers));
+    }
+    authorities
 }

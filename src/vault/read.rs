@@ -14,7 +14,7 @@ use super::rows::{SummaryRow, decode};
 use super::tree::State;
 use super::unlock::Inner;
 use super::{Vault, transaction};
-use crate::ids::{CollectionId, Email, ObjectId, Segment, SlotId, UserName};
+use crate::ids::{AccountId, CollectionId, Email, ObjectId, Segment, SlotId, UserName};
 use crate::seal::{CHUNK_CONTENT_BYTES, Kind};
 use crate::store::Receipt;
 
@@ -65,6 +65,11 @@ impl fmt::Debug for AccountStore {
 impl AccountStore {
     pub(super) fn new(inner: Arc<Inner>, device: SlotId) -> Self {
         AccountStore { inner, device }
+    }
+
+    /// The account's id.
+    pub fn id(&self) -> AccountId {
+        self.inner.id
     }
 
     /// The account's name.

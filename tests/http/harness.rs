@@ -13,7 +13,7 @@ use sealdav::ambient::Ambient;
 use sealdav::config::Network;
 use sealdav::dav::{Body, Request, Response};
 use sealdav::http::{Application, Bounds, Security, Server, Session, Setup, Source};
-use sealdav::ids::{Secret, SlotId};
+use sealdav::ids::{AccountId, Secret, SlotId};
 use sealdav::store::Receipt;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -25,20 +25,28 @@ use tokio_rustls::client::TlsStream;
 
 /// `alice:right`.
 pub const AUTH: &str = "Authorization: Basic YWxpY2U6cmlnaHQ=\r\n";
+/// `carol:right`.
+pub const CAROL: &str = "Authorization: Basic Y2Fyb2w6cmlnaHQ=\r\n";
 pub const LIMIT: usize = 1_000_000;
 
 pub type Handler = Arc<dyn Fn(Request) -> Response + Send + Sync>;
 
 pub struct Fake(Handler);
-pub struct FakeSession(Handler);
+/// With the number of its account.
+pub struct FakeSession(Handler, u8);
 
 impl Application for Fake {
     fn anonymous(&self, request: &Request) -> Option<Response> {
         (request.method == Method::OPTIONS).then(|| respond(StatusCode::OK, Body::Empty))
     }
     fn cached(&self, name: &str, secret: &Secret) -> Option<Arc<dyn Session>> {
-        (name == "alice" && secret.expose() == "right")
-            .then(|| Arc::new(FakeSession(Arc::clone(&self.0))) as _)
+        let number = match name {
+            "alice" => 1,
+            "carol" => 2,
+            _ => return None,
+        };
+        (secret.expose() == "right")
+            .then(|| Arc::new(FakeSession(Arc::clone(&self.0), number)) as _)
     }
     fn sign_in(
         &self,
@@ -47,7 +55,7 @@ impl Application for Fake {
         _: IpAddr,
     ) -> Result<Arc<dyn Session>, SignInError> {
         match (name, secret.expose()) {
-            ("böb", "new") => Ok(Arc::new(FakeSession(Arc::clone(&self.0)))),
+            ("böb", "new") => Ok(Arc::new(FakeSession(Arc::clone(&self.0), 3))),
             (_, "often") => Err(SignInError::Throttled {
                 retry_after_seconds: 7,
             }),
@@ -65,6 +73,9 @@ impl Application for Fake {
 }
 
 impl Session for FakeSession {
+    fn account(&self) -> AccountId {
+        AccountId::from_bytes([self.1; 16])
+    }
     fn device(&self) -> SlotId {
         SlotId::from_bytes([7; 16])
     }

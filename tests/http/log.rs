@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use http::StatusCode;
+use sealdav::config::Network;
 use sealdav::dav::{Body, Request, Response};
 use sealdav::http::Bounds;
 
@@ -136,4 +137,33 @@ async fn refusals_inside_answers_and_steps_are_logged() {
         steps.len() == 2 && steps.iter().all(|step| step.contains("request{id=")),
         "{log}"
     );
+}
+
+/// A proxy on this machine that is not trusted is told of, once.
+#[tokio::test]
+async fn an_overlooked_proxy_is_told_of_once() {
+    for (proxies, expected) in [(vec!["127.0.0.0/8"], 0), (Vec::new(), 1)] {
+        let captured = Captured::default();
+        let writer = captured.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(tracing::Level::WARN)
+            .with_writer(move || writer.clone())
+            .finish();
+        let guard = tracing::subscriber::set_default(subscriber);
+        let proxies = proxies
+            .into_iter()
+            .map(|text| Network::try_from(text.to_owned()).unwrap())
+            .collect();
+        let running = start_behind(proxies, echo, Bounds::default(), None);
+        running.exchange(&closing("/")).await;
+        assert!(captured.0.lock().is_empty(), "a direct request is no proxy");
+        for _ in 0..2 {
+            let text = closing("/").replace("Host", "X-Forwarded-For: 192.0.2.1\r\nHost");
+            assert_eq!(status(&running.exchange(&text).await), "200");
+        }
+        drop(guard);
+        let log = String::from_utf8(captured.0.lock().clone()).unwrap();
+        assert_eq!(log.matches("trusted_proxies").count(), expected, "{log}");
+        assert!(!log.contains("192.0.2.1"), "{log}");
+    }
 }

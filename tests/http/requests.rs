@@ -70,6 +70,8 @@ async fn sign_in() {
         let text = format!("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{header}\r\n");
         let answer = running.exchange(&text).await;
         assert_eq!(status(&answer), expected, "{header}{answer}");
+        let nosniff = "\r\nx-content-type-options: nosniff\r\n";
+        assert!(answer.contains(nosniff), "{answer}");
         assert!(answer.contains(mark), "{answer}");
     }
     let answer = running
@@ -188,15 +190,22 @@ async fn quiet_connections_are_closed() {
 #[tokio::test]
 async fn a_trusted_proxy_speaks_for_its_client() {
     let handler = |request: Request| {
-        let text = format!("https={} authority={:?}", request.https, request.authority);
+        let text = format!("https={} {:?}", request.https, request.authorities);
         respond(StatusCode::OK, Body::Full(text.into()))
     };
     let proxy = || Network::try_from("127.0.0.0/8".to_owned()).unwrap();
-    for (proxies, https) in [(vec![proxy()], true), (Vec::new(), false)] {
+    let both = "[\"localhost\", \"cal.example.org\"]";
+    for (proxies, https, authorities) in [
+        (vec![proxy()], true, both),
+        (Vec::new(), false, "[\"localhost\"]"),
+    ] {
         let running = start_behind(proxies, handler, Bounds::default(), None);
-        let text = closing("/").replace("Host", "X-Forwarded-Proto: https\r\nHost");
+        let text = closing("/").replace(
+            "Host",
+            "X-Forwarded-Proto: https\r\nX-Forwarded-Host: cal.example.org\r\nHost",
+        );
         let answer = running.exchange(&text).await;
-        let expected = format!("https={https} authority=Some(\"localhost\")");
+        let expected = format!("https={https} {authorities}");
         assert!(answer.ends_with(&expected), "{answer}");
         assert_eq!(answer.contains("strict-transport-security"), https);
     }

@@ -78,32 +78,53 @@ async fn h25_slow_and_huge_bodies() {
 
 #[tokio::test]
 async fn memory_for_bodies_is_shared() {
-    let running = start(
-        echo,
-        Bounds {
-            body_bytes: 1000,
-            body: Duration::from_millis(400),
-            ..short()
-        },
-        None,
-    );
+    let bounds = Bounds {
+        body_bytes: 2000,
+        account_body_bytes: 1000,
+        idle: Duration::from_secs(3),
+        ..short()
+    };
+    let running = start(echo, bounds, None);
+    let put = |auth: &str, announced: usize, sent: usize| {
+        let head =
+            format!("PUT / HTTP/1.1\r\nHost: a\r\n{auth}Content-Length: {announced}\r\n\r\n");
+        head + &"x".repeat(sent)
+    };
     let chunked = format!(
         "PUT / HTTP/1.1\r\nHost: a\r\n{AUTH}Transfer-Encoding: chunked\r\n\r\n7d0\r\n{}\r\n",
         "x".repeat(2000)
     );
     assert_eq!(status(&running.exchange(&chunked).await), "503");
-    let mut first = running.connect().await;
-    let head = format!("PUT / HTTP/1.1\r\nHost: a\r\n{AUTH}Content-Length: 900\r\n\r\n");
-    first.write_all(head.as_bytes()).await.unwrap();
-    sleep(Duration::from_millis(50)).await;
-    let mut second = running.connect().await;
-    second
-        .write_all((head.clone() + &"x".repeat(900)).as_bytes())
+    // What is announced and does not come holds nothing.
+    let mut stalled = Vec::new();
+    for _ in 0..5 {
+        let mut stream = running.connect().await;
+        stream
+            .write_all(put(AUTH, 900, 20).as_bytes())
+            .await
+            .unwrap();
+        stalled.push(stream);
+    }
+    sleep(Duration::from_millis(100)).await;
+    let mut fits = running.connect().await;
+    fits.write_all(put(AUTH, 800, 800).as_bytes())
         .await
         .unwrap();
-    first.write_all("x".repeat(900).as_bytes()).await.unwrap();
-    assert!(answer(&mut first).await.ends_with("PUT / 900"));
-    assert!(answer(&mut second).await.ends_with("PUT / 900"));
+    assert!(answer(&mut fits).await.ends_with("PUT / 800"));
+    // What has come counts for its account, and not for others.
+    let refused = running.exchange(&put(AUTH, 950, 950)).await;
+    assert_eq!(status(&refused), "503");
+    assert!(refused.contains("retry-after: "), "{refused}");
+    let mut other = running.connect().await;
+    other
+        .write_all(put(CAROL, 1000, 1000).as_bytes())
+        .await
+        .unwrap();
+    assert!(answer(&mut other).await.ends_with("PUT / 1000"));
+    for mut stream in stalled {
+        stream.write_all(&[b'x'; 880]).await.unwrap();
+        assert!(answer(&mut stream).await.ends_with("PUT / 900"));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

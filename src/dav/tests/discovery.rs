@@ -102,7 +102,7 @@ fn only_options_and_well_known_need_no_sign_in() {
             target: target.to_owned(),
             headers: HeaderMap::new(),
             body: Default::default(),
-            authority: None,
+            authorities: Vec::new(),
             https: true,
         };
         server

@@ -110,7 +110,7 @@ impl Server {
             target: target.to_owned(),
             headers: map,
             body: body.as_bytes().to_vec().into(),
-            authority: Some("cal.example.org".into()),
+            authorities: vec!["cal.example.org".into()],
             https: true,
         };
         self.dav.handle(&self.account, request)

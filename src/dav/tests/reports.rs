@@ -116,7 +116,7 @@ fn told(server: &Server, resource: &Resource) -> Multistatus {
         target: WORK.to_owned(),
         headers: HeaderMap::new(),
         body: Default::default(),
-        authority: None,
+        authorities: Vec::new(),
         https: true,
     };
     let context = Context::new(&server.dav, &server.account, &request).unwrap();
