@@ -39,6 +39,7 @@ const TRIED: &[&str] = &[
 
 /// Methods that take none, or take a value that only the account itself can have read.
 const WITHOUT_IDS: &[&str] = &[
+    "id",
     "name",
     "email",
     "device",
