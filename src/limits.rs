@@ -224,8 +224,10 @@ pub const WORK_THREADS: usize = 16;
 pub const STREAM_STEPS: usize = 8;
 /// Seconds that running requests get at a shutdown.
 pub const SHUTDOWN_SECONDS: u64 = 10;
-/// Sign-ins checked at once that are not in the cache; each may hold a thread for an Argon2 run.
+/// Sign-ins checked at once that need an Argon2 run, for which each holds a thread.
 pub const SIGN_INS: usize = 8;
+/// Such sign-ins that wait for their turn; more are refused, since they would wait for a minute.
+pub const SIGN_IN_QUEUE: usize = 256;
 /// Bytes of an unwanted body that are read and dropped so that its connection can live on.
 pub const DISCARDED_BYTES: usize = 64 * 1024;
 /// Seconds for which a closed connection is still read, so that the client sees the answer before the reset.

@@ -114,41 +114,67 @@ impl Accounts {
         secret: &Secret,
         peer: IpAddr,
     ) -> Result<AccountStore, SignInError> {
+        // Asked again by those who waited for their turn: much may have failed since.
+        if let Some(done) = self.sign_in_without_argon2(name, secret, peer) {
+            return done;
+        }
+        let record = self.enabled_account(name);
+        match self.open_password(record.as_deref(), secret) {
+            Some((key, slot)) => {
+                let record = record.expect("a key was found in its file");
+                self.unlocked(name, secret, &record, key, slot)
+            }
+            None => Err(self.wrong(name, secret, peer)),
+        }
+    }
+
+    /// The same as far as it goes without an Argon2 run: all that a generated secret needs, and
+    /// refusals. None when only such a run can tell, for which it does not matter whether there is
+    /// such an account.
+    pub fn sign_in_without_argon2(
+        &self,
+        name: &str,
+        secret: &Secret,
+        peer: IpAddr,
+    ) -> Option<Result<AccountStore, SignInError>> {
         let now = self.vault.ambient().now();
         if let Some(account) = self.cache.get(name, secret, now) {
-            return Ok(account);
+            return Some(Ok(account));
         }
-        let record = self
-            .vault
-            .account_named(name)
-            .filter(|record| record.enabled);
         let generated = Generated::read(secret.expose());
         if let Some(generated) = &generated {
+            let record = self.enabled_account(name);
             // Looked for even when there is no such account, so that time tells nothing.
             let opened = self.open_app_password(record.as_deref(), generated);
             if let (Some(record), Some((key, slot))) = (&record, opened) {
-                return self.unlocked(name, secret, record, key, slot);
+                return Some(self.unlocked(name, secret, record, key, slot));
             }
         }
         if self.cache.failed_before(name, secret, now) {
-            return Err(SignInError::Wrong);
+            return Some(Err(SignInError::Wrong));
         }
         if let Some(retry_after_seconds) = self.throttle.blocked(name, peer) {
-            return Err(SignInError::Throttled {
+            return Some(Err(SignInError::Throttled {
                 retry_after_seconds,
-            });
+            }));
         }
-        if generated.is_none()
+        let may_be_a_password = generated.is_none()
             && self.settings.password_over_dav
-            && secret.expose().len() <= limits::PASSWORD_BYTES
-            && let Some((key, slot)) = self.open_password(record.as_deref(), secret)
-        {
-            let record = record.expect("a key was found in its file");
-            return self.unlocked(name, secret, &record, key, slot);
-        }
+            && secret.expose().len() <= limits::PASSWORD_BYTES;
+        (!may_be_a_password).then(|| Err(self.wrong(name, secret, peer)))
+    }
+
+    fn enabled_account(&self, name: &str) -> Option<Arc<AccountRecord>> {
+        self.vault
+            .account_named(name)
+            .filter(|record| record.enabled)
+    }
+
+    /// Counts a failure.
+    fn wrong(&self, name: &str, secret: &Secret, peer: IpAddr) -> SignInError {
         self.throttle.failed(name, peer);
-        self.cache.failed(name, secret, now);
-        Err(SignInError::Wrong)
+        self.cache.failed(name, secret, self.vault.ambient().now());
+        SignInError::Wrong
     }
 
     fn unlocked(

@@ -83,6 +83,31 @@ fn an_app_password_signs_in_by_name_and_address() {
 }
 
 #[test]
+fn only_what_may_be_a_password_needs_an_argon2_run() {
+    let server = server(true);
+    let accounts = &server.accounts;
+    let phone = app_password(accounts, "phone");
+    let quick = |name: &str, secret: &Secret| {
+        let done = accounts.sign_in_without_argon2(name, secret, PEER);
+        done.map(|done| done.err())
+    };
+    assert_eq!(quick("bob", &phone), Some(Some(SignInError::Wrong)));
+    assert_eq!(quick("alice", &phone), Some(None));
+    // It does not tell whether there is such an account, nor does it count a failure.
+    for name in ["alice", "bob"] {
+        for _ in 0..2 * limits::FAILURES_PER_NAME {
+            assert_eq!(quick(name, &secret("wrong horse")), None, "{name}");
+        }
+        let failed = accounts.sign_in(name, &secret("wrong horse"), PEER).err();
+        assert_eq!(failed, Some(SignInError::Wrong));
+        let again = quick(name, &secret("wrong horse"));
+        assert_eq!(again, Some(Some(SignInError::Wrong)));
+    }
+    let long = secret(&"x".repeat(limits::PASSWORD_BYTES + 1));
+    assert_eq!(quick("alice", &long), Some(Some(SignInError::Wrong)));
+}
+
+#[test]
 fn the_account_password_is_for_dav_only_where_allowed() {
     for allowed in [false, true] {
         let server = server(allowed);

@@ -29,8 +29,10 @@ pub struct Bounds {
     pub work: usize,
     /// Steps of streamed answers computed at once.
     pub steps: usize,
-    /// Sign-ins verified at once.
+    /// Sign-ins that need an Argon2 run verified at once.
     pub sign_ins: usize,
+    /// Such sign-ins that wait for their turn.
+    pub sign_in_queue: usize,
 }
 
 impl Default for Bounds {
@@ -48,6 +50,7 @@ impl Default for Bounds {
             work: limits::WORK_THREADS,
             steps: limits::STREAM_STEPS,
             sign_ins: limits::SIGN_INS,
+            sign_in_queue: limits::SIGN_IN_QUEUE,
         }
     }
 }

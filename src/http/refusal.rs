@@ -3,6 +3,8 @@
 
 use ::http::StatusCode;
 
+use crate::account::SignInError;
+
 /// One reason to refuse a request before, or instead of, the floors below.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Refusal {
@@ -109,12 +111,18 @@ pub(super) const PANIC: Refusal = row(
     "The server failed at this request.\n",
 );
 
-/// Too many failed sign-ins.
-pub(super) const fn throttled(seconds: u64) -> Refusal {
-    Refusal {
-        status: StatusCode::TOO_MANY_REQUESTS,
-        reason: "throttled",
-        text: "Too many failed sign-ins. Wait, then check the password.\n",
-        retry_after: Some(seconds),
+/// Why nobody was signed in.
+pub(super) const fn of_sign_in(error: SignInError) -> Refusal {
+    match error {
+        SignInError::Wrong => SIGN_IN,
+        SignInError::Unavailable => UNAVAILABLE,
+        SignInError::Throttled {
+            retry_after_seconds,
+        } => Refusal {
+            status: StatusCode::TOO_MANY_REQUESTS,
+            reason: "throttled",
+            text: "Too many failed sign-ins. Wait, then check the password.\n",
+            retry_after: Some(retry_after_seconds),
+        },
     }
 }

@@ -24,7 +24,6 @@ use super::log::{self, RequestId};
 use super::pulse::Pulse;
 use super::receive::{self, Held, Memory, Received, Rest};
 use super::refusal::{self, Refusal};
-use crate::account::SignInError;
 use crate::ambient::Ambient;
 use crate::config::Network;
 use crate::dav;
@@ -41,6 +40,7 @@ pub(super) struct Front {
     work: Arc<Semaphore>,
     steps: Arc<Semaphore>,
     sign_ins: Arc<Semaphore>,
+    sign_in_queue: Arc<Semaphore>,
     memory: Memory,
     warned: Once,
 }
@@ -110,6 +110,7 @@ impl Front {
             work: Arc::new(Semaphore::new(bounds.work)),
             steps: Arc::new(Semaphore::new(bounds.steps)),
             sign_ins: Arc::new(Semaphore::new(bounds.sign_ins)),
+            sign_in_queue: Arc::new(Semaphore::new(bounds.sign_in_queue)),
             memory: Memory::new(&bounds),
             warned: Once::new(),
             application,
@@ -277,23 +278,31 @@ impl Front {
         if let Some(session) = self.application.cached(&name, &secret) {
             return Ok(session);
         }
-        let permit = Arc::clone(&self.sign_ins)
-            .acquire_owned()
-            .await
-            .map_err(|_| refusal::BUSY)?;
+        // An app password is tried apart from those that need an Argon2 run, whose queue may be long.
+        let held = permit_of(&self.work).await?;
+        let (application, peer) = (Arc::clone(&self.application), client.address);
+        let quick = move || {
+            let _held = held;
+            let done = application.sign_in_without_argon2(&name, &secret, peer);
+            done.ok_or((name, secret))
+        };
+        let (name, secret) = match tokio::task::spawn_blocking(quick).await {
+            Ok(Ok(done)) => return done.map_err(refusal::of_sign_in),
+            Ok(Err(credentials)) => credentials,
+            Err(_) => return Err(refusal::PANIC),
+        };
+        let queued = Arc::clone(&self.sign_in_queue).try_acquire_owned();
+        let queued = queued.map_err(|_| refusal::BUSY)?;
+        let held = permit_of(&self.sign_ins).await?;
+        drop(queued);
         let application = Arc::clone(&self.application);
         let sign_in = move || {
             // Held by the work and not by the request: a client that goes away frees no thread.
-            let _permit = permit;
-            application.sign_in(&name, &secret, client.address)
+            let _held = held;
+            application.sign_in(&name, &secret, peer)
         };
         match tokio::task::spawn_blocking(sign_in).await {
-            Ok(Ok(session)) => Ok(session),
-            Ok(Err(SignInError::Wrong)) => Err(refusal::SIGN_IN),
-            Ok(Err(SignInError::Throttled {
-                retry_after_seconds,
-            })) => Err(refusal::throttled(retry_after_seconds)),
-            Ok(Err(SignInError::Unavailable)) => Err(refusal::UNAVAILABLE),
+            Ok(done) => done.map_err(refusal::of_sign_in),
             Err(_) => Err(refusal::PANIC),
         }
     }
@@ -305,11 +314,14 @@ impl Front {
         mut request: dav::Request,
         received: Received,
     ) -> Outcome {
-        let Ok(permit) = Arc::clone(&self.work).acquire_owned().await else {
-            return Outcome {
-                rest: Rest::Nothing,
-                ..refusal::BUSY.into()
-            };
+        let permit = match permit_of(&self.work).await {
+            Ok(permit) => permit,
+            Err(refusal) => {
+                return Outcome {
+                    rest: Rest::Nothing,
+                    ..refusal.into()
+                };
+            }
         };
         let Received { bytes, held } = received;
         request.body = bytes;
@@ -349,6 +361,11 @@ impl Front {
             rest: Rest::Unread,
         }
     }
+}
+
+async fn permit_of(semaphore: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Refusal> {
+    let permit = Arc::clone(semaphore).acquire_owned().await;
+    permit.map_err(|_| refusal::BUSY)
 }
 
 /// Whether a browser says that another site's page makes it send this (HARDENING H17): it adds the

@@ -48,6 +48,16 @@ impl Application for Fake {
         (secret.expose() == "right")
             .then(|| Arc::new(FakeSession(Arc::clone(&self.0), number)) as _)
     }
+    fn sign_in_without_argon2(
+        &self,
+        _: &str,
+        secret: &Secret,
+        _: IpAddr,
+    ) -> Option<Result<Arc<dyn Session>, SignInError>> {
+        (secret.expose() == "generated")
+            .then(|| Ok(Arc::new(FakeSession(Arc::clone(&self.0), 1)) as _))
+    }
+    /// With the secret `slow` it takes a second.
     fn sign_in(
         &self,
         name: &str,
@@ -59,6 +69,10 @@ impl Application for Fake {
             (_, "often") => Err(SignInError::Throttled {
                 retry_after_seconds: 7,
             }),
+            (_, "slow") => {
+                std::thread::sleep(Duration::from_secs(1));
+                Err(SignInError::Wrong)
+            }
             (_, "down") => Err(SignInError::Unavailable),
             _ => Err(SignInError::Wrong),
         }
@@ -245,6 +259,12 @@ pub async fn answer(stream: &mut (impl AsyncRead + Unpin)) -> String {
 
 pub fn status(answer: &str) -> &str {
     answer.split(' ').nth(1).unwrap_or("")
+}
+
+pub fn basic(pair: &str) -> String {
+    use base64::Engine;
+    let pair = base64::engine::general_purpose::STANDARD.encode(pair);
+    format!("Authorization: Basic {pair}\r\n")
 }
 
 pub fn get(path: &str) -> String {

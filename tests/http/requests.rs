@@ -47,13 +47,6 @@ async fn tls_keeps_alive_and_says_little() {
 #[tokio::test]
 async fn sign_in() {
     let running = start(echo, Bounds::default(), None);
-    let basic = |pair: &str| {
-        use base64::Engine;
-        format!(
-            "Authorization: Basic {}\r\n",
-            base64::engine::general_purpose::STANDARD.encode(pair)
-        )
-    };
     for (header, expected, mark) in [
         (
             String::new(),

@@ -193,3 +193,36 @@ async fn a_handshake_that_does_not_come_ends() {
             .contains("HTTP/1.1 200")
     );
 }
+
+/// App passwords do not wait for those that need an Argon2 run, and of these not too many wait.
+#[tokio::test]
+async fn the_queue_of_sign_ins_is_short_and_apart() {
+    let bounds = Bounds {
+        sign_ins: 1,
+        sign_in_queue: 1,
+        ..Bounds::default()
+    };
+    let running = start(echo, bounds, None);
+    let ask = |pair: &str| {
+        let auth = basic(pair);
+        format!("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{auth}\r\n")
+    };
+    let mut waiting = Vec::new();
+    for pair in ["a:slow", "b:slow"] {
+        let mut stream = running.connect().await;
+        stream.write_all(ask(pair).as_bytes()).await.unwrap();
+        waiting.push(stream);
+        sleep(Duration::from_millis(100)).await;
+    }
+    let quick = async {
+        let refused = running.exchange(&ask("c:slow")).await;
+        assert_eq!(status(&refused), "503");
+        assert!(refused.contains("retry-after: "), "{refused}");
+        assert_eq!(status(&running.exchange(&ask("d:generated")).await), "200");
+    };
+    let quick = timeout(Duration::from_millis(500), quick).await;
+    quick.expect("neither waits for a run");
+    for mut stream in waiting {
+        assert_eq!(status(&to_end(&mut stream).await), "401");
+    }
+}
