@@ -224,7 +224,7 @@ mod tests {
             [
                 ";FBTYPE=BUSY-TENTATIVE:20060104T150000Z/20060104T160000Z",
                 ":20060104T190000Z/20060104T200000Z",
-                // the example forgets the instance of the next day (RFC 4791 erratum 1002)
+                // the example forgets the instance of the next day
                 ":20060105T170000Z/20060105T180000Z"
             ]
         );

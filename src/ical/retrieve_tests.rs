@@ -23,7 +23,7 @@ fn ask(object: &str, recurrences: Recurrences, busy: Option<TimeRange>) -> Strin
 
 #[test]
 fn rfc4791_7_8_3_expanded() {
-    // the times of the example lack their Z (RFC 4791 erratum 1073)
+    // the times of the example lack their Z
     let two = ask(
         &object(2),
         Recurrences::Expanded(range("20060103T000000", "20060105T000000")),

@@ -317,7 +317,7 @@ fn rfc_5545_examples_by_day() {
 #[test]
 fn rfc_5545_examples_by_time() {
     for (rule, day, times) in [
-        // The RFC's UNTIL=19970902T170000Z for 5 PM in New York is an error (erratum 3883).
+        // The RFC's UNTIL=19970902T170000Z for 5 PM in New York is an error.
         (
             "FREQ=HOURLY;INTERVAL=3;UNTIL=19970902T210000Z",
             "0902",
