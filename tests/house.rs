@@ -29,6 +29,7 @@ const OWNED: &[(&str, &[&str])] = &[
     ("icalendar", &["ical"]),
     ("chacha20poly1305", &["seal"]),
     ("hkdf", &["seal"]),
+    ("aws_lc_rs", &["seal"]),
     ("argon2", &["seal"]),
     ("sha2", &["seal"]),
     ("sled", &["store"]),

@@ -23,9 +23,13 @@ impl KeyBytes {
 
     /// `HKDF[info](self)`.
     pub(super) fn derive(&self, info: &str) -> KeyBytes {
+        self.derive_bytes(info.as_bytes())
+    }
+
+    pub(super) fn derive_bytes(&self, info: &[u8]) -> KeyBytes {
         let mut key = KeyBytes([0; 32]);
         Hkdf::<Sha256>::new(None, &self.0)
-            .expand(info.as_bytes(), &mut key.0)
+            .expand(info, &mut key.0)
             .expect("32 bytes are within HKDF's bound");
         key
     }
@@ -155,6 +159,10 @@ impl HostKey {
     /// Names the server's own rows.
     pub fn names(&self) -> NameKey {
         NameKey(self.0.derive("sealdav 1 host names"))
+    }
+
+    pub(super) fn derive(&self, info: &str) -> KeyBytes {
+        self.0.derive(info)
     }
 
     /// Seals password slots once more.

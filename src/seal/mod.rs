@@ -14,6 +14,7 @@
 //! prefix16   = B3[name key](01 || kind, 16)
 //! row key, name key of an account     = HKDF["sealdav 1 account rows"], HKDF["sealdav 1 account names"] (account key)
 //! row key of a collection, per epoch  = HKDF["sealdav 1 collection rows"] (collection key)
+//! pairs and boxes (X25519) and signatures (Ed25519): see `pair`
 //! name, etag and digest key of a collection = HKDF["sealdav 1 collection names"], .. (lasting key)
 //! ```
 //!
@@ -21,6 +22,7 @@
 //! open under two keys. It differs in every row, so it links nothing.
 
 mod key;
+mod pair;
 mod row;
 mod secret;
 mod slot;
@@ -28,6 +30,7 @@ mod slot;
 pub use key::{
     AccountKey, CollectionKey, EtagKey, HostKey, HostKeyError, LastingKey, NameKey, RowKey,
 };
+pub use pair::{Boxed, PairKey, PublicKey, Signer, verified};
 pub use row::{Kind, OpenError, Opened, Place, RowName, RowPrefix, Sealed, Stored};
 pub use secret::{Generated, SecretKind};
 pub use slot::{Argon2Cost, Slot, SlotError, SlotLock, dummy_work};

@@ -9,6 +9,7 @@ use sha2::Sha256;
 use zeroize::Zeroizing;
 
 use super::key::{KeyBytes, RowKey};
+use super::pair::PairKey;
 use crate::ambient::Random;
 use crate::ids::Secret;
 
@@ -124,6 +125,18 @@ impl Generated {
         let mut key = KeyBytes([0; 32]);
         key.0.copy_from_slice(&output[16..]);
         (tag, RowKey(key))
+    }
+}
+
+impl Generated {
+    /// The pair of the secret's holder: what is sealed for it needs the secret to be opened, but
+    /// not to be made.
+    pub fn pair(&self) -> PairKey {
+        let mut key = KeyBytes([0; 32]);
+        Hkdf::<Sha256>::new(None, &self.bytes[..RANDOM_BYTES])
+            .expand(b"sealdav 1 pair of a generated secret", &mut key.0)
+            .expect("32 bytes are within HKDF's bound");
+        PairKey::derived(key)
     }
 }
 
