@@ -22,6 +22,8 @@ pub const DEFAULT_PORT: u16 = 8443;
 pub const SYSTEM_FILE: &str = "/etc/sealdav/sealdav.toml";
 /// Names the file when no flag does.
 pub const FILE_VARIABLE: &str = "SEALDAV_CONFIG";
+/// Holds the host key itself, for where no file can.
+pub const HOST_KEY_VARIABLE: &str = "SEALDAV_HOST_KEY";
 /// Environment variables with this beginning are settings.
 pub const PREFIX: &str = "SEALDAV_";
 
@@ -383,13 +385,6 @@ impl Config {
         }
     }
 
-    /// The file with the host key.
-    pub fn host_key_path(&self) -> PathBuf {
-        self.host_key_file
-            .clone()
-            .unwrap_or_else(|| self.data_dir().join("host.key"))
-    }
-
     /// The address that clients are told, without a slash at its end.
     pub fn base_url(&self) -> String {
         if let Some(url) = &self.public_url {
@@ -497,7 +492,10 @@ fn setting_of<'a>(
 /// The names among `environment` that look like settings and are none: typing errors, most likely.
 pub fn unknown_variables(environment: impl Iterator<Item = String>) -> Vec<String> {
     let documented = documented();
-    let known = |name: &str| name == FILE_VARIABLE || setting_of(&documented, name).is_some();
+    let known = |name: &str| {
+        [FILE_VARIABLE, HOST_KEY_VARIABLE].contains(&name)
+            || setting_of(&documented, name).is_some()
+    };
     environment
         .filter(|name| name.starts_with(PREFIX) && !known(name))
         .collect()

@@ -388,3 +388,68 @@ fn wrong_settings_stop_the_start() {
     }
     assert!(!data.0.exists());
 }
+
+#[test]
+fn the_host_key_is_replaced_and_may_come_from_elsewhere() {
+    let data = Data::new("host-key");
+    let add = "user add alice --email a@example.org --password-stdin";
+    data.run(add, PASSWORD).unwrap();
+    let first = data.run("host-key export", "").unwrap();
+    let printed = data.run("host-key show", "").unwrap();
+    assert!(!printed.contains(first.trim()), "{printed}");
+    let said = data.run("host-key rotate", "").unwrap();
+    assert!(said.contains("1 key files"), "{said}");
+    let second = data.run("host-key export", "").unwrap();
+    assert_ne!(first, second);
+    assert_eq!(mode(&data.0.join("host.key")), 0o600);
+    let kept = std::fs::read_to_string(data.0.join("host.key.old-1")).unwrap();
+    assert_eq!(kept, first);
+    // The password still opens the account, through its new outer seal.
+    data.app_password("phone");
+
+    // Cut off after the rows were sealed anew, before the file was in its place.
+    std::fs::write(data.0.join("host.key.next"), &second).unwrap();
+    std::fs::write(data.0.join("host.key"), &first).unwrap();
+    let refused = data.run("user list", "").unwrap_err();
+    assert!(refused.contains("host-key rotate"), "{refused}");
+    data.run("host-key rotate", "").unwrap();
+    assert_eq!(data.run("host-key export", "").unwrap(), second);
+    assert!(!data.0.join("host.key.next").exists());
+
+    // From the environment, and from a credential of systemd; a wrong one is refused.
+    std::fs::remove_file(data.0.join("host.key")).unwrap();
+    let with = |name: &str, value: &str| {
+        let output = data.command("user list").env(name, value).output().unwrap();
+        let (out, err) = (output.stdout, output.stderr);
+        let text = String::from_utf8([out, err].concat()).unwrap();
+        (output.status.success(), text)
+    };
+    assert!(data.run("user list", "").unwrap_err().contains("missing"));
+    let (good, listed) = with("SEALDAV_HOST_KEY", &second);
+    assert!(good && listed.contains("alice"), "{listed}");
+    let (good, refused) = with("SEALDAV_HOST_KEY", &first);
+    assert!(!good && refused.contains("not the one"), "{refused}");
+    let credentials = data.0.join("credentials");
+    std::fs::create_dir(&credentials).unwrap();
+    std::fs::write(credentials.join("sealdav.host-key"), &second).unwrap();
+    let (good, listed) = with("CREDENTIALS_DIRECTORY", credentials.to_str().unwrap());
+    assert!(good && listed.contains("alice"), "{listed}");
+}
+
+#[test]
+fn no_core_is_dumped_and_nobody_else_reads_the_memory() {
+    let data = Data::new("memory");
+    data.run(
+        "user add alice --email a@example.org --password-stdin",
+        PASSWORD,
+    )
+    .unwrap();
+    let server = data.serve("");
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", server.child.id())).unwrap();
+    let core = limits
+        .lines()
+        .find(|line| line.starts_with("Max core"))
+        .unwrap();
+    assert_eq!(core.split_whitespace().nth(4), Some("0"), "{core}");
+    server.stop();
+}

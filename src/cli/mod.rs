@@ -9,6 +9,7 @@ mod admin;
 mod commands;
 mod dns;
 mod first_run;
+mod host_key;
 mod open;
 mod serve;
 mod socket;
@@ -58,6 +59,9 @@ enum Task {
     /// Make, list and revoke app passwords: one for each device, to be entered in its calendar app
     #[command(subcommand)]
     AppPassword(AppPasswordTask),
+    /// Show, export or replace the host key, which seals what the server itself must know
+    #[command(subcommand)]
+    HostKey(HostKeyTask),
     /// Ask the running server whether it works; ends with status 1 if not
     Health,
     /// Print the DNS records by which calendar apps find the server (RFC 6764)
@@ -177,6 +181,22 @@ enum AppPasswordTask {
     },
 }
 
+#[derive(Debug, Subcommand)]
+enum HostKeyTask {
+    /// Tell where the host key is, and its fingerprint
+    Show,
+    /// Print the host key itself, for a backup apart from the data
+    Export,
+    /// Make a new host key and seal everything under it; the server must be stopped
+    ///
+    /// Can be interrupted: run it again and it goes on. Nobody's passwords change.
+    Rotate {
+        /// Write the new key to this file [default: where the old one is]
+        #[arg(long, value_name = "FILE")]
+        to: Option<PathBuf>,
+    },
+}
+
 /// A sentence for the person at the terminal: what went wrong, and what to do.
 #[derive(Debug)]
 struct Failure(String);
@@ -196,6 +216,7 @@ pub fn main() -> ExitCode {
     };
     // Whatever is made from here on is for this user only.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+    hide_memory();
     let mut output = std::io::stdout().lock();
     let done = match command.task {
         Task::Serve(flags) => {
@@ -205,11 +226,38 @@ pub fn main() -> ExitCode {
         Task::Dns(flags) => dns::print(&config, &flags, &mut output),
         Task::User(task) => commands::user(&config, task, &mut output),
         Task::AppPassword(task) => commands::app_password(&config, task, &mut output),
+        Task::HostKey(task) => host_key::run(&config, task, &mut output),
         Task::Health => commands::health(&config, &mut output),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failed(&failure),
+    }
+}
+
+/// Keys are in this process's memory: no core dump holds them, no process of another user reads
+/// them, and where the system lets as much be locked as there is, none is written to swap.
+fn hide_memory() {
+    use rustix::mm::{MlockAllFlags, mlockall};
+    use rustix::process::{
+        DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit,
+    };
+    let none = Rlimit {
+        current: Some(0),
+        maximum: Some(0),
+    };
+    let hidden =
+        setrlimit(Resource::Core, none).and(set_dumpable_behavior(DumpableBehavior::NotDumpable));
+    if let Err(error) = hidden {
+        tracing::warn!(%error, "this process could be dumped to a file");
+    }
+    if getrlimit(Resource::Memlock).current.is_none() {
+        // Only what is used, or a thread's unused stack would count.
+        let locked =
+            mlockall(MlockAllFlags::CURRENT | MlockAllFlags::FUTURE | MlockAllFlags::ONFAULT);
+        if let Err(error) = locked {
+            tracing::warn!(%error, "this process's memory may be swapped out");
+        }
     }
 }
 

@@ -3,19 +3,17 @@
 //! DATA/db is the store, DATA/keys the key slots, DATA/host.key the host key unless it is
 //! configured elsewhere, DATA/tls the own certificates, DATA/admin.sock the local socket.
 
-use std::fs::{DirBuilder, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::fs::DirBuilder;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::Failure;
+use super::{Failure, host_key};
 use crate::account::{AccountSettings, Accounts};
 use crate::ambient::Ambient;
 use crate::config::Config;
 use crate::limits;
-use crate::seal::HostKey;
 use crate::store::{Store, StoreError, StoreOptions};
 use crate::vault::Vault;
 
@@ -89,15 +87,9 @@ pub(super) fn accounts(
         ))));
     }
     make_dir(&data)?;
-    let host = host_key(&config.host_key_path(), &store, ambient)?;
-    let opened = Store::open(&store, &StoreOptions::default());
-    let opened = opened.map_err(|error| match error {
-        StoreError::InUse { .. } => Unopened::InUse(Failure(format!(
-            "{} is in use by a server that does not answer on its local socket; wait for it, or stop it",
-            data.display()
-        ))),
-        error => Unopened::Other(Failure(format!("{}: {error}", store.display()))),
-    })?;
+    host_key::refuse_unfinished(&data)?;
+    let host = host_key::obtain(&host_key::source(config)?, &store, ambient)?;
+    let opened = open_store(&data)?;
     let vault = Vault::open(opened, host, &data.join("keys"), Arc::clone(ambient));
     let vault = vault.map_err(|error| Failure(format!("{}: {error}", data.display())))?;
     let settings = AccountSettings {
@@ -123,7 +115,7 @@ fn make_dir(data: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-fn warn_if_open(path: &Path, sentence: &str) {
+pub(super) fn warn_if_open(path: &Path, sentence: &str) {
     let mode = path
         .metadata()
         .map(|metadata| metadata.permissions().mode());
@@ -132,111 +124,14 @@ fn warn_if_open(path: &Path, sentence: &str) {
     }
 }
 
-/// Reads the host key, or makes it together with the store.
-fn host_key(file: &Path, store: &Path, ambient: &Ambient) -> Result<HostKey, Failure> {
-    // Asked first: a process that starts at the same moment makes the key before the store.
-    let sealed = store.exists();
-    let text = match std::fs::read_to_string(file) {
-        Ok(text) => zeroize::Zeroizing::new(text),
-        Err(error) if error.kind() == io::ErrorKind::NotFound && sealed => {
-            return Err(Failure(format!(
-                "the host key {} is missing, and without it nothing in {} can be opened; \
-                 restore it from its backup, or name its place in the setting host_key_file",
-                file.display(),
-                store.display()
-            )));
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return match make_host_key(file, ambient)? {
-                Some(key) => Ok(key),
-                // Another process that starts at the same moment was quicker.
-                None => host_key(file, store, ambient),
-            };
-        }
-        Err(error) => {
-            return Err(Failure(format!(
-                "the host key {} cannot be read: {error}",
-                file.display()
-            )));
-        }
-    };
-    warn_if_open(
-        file,
-        "the host key can be read by other users; run chmod 600 on it",
-    );
-    HostKey::read(&text).map_err(|error| {
-        Failure(format!(
-            "{}: {error}; restore it from its backup",
-            file.display()
-        ))
+/// Opens the store of a data directory; this process then owns it.
+pub(super) fn open_store(data: &Path) -> Result<Store, Unopened> {
+    let store = data.join("db");
+    Store::open(&store, &StoreOptions::default()).map_err(|error| match error {
+        StoreError::InUse { .. } => Unopened::InUse(Failure(format!(
+            "{} is in use by a server that does not answer on its local socket; wait for it, or stop it",
+            data.display()
+        ))),
+        error => Unopened::Other(Failure(format!("{}: {error}", store.display()))),
     })
-}
-
-/// Makes the host key; none when there is one meanwhile.
-fn make_host_key(file: &Path, ambient: &Ambient) -> Result<Option<HostKey>, Failure> {
-    let key = ambient.random(|random| HostKey::generate(random));
-    // Whole or not at all, since an empty one would have to be removed by hand; and never over
-    // another, since a process that started at the same moment may use that already.
-    let new = file.with_extension(format!("new-{}", std::process::id()));
-    let write = || -> io::Result<()> {
-        let mut open = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&new)?;
-        open.write_all(key.to_text().as_bytes())?;
-        open.sync_all()?;
-        link(&new, file)
-    };
-    let written = write();
-    // It may not have been made, or be gone by a rename.
-    let _ = std::fs::remove_file(&new);
-    if matches!(&written, Err(error) if error.kind() == io::ErrorKind::AlreadyExists) {
-        return Ok(None);
-    }
-    let written = written.and_then(|()| {
-        // The name too, or a power cut leaves a store without its key.
-        let parent = file
-            .parent()
-            .filter(|parent| !parent.as_os_str().is_empty())
-            .unwrap_or(Path::new("."));
-        std::fs::File::open(parent)?.sync_all()
-    });
-    written.map_err(|error| {
-        Failure(format!(
-            "the host key {} cannot be written: {error}",
-            file.display()
-        ))
-    })?;
-    tracing::info!(file = %file.display(), "made the host key; back it up, but not together with the data");
-    Ok(Some(key))
-}
-
-/// Gives a finished file its name, unless something has it. FAT knows no links, NFS no such rename.
-fn link(new: &Path, file: &Path) -> io::Result<()> {
-    use rustix::fs::{CWD, RenameFlags, renameat_with};
-    match std::fs::hard_link(new, file) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-            Ok(renameat_with(CWD, new, CWD, file, RenameFlags::NOREPLACE)?)
-        }
-        linked => linked,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_host_key_is_made_whole_and_never_over_another() {
-        let directory = tempfile::tempdir().unwrap();
-        let file = directory.path().join("host.key");
-        make_host_key(&file, &Ambient::system()).ok().unwrap();
-        let text = std::fs::read_to_string(&file).unwrap();
-        assert!(HostKey::read(&text).is_ok());
-        assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
-        assert!(matches!(make_host_key(&file, &Ambient::system()), Ok(None)));
-        assert_eq!(std::fs::read_to_string(&file).unwrap(), text);
-        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
-    }
 }

@@ -42,6 +42,16 @@ pub struct RowKey(pub(super) KeyBytes);
 pub struct NameKey(KeyBytes);
 
 impl NameKey {
+    /// For the sealed row that holds it.
+    pub fn expose(&self) -> &[u8; 32] {
+        &self.0.0
+    }
+
+    /// As read from the sealed row that holds it.
+    pub fn read(bytes: &[u8; 32]) -> Self {
+        NameKey(KeyBytes(*bytes))
+    }
+
     /// What the names of all rows of this kind begin with.
     pub fn prefix(&self, kind: Kind) -> RowPrefix {
         let mut hasher = blake3::Hasher::new_keyed(&self.0.0);

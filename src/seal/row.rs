@@ -52,6 +52,11 @@ pub enum Kind {
     HostCheck = 12,
 }
 
+impl Kind {
+    /// Those that the host key seals and scans find: what a new host key must be put on.
+    pub const SCANNED_BY_HOST: &[Kind] = &[Kind::Directory, Kind::Roster];
+}
+
 /// Where a row belongs: the associated data of its seal. A row that was moved, swapped or
 /// rolled back to another revision does not open. All ids are random; no name or href is in it.
 #[derive(Debug, Clone, Copy)]

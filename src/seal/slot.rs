@@ -158,6 +158,37 @@ impl Slot {
             .to_vec())
     }
 
+    /// The same slot with what the host key seals of it sealed under `new`. What is so already is
+    /// kept, so that a rotation that was cut off can be repeated.
+    ///
+    /// # Errors
+    /// It is sealed under neither key.
+    pub fn rekeyed(
+        &self,
+        account: AccountId,
+        old: &HostKey,
+        new: &HostKey,
+        ambient: &Ambient,
+    ) -> Result<Slot, OpenError> {
+        let again = |bytes: &[u8], place: &Place, old: &RowKey, new: &RowKey| {
+            if Stored::read(bytes.to_vec()).open(new, place).is_ok() {
+                return Ok(bytes.to_vec());
+            }
+            let content = Stored::read(bytes.to_vec()).open(old, place)?;
+            Ok(new.seal_by(place, &content, ambient).bytes().to_vec())
+        };
+        let mut slot = self.clone();
+        if matches!(self.lock, SlotLock::Password { .. }) {
+            let place = place(Kind::Slot, account, self.id);
+            slot.wrapped = again(&self.wrapped, &place, &old.slots(), &new.slots())?;
+        }
+        if !self.about.is_empty() {
+            let place = place(Kind::SlotAbout, account, self.id);
+            slot.about = again(&self.about, &place, &old.rows(), &new.rows())?;
+        }
+        Ok(slot)
+    }
+
     /// The slot of these that was cut for `secret`, by its tag. The tag is derived once, so that
     /// an account with many slots, or none, takes no other time (HARDENING H3).
     pub fn find<'a>(slots: &'a [Slot], secret: &Generated) -> Option<&'a Slot> {

@@ -108,7 +108,7 @@ impl Vault {
         self.put_slots(id, file)
     }
 
-    fn put_slots(&self, id: AccountId, file: KeyFile) -> io::Result<()> {
+    pub(super) fn put_slots(&self, id: AccountId, file: KeyFile) -> io::Result<()> {
         self.key_files.replace(id, &file)?;
         self.slots.write().insert(id, Arc::new(file));
         Ok(())

@@ -15,11 +15,13 @@ mod copy;
 #[cfg(test)]
 mod damage_tests;
 mod directory;
+mod host_check;
 mod index;
 mod keyfile;
 mod model;
 mod purge;
 mod read;
+mod rekey;
 mod rows;
 #[cfg(test)]
 pub mod testing;
@@ -36,6 +38,7 @@ pub use model::{
     LockScope, Members, NewCollection, NewObject, Node, Properties, Summary, VaultError,
 };
 pub use read::AccountStore;
+pub use rekey::Rekeyed;
 pub use transaction::Transaction;
 
 use std::collections::{BTreeMap, HashMap};
@@ -47,10 +50,10 @@ use std::sync::{Arc, Weak};
 use parking_lot::{Mutex, RwLock};
 
 use crate::ambient::Ambient;
-use crate::ids::{AccountId, CollectionId, ObjectId};
+use crate::ids::AccountId;
 use crate::limits;
-use crate::seal::{HostKey, Kind, NameKey, Place, RowKey};
-use crate::store::{Batch, Store, StoreError};
+use crate::seal::{HostKey, NameKey, RowKey};
+use crate::store::{Store, StoreError};
 use index::IndexCache;
 use keyfile::KeyFiles;
 use rows::RosterRow;
@@ -145,7 +148,7 @@ impl Vault {
     ) -> Result<Arc<Self>, VaultOpenError> {
         let vault = Vault {
             host_rows: host.rows(),
-            host_names: host.names(),
+            host_names: host_check::names(&store, &host, &ambient)?,
             key_files: KeyFiles::open(keys_dir).map_err(VaultOpenError::KeyFiles)?,
             slots: RwLock::default(),
             accounts: RwLock::default(),
@@ -161,7 +164,6 @@ impl Vault {
             host,
             ambient,
         };
-        vault.check_host_key()?;
         vault.load_directory()?;
         vault.load_roster()?;
         Ok(Arc::new(vault))
@@ -180,31 +182,5 @@ impl Vault {
     /// The store below, for health and figures.
     pub fn store(&self) -> &Store {
         &self.store
-    }
-
-    /// A row that only the right host key finds and opens.
-    fn check_host_key(&self) -> Result<(), VaultOpenError> {
-        let name = self.host_names.row(Kind::HostCheck, &[0; 16], 0, 0);
-        let place = Place::single(
-            Kind::HostCheck,
-            AccountId::NONE,
-            CollectionId::NONE,
-            ObjectId::NONE,
-        );
-        if let Some(stored) = self.store.get(&name)? {
-            return stored
-                .open(&self.host_rows, &place)
-                .map(drop)
-                .map_err(|_| VaultOpenError::WrongHostKey);
-        }
-        if !self.store.is_empty()? {
-            return Err(VaultOpenError::WrongHostKey);
-        }
-        let mut batch = Batch::new();
-        batch.put(
-            name,
-            self.host_rows.seal_by(&place, b"sealdav", &self.ambient),
-        );
-        Ok(self.store.commit(batch).wait()?)
     }
 }

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use super::testing::{TestVault, account};
 use super::*;
 use crate::ical::{ComponentKind, Extent};
-use crate::ids::Segment;
+use crate::ids::{CollectionId, Segment};
+use crate::seal::Kind;
+use crate::store::Batch;
 use crate::xml::{self, Name};
 
 pub(super) fn segment(name: &str) -> Segment {

@@ -1,0 +1,159 @@
+//! A new host key: every row of the host, and the outer seal of every key slot, sealed anew.
+//!
+//! The key files come first, each replaced atomically, then all rows in one commit. A run that
+//! was cut off is repeated with the same two keys: what is sealed under the new one already is
+//! left alone, and until the commit the old key opens the store. Row names stay: the key that
+//! makes them moves into the row that checks the host key.
+
+use std::sync::Arc;
+
+use super::directory::CreateError;
+use super::keyfile::KeyFile;
+use super::model::VaultError;
+use super::tree::scanned_place;
+use super::{Vault, host_check};
+use crate::ids::{AccountId, CollectionId};
+use crate::seal::{HostKey, Kind};
+use crate::store::Batch;
+
+/// What a new host key was put on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rekeyed {
+    /// Rows of the host.
+    pub rows: usize,
+    /// Key files.
+    pub key_files: usize,
+}
+
+impl Vault {
+    /// Seals all that the host key seals under `new`; durable when it returns. The vault still
+    /// holds the old key then: it must not be used any more.
+    ///
+    /// # Errors
+    /// A row or a slot that does not open (the store is then as it was); a failing disk.
+    pub fn rekey(&self, new: &HostKey) -> Result<Rekeyed, CreateError> {
+        let _one = self.administration.lock();
+        let (batch, rows) = self.rekeyed_rows(new)?;
+        let mut key_files = 0;
+        for account in self.accounts() {
+            if let Some(file) = self.key_file(account.id) {
+                self.put_slots(account.id, self.rekeyed_slots(account.id, &file, new)?)
+                    .map_err(CreateError::KeyFile)?;
+                key_files += 1;
+            }
+        }
+        self.store.commit(batch).wait()?;
+        Ok(Rekeyed { rows, key_files })
+    }
+
+    fn rekeyed_rows(&self, new: &HostKey) -> Result<(Batch, usize), CreateError> {
+        let rows = new.rows();
+        let mut batch = Batch::new();
+        let mut count = 1;
+        // In this order: a vault that was rekeyed before has the row under the old key's own name.
+        batch.delete(host_check::name(&self.host));
+        host_check::put(&mut batch, new, &self.host_names, &self.ambient);
+        for kind in Kind::SCANNED_BY_HOST {
+            for row in self.store.scan(&self.host_names.prefix(*kind)) {
+                let (name, stored) = row?;
+                let place = scanned_place(*kind, AccountId::NONE, CollectionId::NONE, &name);
+                let content = stored
+                    .open(&self.host_rows, &place)
+                    .map_err(|_| VaultError::Damaged(name.short()))?;
+                batch.put(name, rows.seal_by(&place, &content, &self.ambient));
+                count += 1;
+            }
+        }
+        Ok((batch, count))
+    }
+
+    fn rekeyed_slots(
+        &self,
+        account: AccountId,
+        file: &Arc<KeyFile>,
+        new: &HostKey,
+    ) -> Result<KeyFile, CreateError> {
+        let slots = file.slots.iter().map(|slot| {
+            slot.rekeyed(account, &self.host, new, &self.ambient)
+                .map_err(|_| VaultError::Damaged(format!("slot {} of {account}.keys", slot.id)))
+        });
+        Ok(KeyFile {
+            generation: file.generation + 1,
+            slots: slots.collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ambient::{Ambient, OsRandom};
+    use crate::ids::Secret;
+    use crate::seal::{Argon2Cost, Generated, SecretKind, Slot};
+    use crate::store::{Store, StoreOptions};
+    use crate::vault::VaultOpenError;
+
+    const CHEAP: Argon2Cost = Argon2Cost { kib: 8, passes: 1 };
+
+    fn open(
+        directory: &std::path::Path,
+        key: &HostKey,
+        ambient: &Arc<Ambient>,
+    ) -> Result<Arc<Vault>, VaultOpenError> {
+        let store = Store::open(&directory.join("db"), &StoreOptions::default()).unwrap();
+        let key = HostKey::read(&key.to_text()).unwrap();
+        Vault::open(store, key, &directory.join("keys"), ambient.clone())
+    }
+
+    #[test]
+    fn a_new_host_key_opens_everything_and_the_old_one_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let ambient = Arc::new(Ambient::system());
+        let keys: Vec<_> = (0..3).map(|_| HostKey::generate(&mut OsRandom)).collect();
+        let vault = open(directory.path(), &keys[0], &ambient).ok().unwrap();
+        let password = Secret::new("correct horse battery".into());
+        let secret = Generated::random(SecretKind::AppPassword, &mut OsRandom);
+        let id = vault
+            .create_account(
+                crate::ids::UserName::parse("anna").unwrap(),
+                crate::ids::Email::parse("anna@example.org").unwrap(),
+                false,
+                |id, key| {
+                    let slot =
+                        Slot::for_password(id, key, &password, CHEAP, vault.host(), &ambient);
+                    let app = Slot::for_generated(id, key, &secret, &mut OsRandom).with_about(
+                        id,
+                        b"phone",
+                        vault.host(),
+                        &mut OsRandom,
+                    );
+                    vec![slot, app]
+                },
+            )
+            .ok()
+            .unwrap();
+        // Twice: names must survive more than one rotation. And each repeated with what an
+        // interruption just before the commit leaves: key files that are new already.
+        let mut vault = vault;
+        for pair in keys.windows(2) {
+            let file = vault.key_file(id).unwrap();
+            let slots = vault.rekeyed_slots(id, &file, &pair[1]).ok().unwrap();
+            vault.put_slots(id, slots).unwrap();
+            let rekeyed = vault.rekey(&pair[1]).ok().unwrap();
+            assert_eq!(rekeyed.key_files, 1);
+            drop(vault);
+            assert!(matches!(
+                open(directory.path(), &pair[0], &ambient),
+                Err(VaultOpenError::WrongHostKey)
+            ));
+            vault = open(directory.path(), &pair[1], &ambient).ok().unwrap();
+            let file = vault.key_file(id).unwrap();
+            let opened = file.slots[0].open_password(id, &password, vault.host());
+            let slot = Slot::find(&file.slots, &secret).unwrap();
+            assert!(slot.open_generated(id, &secret).is_ok());
+            assert_eq!(slot.about(id, vault.host()).unwrap(), b"phone");
+            let account = vault.unlock(id, opened.ok().unwrap(), slot.id).unwrap();
+            assert_eq!(account.name().as_str(), "anna");
+        }
+    }
+}
