@@ -208,6 +208,13 @@ pub const TLS_HANDSHAKE_SECONDS: u64 = 10;
 pub const HEADER_SECONDS: u64 = 30;
 /// Seconds for a whole request body, once its head is there.
 pub const BODY_SECONDS: u64 = 120;
+/// Bytes of buffered answers (large objects, calendar-query) that clients have not taken yet.
+pub const ANSWER_BYTES_IN_FLIGHT: usize = 256 * 1024 * 1024;
+/// Bytes of them that one account may have: the largest answer fits, and another half of it.
+pub const ANSWER_BYTES_PER_ACCOUNT: usize = QUERY_ANSWER_BYTES + QUERY_ANSWER_BYTES / 2;
+/// Bytes a second that a client must take of an answer after its first `IDLE_SECONDS`: a tenth of
+/// what the slowest mobile network gives.
+pub const ANSWER_BYTES_PER_SECOND: u64 = 4 * 1024;
 /// Seconds without a byte, in a body or an answer, after which the connection is closed.
 pub const IDLE_SECONDS: u64 = 75;
 /// Bytes of a request's head on HTTP/1.

@@ -6,13 +6,16 @@ use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 use tracing::Span;
 
 use super::pulse::Beat;
+use super::receive::Held;
 use crate::dav;
 use crate::limits;
 
@@ -20,6 +23,36 @@ use crate::limits;
 pub(super) struct Answer {
     content: Content,
     beat: Option<Beat>,
+    pace: Pace,
+    /// What it takes of the memory for bodies, if it is large.
+    _held: Option<Held>,
+}
+
+/// How long the client has kept this answer waiting, and what it took meanwhile: one that takes a
+/// byte now and then is never idle, and would hold a large answer for hours.
+#[derive(Debug, Default)]
+struct Pace {
+    handed_over: Option<Instant>,
+    waited: Duration,
+    sent: usize,
+}
+
+impl Pace {
+    /// The client came for more. Whether it takes at least `limits::ANSWER_BYTES_PER_SECOND`, the
+    /// first `limits::IDLE_SECONDS` aside.
+    fn is_kept(&mut self) -> bool {
+        self.waited += self
+            .handed_over
+            .take()
+            .map_or(Duration::ZERO, |since| since.elapsed());
+        let due = self.sent as u64 / limits::ANSWER_BYTES_PER_SECOND;
+        self.waited <= Duration::from_secs(limits::IDLE_SECONDS + due)
+    }
+
+    fn handed_over(&mut self, bytes: usize) {
+        self.sent += bytes;
+        self.handed_over = Some(Instant::now());
+    }
 }
 
 enum Content {
@@ -42,13 +75,14 @@ type StepFuture = Pin<Box<dyn Future<Output = Option<StepDone>> + Send>>;
 /// The rest of the steps, and the one that was computed.
 type StepDone = (dav::Steps, Option<Result<Bytes, Broken>>);
 
-/// A step failed: the connection is cut, since the head of the answer is gone already.
+/// A step failed, or the client is too slow: the connection is cut, since the head of the answer
+/// is gone already.
 #[derive(Debug)]
 pub(super) struct Broken;
 
 impl fmt::Display for Broken {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("a step of the answer failed")
+        formatter.write_str("the answer was cut")
     }
 }
 
@@ -59,6 +93,8 @@ impl Answer {
         Answer {
             content: Content::Bytes(bytes),
             beat: None,
+            pace: Pace::default(),
+            _held: None,
         }
     }
 
@@ -74,7 +110,23 @@ impl Answer {
         Answer {
             content,
             beat: None,
+            pace: Pace::default(),
+            _held: None,
         }
+    }
+
+    /// Bytes that stay in memory until the client has taken the last of them.
+    pub fn buffered(&self) -> usize {
+        match &self.content {
+            Content::Bytes(bytes) if bytes.len() > limits::STREAM_STEP_BYTES => bytes.len(),
+            _ => 0,
+        }
+    }
+
+    /// With the memory that it takes, given back when it was sent or is given up.
+    pub fn holding(mut self, held: Held) -> Answer {
+        self._held = Some(held);
+        self
     }
 
     /// From now on the connection waits for the client to take this.
@@ -161,7 +213,15 @@ impl Body for Answer {
         if let Some(beat) = &this.beat {
             beat.working();
         }
+        if !this.pace.is_kept() {
+            tracing::debug!("an answer was cut: the client takes it too slowly");
+            this.content = Content::Over;
+            return Poll::Ready(Some(Err(Broken)));
+        }
         let piece = ready!(this.poll_piece(context));
+        if let Some(Ok(piece)) = &piece {
+            this.pace.handed_over(piece.len());
+        }
         if let Some(beat) = &this.beat {
             beat.waiting();
         }
@@ -181,6 +241,26 @@ impl Body for Answer {
             Content::Bytes(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Content::Over => SizeHint::with_exact(0),
             Content::Steps(..) | Content::Step(..) => SizeHint::default(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_that_trickles_is_cut_and_a_slow_one_is_not() {
+        // (bytes a piece, seconds between pieces, whether it may go on)
+        for (piece, seconds, kept) in [(65_536, 10, true), (65_536, 20, false), (64, 1, false)] {
+            let mut pace = Pace::default();
+            let all = (0..500).all(|_| {
+                let kept = pace.is_kept();
+                pace.handed_over(piece);
+                pace.waited += Duration::from_secs(seconds);
+                kept
+            });
+            assert_eq!(all, kept, "{piece} bytes each {seconds} s");
         }
     }
 }

@@ -25,6 +25,10 @@ pub struct Bounds {
     pub body_bytes: usize,
     /// Bytes of request bodies that one account may have of them.
     pub account_body_bytes: usize,
+    /// Bytes of all buffered answers that wait for their clients at once.
+    pub answer_bytes: usize,
+    /// Bytes of them that one account may have.
+    pub account_answer_bytes: usize,
     /// Requests worked on at once.
     pub work: usize,
     /// Steps of streamed answers computed at once.
@@ -47,6 +51,8 @@ impl Default for Bounds {
             shutdown: Duration::from_secs(limits::SHUTDOWN_SECONDS),
             body_bytes: limits::BODY_BYTES_IN_FLIGHT,
             account_body_bytes: limits::BODY_BYTES_PER_ACCOUNT,
+            answer_bytes: limits::ANSWER_BYTES_IN_FLIGHT,
+            account_answer_bytes: limits::ANSWER_BYTES_PER_ACCOUNT,
             work: limits::WORK_THREADS,
             steps: limits::STREAM_STEPS,
             sign_ins: limits::SIGN_INS,

@@ -16,18 +16,33 @@ use super::shares::{Share, Shares};
 use crate::ids::AccountId;
 use crate::limits;
 
-/// The memory for bodies: so much for all, and so much for each account.
+/// The memory for bodies, of requests or of answers: so much for all, and so much for each account.
 pub(super) struct Memory {
     all: Arc<Semaphore>,
     accounts: Arc<Shares>,
 }
 
 impl Memory {
-    pub fn new(bounds: &Bounds) -> Memory {
+    /// So many bytes for all, and for one account.
+    pub fn new(all: usize, account: usize) -> Memory {
         Memory {
-            all: Arc::new(Semaphore::new(bounds.body_bytes)),
-            accounts: Shares::new(bounds.account_body_bytes),
+            all: Arc::new(Semaphore::new(all)),
+            accounts: Shares::new(account),
         }
+    }
+
+    /// So many bytes for an account.
+    ///
+    /// # Errors
+    /// `BUSY` when it, or all together, hold too much already.
+    pub fn hold(&self, account: AccountId, bytes: usize) -> Result<Held, Refusal> {
+        let nothing = Arc::clone(&self.all).try_acquire_many_owned(0);
+        let mut held = Held {
+            permits: nothing.map_err(|_| refusal::BUSY)?,
+            share: self.accounts.of(account),
+        };
+        held.grow(self, bytes)?;
+        Ok(held)
     }
 }
 
@@ -74,11 +89,7 @@ pub(super) async fn whole(
     if declared.is_some_and(|length| length > limit) {
         return Err(refusal::BODY_TOO_LARGE);
     }
-    let nothing = Arc::clone(&memory.all).try_acquire_many_owned(0);
-    let mut held = Held {
-        permits: nothing.map_err(|_| refusal::BUSY)?,
-        share: memory.accounts.of(account),
-    };
+    let mut held = memory.hold(account, 0)?;
     let mut bytes = Vec::new();
     loop {
         let frame = timeout_at(deadline, timeout(bounds.idle, body.frame())).await;

@@ -27,7 +27,7 @@ use super::refusal::{self, Refusal};
 use crate::ambient::Ambient;
 use crate::config::Network;
 use crate::dav;
-use crate::ids::SlotId;
+use crate::ids::{AccountId, SlotId};
 use crate::limits;
 use crate::store::StoreError;
 
@@ -42,6 +42,7 @@ pub(super) struct Front {
     sign_ins: Arc<Semaphore>,
     sign_in_queue: Arc<Semaphore>,
     memory: Memory,
+    answers: Memory,
     warned: Once,
 }
 
@@ -111,7 +112,8 @@ impl Front {
             steps: Arc::new(Semaphore::new(bounds.steps)),
             sign_ins: Arc::new(Semaphore::new(bounds.sign_ins)),
             sign_in_queue: Arc::new(Semaphore::new(bounds.sign_in_queue)),
-            memory: Memory::new(&bounds),
+            memory: Memory::new(bounds.body_bytes, bounds.account_body_bytes),
+            answers: Memory::new(bounds.answer_bytes, bounds.account_answer_bytes),
             warned: Once::new(),
             application,
             ambient,
@@ -326,7 +328,8 @@ impl Front {
         let Received { bytes, held } = received;
         request.body = bytes;
         let span = tracing::info_span!("request", %id);
-        let steps = span.clone();
+        let (steps, account) = (span.clone(), session.account());
+        let is_read = ["GET", "HEAD", "PROPFIND", "REPORT"].contains(&request.method.as_str());
         let work = move || {
             let _held: (OwnedSemaphorePermit, Held) = (permit, held);
             span.in_scope(|| session.handle(request))
@@ -334,7 +337,7 @@ impl Front {
         let outcome = match tokio::task::spawn_blocking(work).await {
             // Waited for here, off the pool: many wait for one sync together, and hold no thread.
             Ok(response) => match response.receipt.clone().await {
-                Ok(()) => self.outcome(response, steps),
+                Ok(()) => self.within_memory(account, is_read, self.outcome(response, steps)),
                 Err(StoreError::Full) => refusal::DISK_FULL.into(),
                 Err(error) => {
                     tracing::error!(%id, %error, "an answer was withheld because its commit is not durable");
@@ -347,6 +350,23 @@ impl Front {
         Outcome {
             rest: Rest::Nothing,
             ..outcome
+        }
+    }
+
+    /// The answer with the memory that it takes until its client has taken it. A read is refused
+    /// when there is none left; what a write did is never denied.
+    fn within_memory(&self, account: AccountId, is_read: bool, outcome: Outcome) -> Outcome {
+        let bytes = outcome.body.buffered();
+        if bytes == 0 {
+            return outcome;
+        }
+        match self.answers.hold(account, bytes) {
+            Ok(held) => Outcome {
+                body: outcome.body.holding(held),
+                ..outcome
+            },
+            Err(refusal) if is_read => refusal.into(),
+            Err(_) => outcome,
         }
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::StatusCode;
 use sealdav::dav::Request;
 use sealdav::http::Bounds;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{sleep, timeout};
 
 use crate::harness::*;
@@ -125,6 +125,49 @@ async fn memory_for_bodies_is_shared() {
         stream.write_all(&[b'x'; 880]).await.unwrap();
         assert!(answer(&mut stream).await.ends_with("PUT / 900"));
     }
+}
+
+#[tokio::test]
+async fn memory_for_answers_is_shared() {
+    // More than the sockets between the two take, so that a part of it stays with the server.
+    const LARGE: usize = 30_000_000;
+    let handler = |request: Request| match request.target.as_str() {
+        "/large" => respond(StatusCode::OK, sealdav::dav::Body::Full(vec![b'x'; LARGE].into())),
+        _ => echo(request),
+    };
+    let bounds = Bounds {
+        answer_bytes: 2 * LARGE,
+        account_answer_bytes: LARGE,
+        idle: Duration::from_secs(20),
+        ..short()
+    };
+    let running = start(handler, bounds, None);
+    let ask = |method: &str, auth: &str| {
+        format!("{method} /large HTTP/1.1\r\nHost: a\r\n{auth}Content-Length: 0\r\n\r\n")
+    };
+    let mut unread = running.connect().await;
+    unread.write_all(ask("GET", AUTH).as_bytes()).await.unwrap();
+    let mut first = [0; 12];
+    unread.read_exact(&mut first).await.unwrap();
+    assert_eq!(&first, b"HTTP/1.1 200");
+    let refused = running.exchange(&ask("GET", AUTH)).await;
+    assert_eq!(status(&refused), "503");
+    assert!(refused.contains("retry-after: "), "{refused}");
+    // What was done is told, whatever memory is left; small answers and others go on.
+    let small = format!("GET / HTTP/1.1\r\nHost: a\r\n{AUTH}\r\n");
+    assert_eq!(status(&running.exchange(&small).await), "200");
+    for (method, auth) in [("PUT", AUTH), ("GET", CAROL)] {
+        let mut other = running.connect().await;
+        other.write_all(ask(method, auth).as_bytes()).await.unwrap();
+        other.read_exact(&mut first).await.unwrap();
+        assert_eq!(&first, b"HTTP/1.1 200", "{method}");
+    }
+    drop(unread);
+    sleep(Duration::from_millis(200)).await;
+    let mut again = running.connect().await;
+    again.write_all(ask("GET", AUTH).as_bytes()).await.unwrap();
+    again.read_exact(&mut first).await.unwrap();
+    assert_eq!(&first, b"HTTP/1.1 200");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
