@@ -35,8 +35,13 @@ pub const COLLECTIONS: usize = 10_000;
 pub const MEMBERS: usize = 1_000_000;
 /// Bytes of all dead properties of one resource, in their stored form.
 pub const PROPERTIES_BYTES: usize = 1024 * 1024;
+/// Bytes of the dead properties of all collections of one account: all are in memory while it is
+/// unlocked.
+pub const ACCOUNT_PROPERTIES_BYTES: u64 = 32 * 1024 * 1024;
 /// Locks of one account: each is held in memory while it is unlocked.
 pub const LOCKS: usize = 1_000;
+/// Shared locks of one resource and those above it: every PROPFIND of DAV:lockdiscovery tells of all of them.
+pub const LOCKS_OF_RESOURCE: usize = 32;
 /// Bytes of a lock's owner element, which is returned in every lockdiscovery.
 pub const LOCK_OWNER_BYTES: usize = 4 * 1024;
 /// Longest lock in seconds: a client that died frees its lock within the hour (RFC 4918 section 6.6).

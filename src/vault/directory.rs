@@ -292,6 +292,15 @@ impl Vault {
             };
             self.accounts.write().insert(row.id, Arc::new(record));
         }
+        let files = self
+            .key_files
+            .accounts()
+            .map_err(VaultOpenError::KeyFiles)?;
+        for id in files {
+            if self.account(id).is_none() {
+                tracing::warn!(account = %id, "there is a key file without an account: its making was cut off, or its row of the directory is damaged");
+            }
+        }
         Ok(())
     }
 

@@ -61,6 +61,17 @@ impl KeyFiles {
         Ok(files)
     }
 
+    /// The accounts that have a key file.
+    pub fn accounts(&self) -> io::Result<Vec<AccountId>> {
+        let mut accounts = Vec::new();
+        for entry in fs::read_dir(&self.directory)? {
+            let name = entry?.file_name();
+            let id = name.to_str().and_then(|name| name.strip_suffix(".keys"));
+            accounts.extend(id.and_then(AccountId::from_hex));
+        }
+        Ok(accounts)
+    }
+
     fn path_new(&self, account: AccountId) -> PathBuf {
         self.directory.join(format!("{account}.new"))
     }

@@ -73,6 +73,8 @@ pub struct Vault {
     /// One writer of directory and key files at a time.
     administration: Mutex<()>,
     registry: Mutex<HashMap<AccountId, Weak<Inner>>>,
+    /// Held for an account while it is being loaded.
+    loading: Mutex<HashMap<AccountId, Arc<Mutex<()>>>>,
     indexes: Mutex<IndexCache>,
     index_capacity: usize,
     /// Counts uses of indexes, to find the one that was not used for longest.
@@ -154,6 +156,7 @@ impl Vault {
             accounts: RwLock::default(),
             administration: Mutex::default(),
             registry: Mutex::default(),
+            loading: Mutex::default(),
             indexes: Mutex::default(),
             index_capacity,
             uses: AtomicU64::default(),

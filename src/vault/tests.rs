@@ -781,3 +781,37 @@ fn what_was_not_durable_is_gone_after_a_failed_sync() {
     put(&account, event(id, "c.ics", "c", "x"));
     account.barrier().wait().unwrap();
 }
+
+/// The properties of collections are in memory while the account is unlocked: all together are
+/// bounded, copies too, and less of them is always allowed.
+#[test]
+fn properties_of_all_collections_are_bounded() {
+    let (_vault, account) = account();
+    let large = "x".repeat(1_000_000);
+    let with = |name: &str| NewCollection {
+        parent: account.home().id,
+        segment: segment(name),
+        kind: CollectionKind::Plain,
+        properties: property(&large),
+    };
+    let mut made = Vec::new();
+    let refused = loop {
+        let new = with(&format!("c{}", made.len()));
+        match account.write(|tx| tx.make_collection(new)) {
+            Ok(collection) => made.push(collection.id),
+            Err(error) => break error,
+        }
+        assert!(made.len() < 100, "there is a bound");
+    };
+    assert_eq!(refused, VaultError::Limit("properties of all collections"));
+    assert_eq!(
+        made.len() as u64,
+        limits::ACCOUNT_PROPERTIES_BYTES / 1_000_000
+    );
+    account
+        .write(|tx| tx.set_collection_properties(made[0], Properties::new()))
+        .unwrap();
+    account
+        .write(|tx| tx.make_collection(with("again")))
+        .unwrap();
+}

@@ -88,24 +88,41 @@ impl Vault {
         key: AccountKey,
         slot: SlotId,
     ) -> Result<AccountStore, VaultError> {
-        let mut registry = self.registry.lock();
-        // Asked while nobody can pass `lock`: else an account that is disabled or deleted, or a
-        // slot that is revoked, at this moment would stay open.
-        let record = self
-            .account(id)
-            .filter(|record| record.enabled && self.has_slot(id, slot))
-            .ok_or(VaultError::Missing)?;
-        if let Some(inner) = registry
-            .get(&id)
-            .and_then(Weak::upgrade)
-            .filter(|inner| !inner.dead.load(Ordering::Acquire))
-        {
+        // One loads an account, others that want the same one wait; those who want another do not.
+        let loading = Arc::clone(self.loading.lock().entry(id).or_default());
+        let _one = loading.lock();
+        if let Some(inner) = self.unlocked(id, slot)? {
             return Ok(AccountStore::new(inner, slot));
         }
-        registry.retain(|_, inner| inner.strong_count() > 0);
+        let record = self.account(id).ok_or(VaultError::Missing)?;
         let inner = Arc::new(self.load(&record, &key)?);
+        let mut registry = self.registry.lock();
+        // Asked again, while nobody can pass `lock`: what was disabled, deleted or revoked
+        // meanwhile must not be opened.
+        self.may_open(id, slot)?;
+        registry.retain(|_, inner| inner.strong_count() > 0);
         registry.insert(id, Arc::downgrade(&inner));
+        drop(registry);
+        self.loading
+            .lock()
+            .retain(|_, one| Arc::strong_count(one) > 1);
         Ok(AccountStore::new(inner, slot))
+    }
+
+    /// The account if it is unlocked already. Asked while nobody can pass `lock`: else an account
+    /// that is disabled or deleted, or a slot that is revoked, at this moment would stay open.
+    fn unlocked(&self, id: AccountId, slot: SlotId) -> Result<Option<Arc<Inner>>, VaultError> {
+        let registry = self.registry.lock();
+        self.may_open(id, slot)?;
+        let inner = registry.get(&id).and_then(Weak::upgrade);
+        Ok(inner.filter(|inner| !inner.dead.load(Ordering::Acquire)))
+    }
+
+    fn may_open(&self, id: AccountId, slot: SlotId) -> Result<(), VaultError> {
+        match self.account(id) {
+            Some(record) if record.enabled && self.has_slot(id, slot) => Ok(()),
+            _ => Err(VaultError::Missing),
+        }
     }
 
     /// Ends the use of an account's keys: requests under way finish, later ones must sign in.

@@ -132,7 +132,10 @@ async fn memory_for_answers_is_shared() {
     // More than the sockets between the two take, so that a part of it stays with the server.
     const LARGE: usize = 30_000_000;
     let handler = |request: Request| match request.target.as_str() {
-        "/large" => respond(StatusCode::OK, sealdav::dav::Body::Full(vec![b'x'; LARGE].into())),
+        "/large" => respond(
+            StatusCode::OK,
+            sealdav::dav::Body::Full(vec![b'x'; LARGE].into()),
+        ),
         _ => echo(request),
     };
     let bounds = Bounds {

@@ -208,3 +208,22 @@ fn rfc4918_a_3_and_a_4_examples() {
     let found = ask("<D:propname/><E:leave-out>*boss*</E:leave-out>").multistatus();
     assert!(found.value(FILES, dav("creationdate")).children.is_empty());
 }
+
+/// Each DAV:lockdiscovery tells of all locks of a resource, so their number is bounded; another
+/// resource can still be locked.
+#[test]
+fn rfc4918_shared_locks_of_a_resource_are_bounded() {
+    let server = server(&["a", "b"]);
+    let shared = LOCK_INFO.replace("exclusive", "shared");
+    let lock = |name: &str| {
+        let href = format!("{FILES}{name}");
+        server.ask("LOCK", &href, &[("depth", "0")], &shared).status
+    };
+    let statuses: Vec<u16> = (0..=crate::limits::LOCKS_OF_RESOURCE)
+        .map(|_| lock("a"))
+        .collect();
+    let (last, before) = statuses.split_last().unwrap();
+    assert!(before.iter().all(|status| *status == 200), "{before:?}");
+    assert_eq!(*last, 507);
+    assert_eq!(lock("b"), 200);
+}

@@ -137,6 +137,7 @@ impl Transaction {
         } else {
             (revision, content.len() as u64)
         };
+        self.weigh_properties(old.properties_bytes, bytes)?;
         if at != 0 {
             self.put_chunks(
                 state,
@@ -153,6 +154,23 @@ impl Transaction {
             properties: Arc::new(properties),
             ..collection
         }))
+    }
+
+    /// Counts the stored properties of all collections, which are in memory while the account is
+    /// unlocked, when `new` bytes take the place of `old` ones.
+    fn weigh_properties(&mut self, old: u64, new: u64) -> Result<(), VaultError> {
+        let inner = &self.account.inner;
+        let all = self.properties.unwrap_or_else(|| {
+            let tree = inner.tree.read();
+            let entries = tree.entries.values();
+            entries.map(|entry| entry.head.properties_bytes).sum()
+        });
+        let all = all.saturating_sub(old) + new;
+        self.properties = Some(all);
+        match new > old && all > limits::ACCOUNT_PROPERTIES_BYTES {
+            true => Err(VaultError::Limit("properties of all collections")),
+            false => Ok(()),
+        }
     }
 
     /// Replaces all stored properties of a collection.

@@ -17,8 +17,13 @@ impl Transaction {
     /// `Limit` when the account has too many.
     pub fn add_lock(&mut self, lock: Lock) -> Result<(), VaultError> {
         self.account.inner.vault.store.room()?;
-        if self.account.locks().len() >= limits::LOCKS {
+        let locks = self.account.locks();
+        if locks.len() >= limits::LOCKS {
             return Err(VaultError::Limit("locks"));
+        }
+        let meet = |other: &&Arc<Lock>| lock.root.starts_with(&other.root);
+        if locks.iter().filter(meet).count() >= limits::LOCKS_OF_RESOURCE {
+            return Err(VaultError::Limit("locks of one resource"));
         }
         self.put_lock(lock);
         Ok(())

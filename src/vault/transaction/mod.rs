@@ -41,6 +41,8 @@ pub struct Transaction {
     effects: Vec<Effect>,
     heads: HashMap<CollectionId, HeadRow>,
     dooms: Vec<RosterRow>,
+    /// Bytes of the stored properties of all collections, once they were counted.
+    properties: Option<u64>,
 }
 
 impl Transaction {
@@ -53,6 +55,7 @@ impl Transaction {
             effects: Vec::new(),
             heads: HashMap::new(),
             dooms: Vec::new(),
+            properties: None,
         }
     }
 
