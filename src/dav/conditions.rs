@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use http::HeaderMap;
 
+use super::acl;
 use super::context::Context;
 use super::error::DavError;
 use super::headers::{self, EntityTag, EtagList, HeaderError, IfHeader, IfKind};
@@ -286,7 +287,7 @@ impl Conditions {
     /// The path below this account's home that a resource tag names.
     fn own_path(&self, account: &AccountStore, href: &str) -> Option<Vec<Segment>> {
         match Target::parse_href(href, &self.authorities) {
-            Ok(Target::Tree(tree)) if tree.user == *account.name() => Some(tree.path),
+            Ok(Target::Tree(tree)) if acl::may_name(account, &tree.user) => Some(tree.path),
             _ => None,
         }
     }

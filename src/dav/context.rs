@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::error::DavError;
 use super::message::Request;
 use super::target::{self, Authorities, HrefForm, Target, TargetError, TreePath};
-use super::{Dav, precondition};
+use super::{Dav, acl, precondition};
 use crate::ids::Segment;
 use crate::limits;
 use crate::vault::{AccountStore, Collection, CollectionKind, Node, Summary};
@@ -179,7 +179,7 @@ impl<'a> Context<'a> {
     /// 400, 403 outside the homes, 404 for another account's, 502 for another server.
     pub fn parse_destination(&self, href: &str) -> Result<TreePath, DavError> {
         match self.parse_href(href) {
-            Ok(Target::Tree(tree)) if tree.user == *self.account.name() => Ok(tree),
+            Ok(Target::Tree(tree)) if acl::may_name(self.account, &tree.user) => Ok(tree),
             Ok(Target::Tree(_) | Target::Principal(_) | Target::Unknown) => Err(DavError::NotFound),
             Ok(_) => Err(DavError::Forbidden("outside every calendar home")),
             Err(TargetError::Malformed) => Err(DavError::BadRequest("a malformed Destination")),
@@ -228,7 +228,10 @@ fn authorities(dav: &Dav, request: &Request) -> Authorities {
 /// # Errors
 /// 404 for everything of another account, existing or not, and for paths that never exist.
 pub fn resolve(account: &AccountStore, target: &Target) -> Result<Resource, DavError> {
-    if target.user().is_some_and(|user| user != account.name()) {
+    if target
+        .user()
+        .is_some_and(|user| !acl::may_name(account, user))
+    {
         return Err(DavError::NotFound);
     }
     Ok(match target {

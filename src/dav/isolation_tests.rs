@@ -641,6 +641,67 @@ fn h12_tokens_of_another_account() {
     assert_eq!(world.everything(&world.alice), before);
 }
 
+/// P2: with every check saying 'allowed', bob still has nothing but his own keys. Each request on
+/// alice's URLs shows him nothing of hers, and changes nothing of hers.
+#[test]
+fn p2_without_any_check_the_keys_still_hold() {
+    let world = World::new();
+    let before = world.everything(&world.alice);
+    super::acl::ALLOW_ALL.set(true);
+    // The switch is one: alice's URL now leads somewhere, to what bob's own keys open.
+    let all = cases_of_method("PROPFIND").remove(1);
+    let sent = world.ask(
+        &world.bob,
+        "PROPFIND",
+        "/dav/calendars/alice/calendar/",
+        &all,
+    );
+    assert!(
+        sent.status == 207 && sent.body.contains("bobsown"),
+        "{}",
+        sent.body
+    );
+    let (mut asked, mut let_through) = (0, 0);
+    let mut try_it = |method: &str, target: &str, case: &Case| {
+        let put = |text: &str| {
+            text.replace("ALICE", "alice")
+                .replace("%41LICE", &encoded("alice"))
+        };
+        let headers = case.headers.iter();
+        let case = Case {
+            headers: headers.map(|(name, value)| (*name, put(value))).collect(),
+            body: put(&case.body),
+        };
+        let sent = world.ask(&world.bob, method, &put(target), &case);
+        asked += 1;
+        let_through += usize::from(sent.status < 400);
+        let text = format!("{sent:?}");
+        assert!(!text.contains(CANARY), "{method} {target}: {text}");
+        for token in [&world.etag, &world.lock] {
+            assert!(!text.contains(token.as_str()), "{method} {target}: {text}");
+        }
+    };
+    for target in TARGETS {
+        for row in METHODS.iter().filter(|row| row.name != "REPORT") {
+            for case in cases_of_method(row.name) {
+                try_it(row.name, target, &case);
+            }
+        }
+        for row in REPORTS {
+            for case in cases_of_report(row.name.local) {
+                try_it("REPORT", target, &case);
+            }
+        }
+    }
+    super::acl::ALLOW_ALL.set(false);
+    // Deletions among them leave less and less to be let through to.
+    assert!(
+        let_through * 10 > asked,
+        "{let_through} of {asked} were let through"
+    );
+    assert_eq!(world.everything(&world.alice), before);
+}
+
 /// A UID and a name that alice has are free for bob, and the same event in two accounts shares
 /// neither its tag nor its tokens (P4).
 #[test]
