@@ -11,6 +11,7 @@
 //!   it saw waits for `AccountStore::barrier` first; this holds for reads too.
 //! - One `Inner` exists per unlocked account (`registry`), or there would be two gates.
 
+mod audit;
 mod copy;
 #[cfg(test)]
 mod damage_tests;
@@ -29,6 +30,10 @@ mod transaction;
 mod tree;
 mod unlock;
 
+pub use audit::{
+    Action, AuditLine, AuditLines, AuditReport, ClientFamily, DeviceRecord, ExportCursor,
+    ExportPage, Finding, Happening, MirrorError,
+};
 pub use directory::{AccountRecord, CreateError};
 pub use keyfile::KeyFile;
 pub use model::{
@@ -51,6 +56,7 @@ use crate::ids::{AccountId, CollectionId, ObjectId};
 use crate::limits;
 use crate::seal::{HostKey, Kind, NameKey, Place, RowKey};
 use crate::store::{Batch, Store, StoreError};
+use audit::Audit;
 use index::IndexCache;
 use keyfile::KeyFiles;
 use rows::RosterRow;
@@ -78,6 +84,7 @@ pub struct Vault {
     /// What was held in memory of deleted collections: to free a large index takes longer than
     /// the deletion, so it waits for the purge.
     discarded: Mutex<Vec<Arc<State>>>,
+    audit: Audit,
     /// Whether a row of the directory did not open: then nobody can say which accounts are gone.
     directory_damaged: AtomicBool,
 }
@@ -125,7 +132,8 @@ impl From<StoreError> for VaultError {
 }
 
 impl Vault {
-    /// Opens the vault over `store`; `keys_dir` holds the key files.
+    /// Opens the vault over `store`; `keys_dir` holds the key files, and beside it stands the
+    /// mirror of the audit trail.
     pub fn open(
         store: Store,
         host: HostKey,
@@ -157,6 +165,7 @@ impl Vault {
             purges: Mutex::default(),
             discarded: Mutex::default(),
             directory_damaged: AtomicBool::new(false),
+            audit: Audit::new(keys_dir.with_file_name("audit.heads")),
             store,
             host,
             ambient,
@@ -164,6 +173,8 @@ impl Vault {
         vault.check_host_key()?;
         vault.load_directory()?;
         vault.load_roster()?;
+        vault.load_audit(|| Ok(()))?;
+        vault.check_mirror()?;
         Ok(Arc::new(vault))
     }
 

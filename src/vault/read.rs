@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 
 use zeroize::Zeroizing;
 
+use super::audit::{Action, Happening};
 use super::index::{At, Index};
 use super::model::{
     Change, Changes, Collection, Lock, Members, Node, Properties, Summary, VaultError,
@@ -121,6 +122,12 @@ impl AccountStore {
         self.inner.tree.read().path_of(id)
     }
 
+    /// Counts in the audit trail that this device read in a collection.
+    fn note_read(&self, id: CollectionId) {
+        let what = Happening::within(Action::Read, self.device, id);
+        self.inner.audit.note(what, self.inner.vault.ambient.now());
+    }
+
     /// The collections that are members of a collection, by name.
     pub fn collections(&self, id: CollectionId) -> Vec<Arc<Collection>> {
         let tree = self.inner.tree.read();
@@ -165,6 +172,7 @@ impl AccountStore {
     /// The members of a collection, as they are now.
     pub fn members(&self, id: CollectionId) -> Result<Members, VaultError> {
         let objects = self.with_index(id, |index| index.objects.values().cloned().collect())?;
+        self.note_read(id);
         Ok(Members {
             objects,
             collections: self.collections(id),
@@ -207,6 +215,7 @@ impl AccountStore {
     /// it does not open: the item is reported for itself, all others are served.
     pub fn body(&self, id: CollectionId, object: &Summary) -> Result<Vec<u8>, VaultError> {
         let state = self.state(id)?;
+        self.note_read(id);
         let read = |vault: &Vault| {
             vault.read_chunks(
                 &state,
@@ -351,6 +360,7 @@ impl AccountStore {
                 .filter(|since| token == self.token_at(id, *since))
                 .ok_or(VaultError::TokenInvalid)?,
         };
+        self.note_read(id);
         self.with_index(id, |index| self.changes_in(index, id, since, limit))?
     }
 
