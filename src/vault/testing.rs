@@ -74,6 +74,11 @@ impl TestVault {
 
     /// Closes it and opens it again, as a restart does. All handles to it must be gone.
     pub fn restart(self) -> Self {
+        self.restart_after(|| {})
+    }
+
+    /// The same, with something done while it is closed.
+    pub fn restart_after(self, meanwhile: impl FnOnce()) -> Self {
         let TestVault {
             vault,
             directory,
@@ -86,6 +91,7 @@ impl TestVault {
             "somebody still uses the vault"
         );
         drop(vault);
+        meanwhile();
         let capacity = crate::limits::INDEX_SUMMARIES;
         let vault = open(directory.path(), &host, capacity, clock.clone());
         TestVault {
@@ -125,6 +131,8 @@ impl TestVault {
         let account = self.try_unlock(name, secret).unwrap();
         let incomplete = account.inner.tree.read().incomplete.len();
         assert_eq!(incomplete, 0, "the sums over member collections are wrong");
+        let added_up = self.vault.adds_up(&account);
+        assert!(added_up, "the sum over the heads is wrong");
         account
     }
 

@@ -278,6 +278,14 @@ impl Vault {
         Ok(inner)
     }
 
+    /// Whether the heads in memory add up to the audit trail.
+    #[cfg(test)]
+    pub(super) fn adds_up(&self, account: &AccountStore) -> bool {
+        let _gate = account.inner.gate.lock();
+        let heads = heads_sum(&account.inner.tree.read());
+        self.audited_heads(account.inner.id) == Some(heads)
+    }
+
     fn load_collection(&self, account: AccountId, link: &LinkRow) -> Result<Entry, VaultError> {
         let keys = link
             .epochs

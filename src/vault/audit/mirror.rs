@@ -143,6 +143,7 @@ impl Vault {
     /// At the start: compares the mirror with what is stored, and keeps one that leads.
     pub(in crate::vault) fn check_mirror(&self) -> Result<(), StoreError> {
         let disputed = self.disputed();
+        let before = self.find_disputed();
         let mut findings = self.compare_mirror()?;
         let leads = findings.iter().any(|finding| !finding.is_missing_mirror());
         if leads {
@@ -156,7 +157,7 @@ impl Vault {
                 self.note(AccountId::NONE, what);
             }
         }
-        findings.extend(self.find_disputed());
+        findings.extend(before);
         findings
             .into_iter()
             .for_each(|finding| self.audit.found(finding));
@@ -244,12 +245,11 @@ impl Vault {
 
     /// Of an account whose chain is not there: nothing if it was deleted.
     fn lost(&self, account: AccountId) -> Result<Option<&'static str>, StoreError> {
-        if self.account(account).is_none() && self.was_deleted(account)? {
-            return Ok(None);
+        if self.account(account).is_some() || account == AccountId::NONE {
+            return Ok(Some("the audit trail, or its open page, is lost"));
         }
-        Ok(Some(
-            "the audit trail, or the account, is gone and was not deleted",
-        ))
+        let deleted = self.was_deleted(account)?;
+        Ok((!deleted).then_some("the account is gone and was not deleted"))
     }
 }
 

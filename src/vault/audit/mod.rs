@@ -476,6 +476,12 @@ impl Vault {
         Ok(())
     }
 
+    /// The sum over an account's heads, as of its last change.
+    #[cfg(test)]
+    pub(super) fn audited_heads(&self, account: AccountId) -> Option<[u64; 4]> {
+        self.chain(account).state.lock().heads()
+    }
+
     /// What was found wrong since the start, for those who ask how the server is.
     pub fn audit_findings(&self) -> Vec<Finding> {
         self.audit.findings.lock().clone()

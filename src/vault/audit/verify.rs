@@ -242,6 +242,7 @@ impl Vault {
         let within = |number: u64| matches!(state, (Some(root), Some(open)) if (root.first..open.number).contains(&number));
         others.retain(|number| number.is_none_or(|number| !within(number)));
         drop(writing);
+        others.sort_unstable();
         for number in others {
             walk.found(
                 number,
