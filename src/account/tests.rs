@@ -42,6 +42,7 @@ fn server(password_over_dav: bool) -> Server {
         password_over_dav,
         argon2_kib: 8,
         argon2_passes: 1,
+        ..AccountSettings::default()
     };
     let accounts = Accounts::open(vault, settings);
     let new = NewUser {
