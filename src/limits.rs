@@ -197,8 +197,8 @@ pub const FAILURE_MEMORY_SECONDS: i64 = 10 * 60;
 pub const AUDIT_PAGE_ENTRIES: usize = 64;
 /// Entries of a chain in one hour, beyond which they no longer say in which collection.
 pub const AUDIT_HOUR_ENTRIES: usize = 512;
-/// Entries of a page in such an hour, beyond which they no longer say by which device: a page is one row.
-pub const AUDIT_PAGE_ENTRIES_MOST: usize = 512;
+/// Entries of a page in such an hour, beyond which they no longer say by which device.
+pub const AUDIT_PAGE_ENTRIES_MOST: usize = 128;
 /// Hours by which an entry may be older than its page: what waited in memory is a minute late.
 pub const AUDIT_LATE_HOURS: i64 = 1;
 /// Different entries of one chain that wait in memory, beyond which they say less.

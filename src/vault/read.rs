@@ -6,7 +6,6 @@ use std::sync::atomic::Ordering;
 
 use zeroize::Zeroizing;
 
-use super::audit::{Action, Happening};
 use super::index::{At, Index};
 use super::model::{
     Change, Changes, Collection, Lock, Members, Node, Properties, Summary, VaultError,
@@ -120,12 +119,6 @@ impl AccountStore {
     /// The path of a collection below the home.
     pub fn path_of(&self, id: CollectionId) -> Vec<Segment> {
         self.inner.tree.read().path_of(id)
-    }
-
-    /// Counts in the audit trail that this device read in a collection.
-    fn note_read(&self, id: CollectionId) {
-        let what = Happening::within(Action::Read, self.device, id);
-        self.inner.audit.note(what, self.inner.vault.ambient.now());
     }
 
     /// The collections that are members of a collection, by name.

@@ -180,8 +180,10 @@ impl Vault {
 
     /// What the mirror says that is not so.
     pub(super) fn compare_mirror(&self) -> Result<Vec<Finding>, StoreError> {
+        // In this order: the mirror may be written meanwhile, and never leads.
+        let text = read(&self.audit.mirror).transpose();
         let now = self.mirror_lines();
-        let Some(text) = read(&self.audit.mirror).transpose() else {
+        let Some(text) = text else {
             let begun = !now.is_empty();
             return Ok(begun.then(Finding::missing_mirror).into_iter().collect());
         };

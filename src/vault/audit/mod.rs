@@ -37,7 +37,7 @@ use serde::{Deserialize, Serialize};
 
 use self::chain::ChainState;
 use self::page::{ChainRows, Entry, NOTHING, hour_of};
-use super::Vault;
+use super::{AccountStore, Vault};
 use crate::ambient::UnixMillis;
 use crate::ids::{AccountId, CollectionId, SlotId};
 use crate::limits;
@@ -274,6 +274,14 @@ impl Audit {
             tracing::error!(account = %finding.account, page = finding.page, "{}", finding.what);
             findings.push(finding);
         }
+    }
+}
+
+impl AccountStore {
+    /// Counts that this device read in a collection.
+    pub(super) fn note_read(&self, id: CollectionId) {
+        let what = Happening::within(Action::Read, self.device(), id);
+        self.inner.audit.note(what, self.inner.vault.ambient.now());
     }
 }
 
