@@ -54,6 +54,8 @@ pub struct Config {
     pub limits: Limits,
     /// The cost of a password guess.
     pub argon2: Argon2,
+    /// What is remembered of who used what.
+    pub audit: Audit,
     /// Logging.
     pub log: Log,
 }
@@ -88,6 +90,16 @@ pub struct Argon2 {
     pub memory_kib: u32,
     /// Passes.
     pub passes: u32,
+}
+
+/// What is remembered of who used what.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Audit {
+    /// Days for which the audit trail is kept.
+    pub days: u32,
+    /// Days after which a device that was not used is forgotten.
+    pub device_days: u32,
 }
 
 /// Logging.
@@ -137,6 +149,7 @@ impl Default for Config {
             tls: Tls::default(),
             limits: Limits::default(),
             argon2: Argon2::default(),
+            audit: Audit::default(),
             log: Log::default(),
         }
     }
@@ -156,6 +169,15 @@ impl Default for Argon2 {
         Argon2 {
             memory_kib: limits::ARGON2_KIB,
             passes: limits::ARGON2_PASSES,
+        }
+    }
+}
+
+impl Default for Audit {
+    fn default() -> Self {
+        Audit {
+            days: limits::AUDIT_DAYS,
+            device_days: limits::DEVICE_DAYS,
         }
     }
 }
@@ -365,6 +387,13 @@ impl Config {
             return contradiction(
                 "argon2.memory_kib must be between 19456 and 1048576, argon2.passes between 1 and 100",
             );
+        }
+        let Audit { days, device_days } = self.audit;
+        if [days, device_days]
+            .iter()
+            .any(|days| !(1..=limits::AUDIT_DAYS_MOST).contains(days))
+        {
+            return contradiction("audit.days and audit.device_days must be between 1 and 36500");
         }
         Ok(())
     }

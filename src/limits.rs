@@ -196,6 +196,39 @@ pub const FAILURES_REMEMBERED: usize = 10_000;
 /// Seconds for which a failed secret is remembered.
 pub const FAILURE_MEMORY_SECONDS: i64 = 10 * 60;
 
+// Audit trail
+
+/// Entries of a page of the audit trail: the open page is sealed anew with every change.
+pub const AUDIT_PAGE_ENTRIES: usize = 64;
+/// Entries of a chain in one hour, beyond which they no longer say in which collection.
+pub const AUDIT_HOUR_ENTRIES: usize = 512;
+/// Entries of a page in such an hour, beyond which they no longer say by which device.
+pub const AUDIT_PAGE_ENTRIES_MOST: usize = 128;
+/// Hours by which an entry may be older than its page: what waited in memory is a minute late.
+pub const AUDIT_LATE_HOURS: i64 = 1;
+/// Different entries of one chain that wait in memory, beyond which they say less.
+pub const AUDIT_PENDING: usize = 512;
+/// Findings about the audit trail that are remembered.
+pub const AUDIT_FINDINGS: usize = 100;
+/// Bytes of the mirror of the audit trail: a line of 250 for each account.
+pub const AUDIT_MIRROR_BYTES: u64 = 64 * 1024 * 1024;
+/// Milliseconds between two writings of the mirror, at the least.
+pub const AUDIT_MIRROR_MILLIS: u64 = 1_000;
+/// Pages that one step of a cut removes, since writers of the account wait meanwhile.
+pub const AUDIT_CUT_PAGES: u64 = 500;
+/// Entries that `audit show` gives, the newest.
+pub const AUDIT_SHOWN: usize = 20_000;
+/// Pages in one answer to `audit export`.
+pub const AUDIT_EXPORT_PAGES: usize = 500;
+/// Default days for which the audit trail is kept.
+pub const AUDIT_DAYS: u32 = 180;
+/// Default days after which a device that was not used is forgotten.
+pub const DEVICE_DAYS: u32 = 180;
+/// The most days that may be configured for these.
+pub const AUDIT_DAYS_MOST: u32 = 36_500;
+/// Seconds between two writings of when a device was last used.
+pub const DEVICE_FLUSH_SECONDS: i64 = 60 * 60;
+
 // Connections
 
 /// Connections at once.

@@ -17,6 +17,7 @@ type Check = fn(&Path);
 
 /// The files and folders of a data directory, and what checks their content.
 const FILES: &[(&str, Check)] = &[
+    ("audit.heads", audit_heads),
     ("db", folder),
     ("db/format", format_file),
     ("db/lock", empty),
@@ -240,6 +241,38 @@ fn database_settings(path: &Path) {
         .collect();
     assert_eq!(names, known);
     assert_ne!(checksum, [0; 4]);
+}
+
+/// Of each chain of the audit trail: whose it is, how many pages and changes, a keyed sum, a hash.
+fn audit_heads(path: &Path) {
+    let text = text(path);
+    let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split(' ').collect()).collect();
+    assert_eq!(lines[0].join(" "), "sealdav audit heads 1");
+    let hex = |word: &str, digits| word.len() == digits && is_hex(word);
+    let number = |word: &str| word.parse::<u64>().is_ok();
+    let [name, epoch, group] = lines[1][..] else {
+        panic!("{text}")
+    };
+    assert!(name == "store" && hex(epoch, 16) && number(group), "{text}");
+    let (last, chains) = lines[2..].split_last().expect("a signature");
+    assert!(chains.len() >= 2, "administration and an account: {text}");
+    for chain in chains {
+        let ["chain", account, page, changes, heads, previous] = chain[..] else {
+            panic!("{text}")
+        };
+        assert!(
+            hex(account, 32) && number(page) && number(changes),
+            "{text}"
+        );
+        assert!(
+            (heads == "-" || hex(heads, 64)) && hex(previous, 64),
+            "{text}"
+        );
+    }
+    let ["signed", public, signature] = last[..] else {
+        panic!("{text}")
+    };
+    assert!(hex(public, 64) && hex(signature, 128), "{text}");
 }
 
 fn host_key(path: &Path) {

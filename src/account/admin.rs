@@ -177,7 +177,7 @@ impl Accounts {
             .collect()
     }
 
-    fn record(&self, name: &str) -> Result<std::sync::Arc<AccountRecord>, AdminError> {
+    pub(super) fn record(&self, name: &str) -> Result<std::sync::Arc<AccountRecord>, AdminError> {
         self.vault.account_named(name).ok_or_else(|| {
             AdminError("there is no such user; 'sealdav user list' shows them".into())
         })
@@ -201,7 +201,7 @@ impl Accounts {
         Ok(self.vault.delete_account(self.record(name)?.id)?)
     }
 
-    fn open_by(
+    pub(super) fn open_by(
         &self,
         record: &AccountRecord,
         authority: &Authority,

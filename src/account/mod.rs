@@ -7,7 +7,9 @@
 
 mod admin;
 mod cache;
+mod devices;
 mod throttle;
+mod trail;
 
 #[cfg(test)]
 mod tests;
@@ -16,17 +18,21 @@ pub use admin::{
     AddedAppPassword, AddedUser, AdminError, AppPasswordInfo, Authority, NewUser, UserInfo,
 };
 
+pub use devices::{DeviceInfo, family_name, family_of};
+pub use trail::{Trail, TrailLine};
+
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use parking_lot::{Condvar, Mutex};
 
-use crate::ids::{Secret, SlotId};
+use crate::ids::{AccountId, Secret, SlotId};
 use crate::limits;
 use crate::seal::{AccountKey, Argon2Cost, Generated, SecretKind, Slot, SlotLock, dummy_work};
 use crate::store::StoreError;
-use crate::vault::{AccountRecord, AccountStore, Vault, VaultError};
+use crate::vault::{AccountRecord, AccountStore, Action, Happening, Vault, VaultError};
 use cache::Cache;
+use devices::{Devices, Flush};
 use throttle::Throttle;
 
 /// What the configuration says about accounts.
@@ -38,6 +44,10 @@ pub struct AccountSettings {
     pub argon2_kib: u32,
     /// Argon2id's passes for new password slots.
     pub argon2_passes: u32,
+    /// Days for which the audit trail is kept.
+    pub audit_days: u32,
+    /// Days after which a device that was not used is forgotten.
+    pub device_days: u32,
 }
 
 impl Default for AccountSettings {
@@ -46,6 +56,8 @@ impl Default for AccountSettings {
             password_over_dav: false,
             argon2_kib: limits::ARGON2_KIB,
             argon2_passes: limits::ARGON2_PASSES,
+            audit_days: limits::AUDIT_DAYS,
+            device_days: limits::DEVICE_DAYS,
         }
     }
 }
@@ -80,6 +92,7 @@ pub struct Accounts {
     cache: Cache,
     throttle: Throttle,
     argon2: Runs,
+    devices: Devices,
 }
 
 impl Accounts {
@@ -89,6 +102,7 @@ impl Accounts {
             cache: Cache::new(vault.ambient().bytes()),
             throttle: Throttle::new(),
             argon2: Runs::new(limits::ARGON2_RUNS),
+            devices: Devices::default(),
             vault,
             settings,
         }
@@ -151,9 +165,11 @@ impl Accounts {
             }
         }
         if self.cache.failed_before(name, secret, now) {
+            self.note_failure(name);
             return Some(Err(SignInError::Wrong));
         }
         if let Some(retry_after_seconds) = self.throttle.blocked(name, peer) {
+            self.note_failure(name);
             return Some(Err(SignInError::Throttled {
                 retry_after_seconds,
             }));
@@ -172,9 +188,18 @@ impl Accounts {
 
     /// Counts a failure.
     fn wrong(&self, name: &str, secret: &Secret, peer: IpAddr) -> SignInError {
+        self.note_failure(name);
         self.throttle.failed(name, peer);
         self.cache.failed(name, secret, self.vault.ambient().now());
         SignInError::Wrong
+    }
+
+    /// Counts a failure in the audit trail: by the hour, for an account or for all unknown names.
+    fn note_failure(&self, name: &str) {
+        let account = self.vault.account_named(name);
+        let id = account.map_or(AccountId::NONE, |record| record.id);
+        let what = Happening::by(Action::Failure, SlotId::NONE);
+        self.vault.note(id, what);
     }
 
     fn unlocked(
@@ -195,6 +220,8 @@ impl Accounts {
         })?;
         self.cache
             .put(name, secret, account.clone(), self.vault.ambient().now());
+        self.vault
+            .note(record.id, Happening::by(Action::SignIn, slot));
         Ok(account)
     }
 
@@ -245,8 +272,26 @@ impl Accounts {
         }
     }
 
-    /// What is done every minute: a store that failed is opened again, idle keys and old failures
-    /// are forgotten, deleted rows purged.
+    /// Writes what the audit trail and the devices have in memory, and the mirror; before the end.
+    pub fn settle(&self) {
+        self.flush(Flush::All);
+        if let Err(error) = self.vault.mirror_audit() {
+            tracing::error!(%error, "the mirror of the audit trail cannot be written");
+        }
+    }
+
+    fn flush(&self, which: Flush) {
+        let days = self.settings.device_days;
+        let done = self.devices.flush(&self.vault, days, which);
+        // After the devices, whose news it tells.
+        let done = self.vault.flush_audit().and(done);
+        if let Err(error) = done.and_then(|()| self.vault.cut_audit(self.settings.audit_days)) {
+            tracing::error!(%error, "the audit trail cannot be written; what it has to tell waits in memory");
+        }
+    }
+
+    /// What is done every minute: a store that failed is opened again, the audit trail is written,
+    /// idle keys and old failures are forgotten, deleted rows purged.
     pub fn housekeep(&self) {
         if self.vault.store().room() == Err(StoreError::Failed) {
             match self.vault.recover() {
@@ -254,6 +299,7 @@ impl Accounts {
                 Err(error) => tracing::error!(%error, "the store cannot be opened again"),
             }
         }
+        self.flush(Flush::Due);
         self.cache.expire(self.vault.ambient().now());
         self.throttle.expire();
         loop {

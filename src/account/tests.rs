@@ -42,6 +42,7 @@ fn server(password_over_dav: bool) -> Server {
         password_over_dav,
         argon2_kib: 8,
         argon2_passes: 1,
+        ..AccountSettings::default()
     };
     let accounts = Accounts::open(vault, settings);
     let new = NewUser {
@@ -304,4 +305,145 @@ fn an_app_password_cannot_cut_slots() {
                 .is_err()
         );
     }
+}
+
+#[test]
+fn devices_are_remembered_by_the_hour_and_forgotten_when_unused() {
+    const DAY: i64 = 24 * 60 * 60 * 1000;
+    let server = server(false);
+    let (accounts, clock) = (&server.accounts, &server.clock);
+    let phone = app_password(accounts, "phone");
+    let account = accounts.sign_in("alice", &phone, PEER).unwrap();
+    let (id, slot) = (account.id(), account.device());
+    let used = |user_agent| accounts.used(id, slot, user_agent);
+    let stored = || {
+        let stored = accounts.vault().stored_devices(id).unwrap();
+        stored.first().map(|device| device.last.0)
+    };
+    let start = clock.load(Ordering::Relaxed);
+    used("iOS/17.5 (21F79) dataaccessd/1.0");
+    assert_eq!(stored(), None);
+    accounts.housekeep();
+    assert_eq!(stored(), Some(start), "a new device is written at once");
+    clock.fetch_add(60 * 60 * 1000 - 1, Ordering::Relaxed);
+    used("iOS/17.6 (22A1) dataaccessd/1.0");
+    accounts.housekeep();
+    assert_eq!(stored(), Some(start), "the hour is not over");
+    clock.fetch_add(1, Ordering::Relaxed);
+    accounts.housekeep();
+    assert_eq!(stored(), Some(start + 60 * 60 * 1000 - 1));
+    // Another kind of client with the same secret is told.
+    used("curl/8.5.0");
+    let [device] = &accounts.device_list("alice").unwrap()[..] else {
+        panic!("one device")
+    };
+    assert_eq!(
+        (device.slot, device.label.as_deref()),
+        (slot, Some("phone"))
+    );
+    assert_eq!(device.families, ["iOS", "curl"]);
+    let last = clock.load(Ordering::Relaxed);
+    assert_eq!(device.used, Some((UnixMillis(start), UnixMillis(last))));
+    let password = Authority::Password(secret("correct horse"));
+    let told = |what: &str| {
+        let trail = accounts.trail("alice", &password, UnixMillis(0)).unwrap();
+        let lines = trail.lines.into_iter();
+        lines
+            .filter(|line| line.entry.action.name() == what)
+            .map(|line| (line.device.unwrap(), line.entry.count))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(told("new-device"), [("phone".to_owned(), 1)]);
+    assert_eq!(told("new-client"), [("phone".to_owned(), 1)]);
+    assert_eq!(told("key-cut"), [("phone".to_owned(), 1)]);
+    accounts.settle();
+    let days = i64::from(limits::DEVICE_DAYS);
+    clock.store(last + days * DAY - 1, Ordering::Relaxed);
+    accounts.housekeep();
+    assert_eq!(stored(), Some(last));
+    clock.fetch_add(1, Ordering::Relaxed);
+    accounts.housekeep();
+    assert_eq!(stored(), None);
+    assert_eq!(accounts.device_list("alice").unwrap()[0].used, None);
+    // The app password is still good, and the device is new again; it goes with its slot.
+    let account = accounts.sign_in("alice", &phone, PEER).unwrap();
+    accounts.used(id, account.device(), "curl/8.5.0");
+    accounts.settle();
+    assert!(stored().is_some());
+    accounts.revoke_app_password("alice", "phone").unwrap();
+    accounts.housekeep();
+    assert_eq!(stored(), None);
+}
+
+#[test]
+fn failures_are_counted_by_the_hour_for_whom_they_were_meant() {
+    let server = server(true);
+    let accounts = &server.accounts;
+    let password = Authority::Password(secret("correct horse"));
+    for number in 0..200 {
+        let wrong = secret(&format!("wrong {}", number % 50));
+        assert!(accounts.sign_in("alice", &wrong, PEER).is_err());
+        assert!(accounts.sign_in("nobody", &wrong, PEER).is_err());
+        assert!(accounts.sign_in("Alice@example.org", &wrong, PEER).is_err());
+    }
+    let counts = |trail: Trail| {
+        let lines = trail.lines.into_iter();
+        let failures = lines.filter(|line| line.entry.action == Action::Failure);
+        failures.map(|line| line.entry.count).collect::<Vec<_>>()
+    };
+    let own = accounts.trail("alice", &password, UnixMillis(0)).unwrap();
+    assert_eq!(counts(own), [400]);
+    let office = accounts.trail_of_administration(UnixMillis(0)).unwrap();
+    assert_eq!(counts(office), [200]);
+    // Their user alone reads them.
+    let wrong = Authority::Password(secret("wrong"));
+    assert!(accounts.trail("alice", &wrong, UnixMillis(0)).is_err());
+    assert!(
+        accounts
+            .trail("alice", &Authority::AbandonData, UnixMillis(0))
+            .is_err()
+    );
+}
+
+#[test]
+fn a_trail_has_the_names_that_its_user_knows() {
+    let server = server(false);
+    let accounts = &server.accounts;
+    let phone = app_password(accounts, "phone");
+    let account = accounts.sign_in("alice", &phone, PEER).unwrap();
+    let home = account.home().id;
+    let calendars = account.collections(home);
+    account.members(calendars[0].id).unwrap();
+    account.members(home).unwrap();
+    let password = Authority::Password(secret("correct horse"));
+    let trail = accounts.trail("alice", &password, UnixMillis(0)).unwrap();
+    let reads = trail.lines.iter();
+    let reads = reads.filter(|line| line.entry.action == Action::Read);
+    let mut names: Vec<_> = reads
+        .map(|line| {
+            (
+                line.calendar.as_deref().unwrap(),
+                line.device.as_deref().unwrap(),
+            )
+        })
+        .collect();
+    names.sort_unstable();
+    assert_eq!(names, [("/", "phone"), ("Calendar", "phone")]);
+    // Who may not sign in still may read it, without the names.
+    server.clock.fetch_add(1000, Ordering::Relaxed);
+    accounts.set_enabled("alice", false).unwrap();
+    let trail = accounts.trail("alice", &password, UnixMillis(0)).unwrap();
+    assert!(trail.lines.iter().all(|line| line.calendar.is_none()));
+    assert_eq!(trail.lines.last().unwrap().entry.action, Action::Disable);
+    let office = accounts.trail_of_administration(UnixMillis(0)).unwrap();
+    let told: Vec<_> = office
+        .lines
+        .iter()
+        .map(|line| (line.entry.action.name(), line.account.as_deref()))
+        .collect();
+    let alice = Some("alice");
+    assert_eq!(
+        told,
+        [("user-add", alice), ("key-cut", alice), ("disable", alice)].map(|it| it)
+    );
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::audit::{self, AuditAnswer, AuditRequest};
 use crate::account::{Accounts, Authority, NewUser};
 use crate::ids::Secret;
 
@@ -89,6 +90,9 @@ pub(super) enum AdminRequest {
         name: String,
         slot_or_label: String,
     },
+    Audit {
+        request: AuditRequest,
+    },
 }
 
 /// The answer; one JSON line on the socket.
@@ -111,6 +115,10 @@ pub(super) enum AdminResponse {
     Users { users: Vec<UserLine> },
     /// An account's app passwords.
     AppPasswords { app_passwords: Vec<AppPasswordLine> },
+    /// About the audit trail and devices.
+    Audit { answer: AuditAnswer },
+    /// It works, and something else is wrong; sentences.
+    Doubts { sentences: Vec<String> },
 }
 
 /// An account, for a list.
@@ -130,6 +138,8 @@ pub(super) struct AppPasswordLine {
     pub label: String,
     /// Milliseconds since 1970.
     pub created: i64,
+    /// The same; none when it was not used, or not for long.
+    pub last_used: Option<i64>,
 }
 
 /// What administration works on.
@@ -144,7 +154,10 @@ pub(super) struct Office {
 /// Does what is asked.
 pub(super) fn execute(office: &Office, request: AdminRequest) -> AdminResponse {
     let answered = match request {
-        AdminRequest::Health => (office.health)().map(|()| AdminResponse::Done),
+        AdminRequest::Health => (office.health)().map(|()| doubts(&office.accounts)),
+        AdminRequest::Audit { request } => {
+            audit::execute(&office.accounts, request).map(|answer| AdminResponse::Audit { answer })
+        }
         AdminRequest::Users => Ok(users(&office.accounts)),
         AdminRequest::AddUser { .. }
         | AdminRequest::SetEnabled { .. }
@@ -152,6 +165,16 @@ pub(super) fn execute(office: &Office, request: AdminRequest) -> AdminResponse {
         _ => change_secrets(office, request),
     };
     answered.unwrap_or_else(|sentence| AdminResponse::Refused { sentence })
+}
+
+fn doubts(accounts: &Accounts) -> AdminResponse {
+    let findings = accounts.vault().audit_findings();
+    if findings.is_empty() {
+        return AdminResponse::Done;
+    }
+    AdminResponse::Doubts {
+        sentences: findings.iter().map(ToString::to_string).collect(),
+    }
 }
 
 fn users(accounts: &Accounts) -> AdminResponse {
@@ -225,10 +248,18 @@ fn change_secrets(office: &Office, request: AdminRequest) -> Result<AdminRespons
                 url: office.url.clone(),
             }),
         AdminRequest::AppPasswords { name } => accounts.app_passwords(&name).map(|list| {
+            let devices = accounts.device_list(&name).unwrap_or_default();
+            let last_used = |slot| {
+                let device = devices.iter().find(|device| device.slot == slot);
+                device
+                    .and_then(|device| device.used)
+                    .map(|(_, last)| last.0)
+            };
             let line = |info: crate::account::AppPasswordInfo| AppPasswordLine {
                 slot: info.slot.to_string(),
                 label: info.label,
                 created: info.created.0,
+                last_used: last_used(info.slot),
             };
             AdminResponse::AppPasswords {
                 app_passwords: list.into_iter().map(line).collect(),

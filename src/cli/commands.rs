@@ -2,9 +2,10 @@
 
 use std::io::{BufRead, IsTerminal, Write};
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use super::admin::{AdminRequest, AdminResponse, Office, Opener, Passed, execute};
+use super::audit::time;
 use super::open::{self, Absent, Unopened};
 use super::{AppPasswordTask, Failure, UserTask, socket};
 use crate::ambient::Ambient;
@@ -167,9 +168,12 @@ pub(super) fn app_password(
         }
         AdminResponse::AppPasswords { app_passwords } => {
             for line in app_passwords {
-                let created = Duration::from_millis(u64::try_from(line.created).unwrap_or(0));
-                let created = httpdate::fmt_http_date(SystemTime::UNIX_EPOCH + created);
-                writeln!(output, "{}\t{created}\t{}", line.slot, line.label)?;
+                let created = time(line.created);
+                let used = match line.last_used {
+                    Some(used) => format!("last used {}", time(used)),
+                    None => "not used".to_owned(),
+                };
+                writeln!(output, "{}\t{created}\t{used}\t{}", line.slot, line.label)?;
             }
         }
         _ => writeln!(output, "Done.")?,
@@ -186,12 +190,19 @@ pub(super) fn health(config: &Config, output: &mut dyn Write) -> Result<(), Fail
             data.display()
         ))),
         Some(AdminResponse::Refused { sentence }) => Err(Failure(sentence)),
+        Some(AdminResponse::Doubts { sentences }) => {
+            writeln!(output, "ok")?;
+            for sentence in sentences {
+                writeln!(output, "{sentence}")?;
+            }
+            Ok(())
+        }
         Some(_) => Ok(writeln!(output, "ok")?),
     }
 }
 
 /// Asks the running server, or does it here.
-fn administer(
+pub(super) fn administer(
     config: &Config,
     request: AdminRequest,
     absent: Absent,
@@ -210,7 +221,9 @@ fn administer(
                     url,
                     health,
                 };
-                break execute(&office, request);
+                let answer = execute(&office, request);
+                office.accounts.settle();
+                break answer;
             }
             // A server that is starting has the store before it has its socket.
             Err(Unopened::InUse(_)) if Instant::now() < until => {
@@ -245,7 +258,7 @@ fn confirm(name: &str, warning: &str) -> Result<(), Failure> {
 }
 
 /// The next line of standard input.
-fn secret_line(what: &str) -> Result<Passed, Failure> {
+pub(super) fn secret_line(what: &str) -> Result<Passed, Failure> {
     let mut input = std::io::stdin().lock();
     if std::io::stdin().is_terminal() {
         write!(std::io::stderr(), "Type {what} (it is visible): ")?;

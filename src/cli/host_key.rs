@@ -169,9 +169,15 @@ fn rotate(
                 "Sealed anew: {} rows, {} key files.",
                 done.rows, done.key_files
             )?;
+            if done.damaged > 0 {
+                let count = done.damaged;
+                writeln!(output, "Damaged rows that were left as they are: {count}.")?;
+            }
         }
         // Cut off after the commit: only the files are left to do.
         Err(VaultOpenError::WrongHostKey) => {
+            // It may still have the old key's signature; it is written anew.
+            let _ = std::fs::remove_file(data.join("audit.heads"));
             Vault::open(open::open_store(data)?, next, &keys, Arc::clone(ambient))?;
         }
         Err(error) => return Err(error.into()),

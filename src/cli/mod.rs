@@ -6,6 +6,7 @@
 //! see), and go out to standard output only where they are what the command was called for.
 
 mod admin;
+mod audit;
 mod commands;
 mod dns;
 mod first_run;
@@ -62,6 +63,12 @@ enum Task {
     /// Show, export or replace the host key, which seals what the server itself must know
     #[command(subcommand)]
     HostKey(HostKeyTask),
+    /// Show, verify and export the audit trail: who used what and when
+    #[command(subcommand)]
+    Audit(AuditTask),
+    /// List the devices of an account
+    #[command(subcommand)]
+    Device(DeviceTask),
     /// Ask the running server whether it works; ends with status 1 if not
     Health,
     /// Print the DNS records by which calendar apps find the server (RFC 6764)
@@ -197,6 +204,48 @@ enum HostKeyTask {
     },
 }
 
+#[derive(Debug, Subcommand)]
+enum AuditTask {
+    /// Print an account's audit trail (its user's password or recovery key is needed), or with
+    /// --administration that of administration: time, what, how often, where, device
+    Show {
+        /// The account
+        #[arg(required_unless_present = "administration")]
+        name: Option<String>,
+        /// What was done to accounts and their keys, instead of what an account did
+        #[arg(long, conflicts_with_all = ["name", "password_stdin", "recovery_key_stdin"])]
+        administration: bool,
+        /// Read the account's password from standard input (one line)
+        #[arg(long, required_unless_present_any = ["recovery_key_stdin", "administration"])]
+        password_stdin: bool,
+        /// Read its recovery key instead
+        #[arg(long, conflicts_with = "password_stdin")]
+        recovery_key_stdin: bool,
+        /// How many days to go back
+        #[arg(long, default_value_t = 30)]
+        days: u32,
+        /// Print a JSON object a line
+        #[arg(long)]
+        json: bool,
+    },
+    /// Check with the host key that every page is as it was written; ends with status 1 if not
+    Verify,
+    /// Print all pages as JSON lines, then the heads of all chains with the server's signature
+    Export,
+}
+
+#[derive(Debug, Subcommand)]
+enum DeviceTask {
+    /// List an account's devices: when they were used, and by which apps
+    List {
+        /// The account
+        name: String,
+        /// Print a JSON object a line
+        #[arg(long)]
+        json: bool,
+    },
+}
+
 /// A sentence for the person at the terminal: what went wrong, and what to do.
 #[derive(Debug)]
 struct Failure(String);
@@ -227,6 +276,8 @@ pub fn main() -> ExitCode {
         Task::User(task) => commands::user(&config, task, &mut output),
         Task::AppPassword(task) => commands::app_password(&config, task, &mut output),
         Task::HostKey(task) => host_key::run(&config, task, &mut output),
+        Task::Audit(task) => audit::audit(&config, task, &mut output),
+        Task::Device(task) => audit::device(&config, task, &mut output),
         Task::Health => commands::health(&config, &mut output),
     };
     match done {

@@ -96,6 +96,8 @@ pub(super) fn accounts(
         password_over_dav: config.password_over_dav,
         argon2_kib: config.argon2.memory_kib,
         argon2_passes: config.argon2.passes,
+        audit_days: config.audit.days,
+        device_days: config.audit.device_days,
     };
     Ok(Arc::new(Accounts::open(vault, settings)))
 }

@@ -4,6 +4,9 @@ use std::io::{IsTerminal, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread::JoinHandle;
+use std::time::Duration;
 
 use super::admin::Office;
 use super::first_run::{self, FirstRun};
@@ -15,6 +18,7 @@ use crate::ambient::Ambient;
 use crate::config::{self, Config};
 use crate::dav::{Dav, DavSettings};
 use crate::http::{self, Bounds, Live, Security, Setup, Source};
+use crate::limits;
 
 /// Runs the server until it is told to stop.
 pub(super) fn run(mut config: Config, flags: ServeFlags) -> Result<(), Failure> {
@@ -74,9 +78,48 @@ pub(super) fn run(mut config: Config, flags: ServeFlags) -> Result<(), Failure> 
             tracing::error!("{}", failure.0);
         }
     };
-    http::run(setup, ready)?;
+    let mirror = Mirror::start(&accounts)?;
+    let ran = http::run(setup, ready);
+    mirror.stop();
+    accounts.settle();
+    ran?;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// The thread that writes the mirror of the audit trail while the server runs.
+struct Mirror {
+    stop: mpsc::Sender<()>,
+    thread: JoinHandle<()>,
+}
+
+impl Mirror {
+    fn start(accounts: &Arc<Accounts>) -> Result<Mirror, Failure> {
+        let (stop, stopped) = mpsc::channel();
+        let accounts = Arc::clone(accounts);
+        let pause = Duration::from_millis(limits::AUDIT_MIRROR_MILLIS);
+        let work = move || {
+            let mut failing = false;
+            while stopped.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
+                let written = accounts.vault().mirror_audit();
+                if let (Err(error), false) = (&written, failing) {
+                    tracing::error!(%error, "the mirror of the audit trail cannot be written");
+                }
+                failing = written.is_err();
+            }
+        };
+        let thread = std::thread::Builder::new()
+            .name("audit-mirror".to_owned())
+            .spawn(work)?;
+        Ok(Mirror { stop, thread })
+    }
+
+    fn stop(self) {
+        drop(self.stop);
+        if self.thread.join().is_err() {
+            tracing::error!("the thread that writes the mirror of the audit trail panicked");
+        }
+    }
 }
 
 /// Settings that work together only if something else is as it should be.

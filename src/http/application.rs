@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use ::http::Method;
+use ::http::header::USER_AGENT;
 
 use crate::account::{Accounts, SignInError};
 use crate::dav::{Dav, Request, Response};
@@ -67,6 +68,7 @@ pub struct Live {
 }
 
 struct LiveSession {
+    accounts: Arc<Accounts>,
     account: AccountStore,
     dav: Arc<Dav>,
 }
@@ -74,6 +76,7 @@ struct LiveSession {
 impl Live {
     fn session(&self, account: AccountStore) -> Arc<dyn Session> {
         Arc::new(LiveSession {
+            accounts: Arc::clone(&self.accounts),
             account,
             dav: Arc::clone(&self.dav),
         })
@@ -135,6 +138,11 @@ impl Session for LiveSession {
     }
 
     fn handle(&self, request: Request) -> Response {
+        let user_agent = request.headers.get(USER_AGENT);
+        let user_agent = user_agent.map_or(&[][..], |value| value.as_bytes());
+        let (account, device) = (self.account.id(), self.account.device());
+        self.accounts
+            .used(account, device, &String::from_utf8_lossy(user_agent));
         self.dav.handle(&self.account, request)
     }
 }

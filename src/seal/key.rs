@@ -8,7 +8,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use super::row::{Kind, NONCE_BYTES, Place, RowName, RowPrefix, Sealed};
 use crate::ambient::{Ambient, Random};
-use crate::ids::ObjectId;
+use crate::ids::{AccountId, ObjectId};
 
 /// 32 secret bytes.
 #[derive(Zeroize, ZeroizeOnDrop)]
@@ -50,6 +50,14 @@ impl NameKey {
     /// As read from the sealed row that holds it.
     pub fn read(bytes: &[u8; 32]) -> Self {
         NameKey(KeyBytes(*bytes))
+    }
+
+    /// Names those of the host's rows that go with one account, so that they can be found and
+    /// purged together.
+    pub fn of_account(&self, account: AccountId) -> NameKey {
+        let mut info = b"sealdav 1 host names of an account".to_vec();
+        info.extend_from_slice(account.bytes());
+        NameKey(self.0.derive_bytes(&info))
     }
 
     /// What the names of all rows of this kind begin with.
@@ -223,6 +231,31 @@ impl CollectionKey {
     /// As read from the sealed row that holds it.
     pub fn read(bytes: &[u8; 32]) -> Self {
         CollectionKey(KeyBytes(*bytes))
+    }
+}
+
+/// Seals the audit entries of one account, one day and one run of the server.
+pub struct DayKey(KeyBytes);
+
+impl DayKey {
+    /// A new one.
+    pub fn generate(random: &mut dyn Random) -> Self {
+        DayKey(KeyBytes::random(random))
+    }
+
+    /// Seals the entries.
+    pub fn rows(&self) -> RowKey {
+        RowKey(self.0.derive("sealdav 1 audit entries"))
+    }
+
+    /// For the box that holds it.
+    pub fn expose(&self) -> &[u8; 32] {
+        &self.0.0
+    }
+
+    /// As read from the box that holds it.
+    pub fn read(bytes: &[u8; 32]) -> Self {
+        DayKey(KeyBytes(*bytes))
     }
 }
 

@@ -15,6 +15,8 @@
 //! row key, name key of an account     = HKDF["sealdav 1 account rows"], HKDF["sealdav 1 account names"] (account key)
 //! row key of a collection, per epoch  = HKDF["sealdav 1 collection rows"] (collection key)
 //! pairs and boxes (X25519) and signatures (Ed25519): see `pair`
+//! name key of what the host keeps of an account = HKDF["sealdav 1 host names of" || account id](host key)
+//! row key of a day's audit entries    = HKDF["sealdav 1 audit entries"] (day key)
 //! name, etag and digest key of a collection = HKDF["sealdav 1 collection names"], .. (lasting key)
 //! ```
 //!
@@ -28,7 +30,7 @@ mod secret;
 mod slot;
 
 pub use key::{
-    AccountKey, CollectionKey, EtagKey, HostKey, HostKeyError, LastingKey, NameKey, RowKey,
+    AccountKey, CollectionKey, DayKey, EtagKey, HostKey, HostKeyError, LastingKey, NameKey, RowKey,
 };
 pub use pair::{Boxed, PairKey, PublicKey, Signer, verified};
 pub use row::{Kind, OpenError, Opened, Place, RowName, RowPrefix, Sealed, Stored};

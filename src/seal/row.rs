@@ -50,6 +50,16 @@ pub enum Kind {
     ObjectProperties = 11,
     /// Host: tells the right host key from a wrong one.
     HostCheck = 12,
+    /// Host: where a chain of the audit trail starts, and for whom its pages are sealed.
+    AuditRoot = 20,
+    /// Host: a page of the audit trail.
+    AuditPage = 21,
+    /// In a page: the key of a day, sealed for the account's user.
+    AuditKey = 22,
+    /// In a page: its entries, sealed under the key of their day.
+    AuditEntries = 23,
+    /// Host: when a key slot was used, and by which family of clients.
+    Device = 24,
 }
 
 impl Kind {

@@ -48,9 +48,19 @@ pub(super) struct Counters {
     bytes: AtomicU64,
     syncs: AtomicU64,
     largest_group: AtomicU64,
+    /// The number of the last group on the disk.
+    group: AtomicU64,
 }
 
 impl Counters {
+    pub(super) fn group(&self) -> u64 {
+        self.group.load(Ordering::Acquire)
+    }
+
+    pub(super) fn reached(&self, group: u64) {
+        self.group.store(group, Ordering::Release);
+    }
+
     pub(super) fn read(&self) -> Statistics {
         Statistics {
             commits: self.commits.load(Ordering::Relaxed),
@@ -151,6 +161,7 @@ impl Committer {
             match written {
                 Ok(()) => {
                     self.counters.add(&sizes);
+                    self.counters.reached(self.group);
                     self.line.release(last);
                 }
                 Err(cause) => {

@@ -220,6 +220,11 @@ impl Store {
         Ok(format.epoch)
     }
 
+    /// The number of the last group of commits that is on the disk.
+    pub fn group(&self) -> u64 {
+        self.counters.group()
+    }
+
     /// The version of the store's format.
     pub fn format_version(&self) -> u32 {
         FORMAT_VERSION
@@ -345,6 +350,7 @@ fn start(
     let rows = rows::open(&layout.rows(), options.cache_bytes)?;
     let (witness, witnessed) = layout.open_witness()?;
     let group = last_group(&rows.db)?;
+    counters.reached(group);
     let mut format = format;
     match witnessed {
         Some(witnessed) if witnessed > group => {

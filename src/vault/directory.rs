@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::audit::Action;
 use super::model::{CollectionKind, NewCollection, VaultError};
 use super::rows::{DirectoryRow, RosterRow, RosterState, decode, encode};
 use super::tree::scanned_place;
@@ -11,7 +12,7 @@ use super::{KeyFile, Vault, VaultOpenError};
 use crate::ambient::UnixMillis;
 use crate::ical::{ComponentKind, ComponentSet};
 use crate::ids::{AccountId, CollectionId, Email, Segment, SlotId, UserName};
-use crate::seal::{AccountKey, Kind, RowName, Sealed, Slot};
+use crate::seal::{AccountKey, Kind, RowName, Sealed, Slot, SlotLock};
 use crate::store::{Batch, StoreError};
 use crate::xml::{self, Element, Name};
 
@@ -102,10 +103,34 @@ impl Vault {
     ) -> io::Result<()> {
         let _one = self.administration.lock();
         let file = self.key_file(id).ok_or(io::ErrorKind::NotFound)?;
-        let mut file = KeyFile::clone(&file);
-        change(&mut file.slots);
-        file.generation += 1;
+        let mut new = KeyFile::clone(&file);
+        change(&mut new.slots);
+        new.generation += 1;
+        self.tell_slots(id, &file, &new)?;
+        let file = new;
         self.put_slots(id, file)
+    }
+
+    /// Writes into the audit trail which slots are about to come and go; without it, none do.
+    fn tell_slots(&self, id: AccountId, old: &KeyFile, new: &KeyFile) -> io::Result<()> {
+        let tell = |action, slot: &Slot| {
+            let action = match slot.lock {
+                SlotLock::Password { .. } => Action::ChangePassword,
+                _ => action,
+            };
+            self.administered(action, id, slot.id)
+                .map_err(io::Error::other)
+        };
+        for slot in new.slots.iter().filter(|slot| old.slot(slot.id).is_none()) {
+            tell(Action::CutKey, slot)?;
+        }
+        let gone = |slot: &&Slot| {
+            new.slot(slot.id).is_none() && !matches!(slot.lock, SlotLock::Password { .. })
+        };
+        for slot in old.slots.iter().filter(gone) {
+            tell(Action::RevokeKey, slot)?;
+        }
+        Ok(())
     }
 
     pub(super) fn put_slots(&self, id: AccountId, file: KeyFile) -> io::Result<()> {
@@ -149,7 +174,12 @@ impl Vault {
             slots,
         };
         self.put_slots(id, file).map_err(CreateError::KeyFile)?;
-        if let Err(error) = self.fill_account(&record, key) {
+        let filled = self.fill_account(&record, key).and_then(|()| {
+            let told = self.administered(Action::AddUser, id, SlotId::NONE);
+            told.map_err(CreateError::from)
+        });
+        if let Err(error) = filled {
+            self.audit.forget(id);
             // Without its key file, what was written is purged at the next start.
             if let Err(error) = self.destroy_slots(id) {
                 tracing::error!(account = %id, %error, "the key file of an account that was not made is left behind");
@@ -199,6 +229,11 @@ impl Vault {
     pub fn set_enabled(&self, id: AccountId, enabled: bool) -> Result<(), CreateError> {
         let _one = self.administration.lock();
         let record = self.account(id).ok_or(VaultError::Missing)?;
+        let action = match enabled {
+            true => Action::Enable,
+            false => Action::Disable,
+        };
+        self.administered(action, id, SlotId::NONE)?;
         self.put_record(AccountRecord {
             enabled,
             ..(*record).clone()
@@ -232,6 +267,7 @@ impl Vault {
     /// its name, then, behind it, its rows. Durable when it returns.
     pub fn delete_account(&self, id: AccountId) -> Result<(), CreateError> {
         let _one = self.administration.lock();
+        self.administered(Action::DeleteUser, id, SlotId::NONE)?;
         self.destroy_slots(id).map_err(CreateError::KeyFile)?;
         // After the slots are gone, so that nobody unlocks it again; and what its last writer
         // enqueued must be applied before the roster is read.
@@ -250,8 +286,18 @@ impl Vault {
                 doomed.push(row);
             }
         }
+        // An account from before there was an audit trail has it on no roster.
+        let rows = RosterRow {
+            account: id,
+            collection: CollectionId::from_bytes(*id.bytes()),
+            state: RosterState::Doomed,
+            prefixes: self.chain(id).prefixes().to_vec(),
+        };
+        self.put_roster(&mut batch, &rows);
+        doomed.push(rows);
         self.store.commit(batch).wait()?;
         self.accounts.write().remove(&id);
+        self.audit.forget(id);
         self.purges.lock().extend(doomed);
         Ok(())
     }

@@ -11,6 +11,7 @@
 //!   it saw waits for `AccountStore::barrier` first; this holds for reads too.
 //! - One `Inner` exists per unlocked account (`registry`), or there would be two gates.
 
+mod audit;
 mod copy;
 #[cfg(test)]
 mod damage_tests;
@@ -31,6 +32,10 @@ mod transaction;
 mod tree;
 mod unlock;
 
+pub use audit::{
+    Action, AuditLine, AuditLines, AuditReport, ClientFamily, DeviceRecord, ExportCursor,
+    ExportPage, Finding, Happening, MirrorError,
+};
 pub use directory::{AccountRecord, CreateError};
 pub use keyfile::KeyFile;
 pub use model::{
@@ -54,6 +59,7 @@ use crate::ids::AccountId;
 use crate::limits;
 use crate::seal::{HostKey, NameKey, RowKey};
 use crate::store::{Store, StoreError};
+use audit::Audit;
 use index::IndexCache;
 use keyfile::KeyFiles;
 use rows::RosterRow;
@@ -83,6 +89,7 @@ pub struct Vault {
     /// What was held in memory of deleted collections: to free a large index takes longer than
     /// the deletion, so it waits for the purge.
     discarded: Mutex<Vec<Arc<State>>>,
+    audit: Audit,
     /// Whether a row of the directory did not open: then nobody can say which accounts are gone.
     directory_damaged: AtomicBool,
 }
@@ -130,7 +137,8 @@ impl From<StoreError> for VaultError {
 }
 
 impl Vault {
-    /// Opens the vault over `store`; `keys_dir` holds the key files.
+    /// Opens the vault over `store`; `keys_dir` holds the key files, and beside it stands the
+    /// mirror of the audit trail.
     pub fn open(
         store: Store,
         host: HostKey,
@@ -163,12 +171,15 @@ impl Vault {
             purges: Mutex::default(),
             discarded: Mutex::default(),
             directory_damaged: AtomicBool::new(false),
+            audit: Audit::new(keys_dir.with_file_name("audit.heads")),
             store,
             host,
             ambient,
         };
         vault.load_directory()?;
         vault.load_roster()?;
+        vault.load_audit(|| Ok(()))?;
+        vault.check_mirror()?;
         Ok(Arc::new(vault))
     }
 

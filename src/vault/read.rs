@@ -165,6 +165,7 @@ impl AccountStore {
     /// The members of a collection, as they are now.
     pub fn members(&self, id: CollectionId) -> Result<Members, VaultError> {
         let objects = self.with_index(id, |index| index.objects.values().cloned().collect())?;
+        self.note_read(id);
         Ok(Members {
             objects,
             collections: self.collections(id),
@@ -207,6 +208,7 @@ impl AccountStore {
     /// it does not open: the item is reported for itself, all others are served.
     pub fn body(&self, id: CollectionId, object: &Summary) -> Result<Vec<u8>, VaultError> {
         let state = self.state(id)?;
+        self.note_read(id);
         let read = |vault: &Vault| {
             vault.read_chunks(
                 &state,
@@ -351,6 +353,7 @@ impl AccountStore {
                 .filter(|since| token == self.token_at(id, *since))
                 .ok_or(VaultError::TokenInvalid)?,
         };
+        self.note_read(id);
         self.with_index(id, |index| self.changes_in(index, id, since, limit))?
     }
 

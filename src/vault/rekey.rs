@@ -21,50 +21,66 @@ use crate::store::Batch;
 pub struct Rekeyed {
     /// Rows of the host.
     pub rows: usize,
+    /// Rows that do not open, and were left as they are.
+    pub damaged: usize,
     /// Key files.
     pub key_files: usize,
 }
 
 impl Vault {
     /// Seals all that the host key seals under `new`; durable when it returns. The vault still
-    /// holds the old key then: it must not be used any more.
+    /// holds the old key then: it must not be used any more. Rows that do not open are left.
     ///
     /// # Errors
-    /// A row or a slot that does not open (the store is then as it was); a failing disk.
+    /// A slot that does not open (the store is then as it was); a failing disk.
     pub fn rekey(&self, new: &HostKey) -> Result<Rekeyed, CreateError> {
         let _one = self.administration.lock();
-        let (batch, rows) = self.rekeyed_rows(new)?;
-        let mut key_files = 0;
+        let mut batch = Batch::new();
+        let trail = self.rekeyed_audit(&mut batch, new)?;
+        let (rows, damaged) = self.rekey_rows(&mut batch, new)?;
+        let mut done = Rekeyed {
+            rows: rows + trail.rows,
+            damaged: damaged + trail.damaged,
+            key_files: 0,
+        };
         for account in self.accounts() {
             if let Some(file) = self.key_file(account.id) {
                 self.put_slots(account.id, self.rekeyed_slots(account.id, &file, new)?)
                     .map_err(CreateError::KeyFile)?;
-                key_files += 1;
+                done.key_files += 1;
             }
         }
         self.store.commit(batch).wait()?;
-        Ok(Rekeyed { rows, key_files })
+        if let Err(error) = self.audit_is_rekeyed(trail, new) {
+            tracing::error!(%error, "the mirror of the audit trail still has the old key's signature");
+        }
+        Ok(done)
     }
 
-    fn rekeyed_rows(&self, new: &HostKey) -> Result<(Batch, usize), CreateError> {
+    /// The rows that scans find; how many there are, and how many do not open.
+    fn rekey_rows(&self, batch: &mut Batch, new: &HostKey) -> Result<(usize, usize), CreateError> {
         let rows = new.rows();
-        let mut batch = Batch::new();
-        let mut count = 1;
+        let (mut count, mut damaged) = (1, 0);
         // In this order: a vault that was rekeyed before has the row under the old key's own name.
         batch.delete(host_check::name(&self.host));
-        host_check::put(&mut batch, new, &self.host_names, &self.ambient);
+        host_check::put(batch, new, &self.host_names, &self.ambient);
         for kind in Kind::SCANNED_BY_HOST {
             for row in self.store.scan(&self.host_names.prefix(*kind)) {
                 let (name, stored) = row?;
                 let place = scanned_place(*kind, AccountId::NONE, CollectionId::NONE, &name);
-                let content = stored
-                    .open(&self.host_rows, &place)
-                    .map_err(|_| VaultError::Damaged(name.short()))?;
-                batch.put(name, rows.seal_by(&place, &content, &self.ambient));
-                count += 1;
+                match stored.open(&self.host_rows, &place) {
+                    Ok(content) => {
+                        batch.put(name, self.seal_under(&rows, *kind, &name, &content));
+                        count += 1;
+                    }
+                    Err(_) => {
+                        tracing::error!(row = name.short(), "a damaged row keeps its old seal");
+                        damaged += 1;
+                    }
+                }
             }
         }
-        Ok((batch, count))
+        Ok((count, damaged))
     }
 
     fn rekeyed_slots(
@@ -154,6 +170,18 @@ mod tests {
             assert_eq!(slot.about(id, vault.host()).unwrap(), b"phone");
             let account = vault.unlock(id, opened.ok().unwrap(), slot.id).unwrap();
             assert_eq!(account.name().as_str(), "anna");
+            assert_eq!(rekeyed.damaged, 0);
+            let home = account.home().id;
+            let calendar = account.collections(home)[0].id;
+            account
+                .write(|tx| tx.set_collection_properties(calendar, Default::default()))
+                .unwrap();
+            drop(account);
+            // The trail goes on, with its pages chained anew, and says what was done.
+            vault.flush_audit().unwrap();
+            let report = vault.verify_audit().unwrap();
+            assert!(report.findings.is_empty(), "{:?}", report.findings);
+            assert!(vault.audit_findings().is_empty());
         }
     }
 }

@@ -1,10 +1,10 @@
 //! Vaults for tests: a fresh directory, cheap passwords, an account named alice.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use super::{AccountStore, Vault, VaultError};
-use crate::ambient::{Ambient, OsRandom};
+use crate::ambient::{Ambient, OsRandom, UnixMillis};
 use crate::ids::{Email, Secret, SlotId, UserName};
 use crate::seal::{AccountKey, Argon2Cost, Generated, HostKey, SecretKind, Slot};
 use crate::store::{Store, StoreOptions};
@@ -26,6 +26,7 @@ pub struct TestVault {
     /// Its directory: `db` and `keys`.
     pub directory: tempfile::TempDir,
     host: String,
+    clock: Option<Arc<AtomicI64>>,
 }
 
 impl Default for TestVault {
@@ -38,12 +39,31 @@ impl TestVault {
     /// A new one, with room for `index_capacity` summaries in memory.
     pub fn with_capacity(index_capacity: usize) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
+        Self::begin(directory, index_capacity, None)
+    }
+
+    /// A new one, whose clock shows these milliseconds.
+    pub fn with_clock(clock: &Arc<AtomicI64>) -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        Self::begin(
+            directory,
+            crate::limits::INDEX_SUMMARIES,
+            Some(clock.clone()),
+        )
+    }
+
+    fn begin(
+        directory: tempfile::TempDir,
+        index_capacity: usize,
+        clock: Option<Arc<AtomicI64>>,
+    ) -> Self {
         let host = HostKey::generate(&mut OsRandom).to_text().to_string();
-        let vault = open(directory.path(), &host, index_capacity);
+        let vault = open(directory.path(), &host, index_capacity, clock.clone());
         TestVault {
             vault,
             directory,
             host,
+            clock,
         }
     }
 
@@ -54,10 +74,16 @@ impl TestVault {
 
     /// Closes it and opens it again, as a restart does. All handles to it must be gone.
     pub fn restart(self) -> Self {
+        self.restart_after(|| {})
+    }
+
+    /// The same, with something done while it is closed.
+    pub fn restart_after(self, meanwhile: impl FnOnce()) -> Self {
         let TestVault {
             vault,
             directory,
             host,
+            clock,
         } = self;
         assert_eq!(
             Arc::strong_count(&vault),
@@ -65,11 +91,14 @@ impl TestVault {
             "somebody still uses the vault"
         );
         drop(vault);
-        let vault = open(directory.path(), &host, crate::limits::INDEX_SUMMARIES);
+        meanwhile();
+        let capacity = crate::limits::INDEX_SUMMARIES;
+        let vault = open(directory.path(), &host, capacity, clock.clone());
         TestVault {
             vault,
             directory,
             host,
+            clock,
         }
     }
 
@@ -102,6 +131,8 @@ impl TestVault {
         let account = self.try_unlock(name, secret).unwrap();
         let incomplete = account.inner.tree.read().incomplete.len();
         assert_eq!(incomplete, 0, "the sums over member collections are wrong");
+        let added_up = self.vault.adds_up(&account);
+        assert!(added_up, "the sum over the heads is wrong");
         account
     }
 
@@ -120,7 +151,19 @@ impl TestVault {
     }
 }
 
-fn open(directory: &std::path::Path, host: &str, index_capacity: usize) -> Arc<Vault> {
+fn open(
+    directory: &std::path::Path,
+    host: &str,
+    index_capacity: usize,
+    clock: Option<Arc<AtomicI64>>,
+) -> Arc<Vault> {
+    let ambient = match clock {
+        None => Ambient::system(),
+        Some(clock) => Ambient::given(
+            Box::new(move || UnixMillis(clock.load(Ordering::Relaxed))),
+            Box::new(OsRandom),
+        ),
+    };
     let options = StoreOptions::with_sync(sync);
     let store = Store::open(&directory.join("db"), &options).unwrap();
     let host = HostKey::read(host).unwrap();
@@ -128,7 +171,7 @@ fn open(directory: &std::path::Path, host: &str, index_capacity: usize) -> Arc<V
         store,
         host,
         &directory.join("keys"),
-        Arc::new(Ambient::system()),
+        Arc::new(ambient),
         index_capacity,
     )
     .unwrap()

@@ -110,6 +110,12 @@ impl State {
             .digest(ObjectId::from_bytes(*member.bytes()), changed)
     }
 
+    /// What a head adds to the sum over all heads of the account. No object has the collection's id.
+    pub fn head_digest(&self, head: &HeadRow) -> [u8; 32] {
+        self.etags
+            .digest(ObjectId::from_bytes(*self.id.bytes()), head.revision)
+    }
+
     pub fn head_name(&self) -> RowName {
         self.names.row(Kind::Head, ObjectId::NONE.bytes(), 0, 0)
     }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Weak};
 
 use parking_lot::{Mutex, ReentrantMutex, RwLock};
 
+use super::audit::Chain;
 use super::directory::AccountRecord;
 use super::model::{Collection, CollectionKind, Properties, VaultError};
 use super::read::AccountStore;
@@ -30,6 +31,8 @@ pub(super) struct Inner {
     pub tree: RwLock<Tree>,
     /// Of the last commit enqueued.
     pub last: Mutex<Receipt>,
+    /// Its chain of the audit trail.
+    pub audit: Arc<Chain>,
     /// Set when the account was disabled, deleted or locked: nobody may go on with it.
     pub dead: AtomicBool,
 }
@@ -144,7 +147,7 @@ impl Vault {
         for id in unlocked {
             self.lock(id);
         }
-        self.store.reopen()
+        self.load_audit(|| self.store.reopen())
     }
 
     /// Writes a new account's home and opens it.
@@ -180,14 +183,16 @@ impl Vault {
         );
         let head = HeadRow::new(now);
         let mut batch = Batch::new();
+        let mut prefixes = vec![
+            prefix_bytes(inner.names.prefix(Kind::Link)),
+            prefix_bytes(inner.names.prefix(Kind::Lock)),
+        ];
+        prefixes.extend(inner.audit.prefixes());
         let account_rows = RosterRow {
             account: record.id,
             collection: CollectionId::NONE,
             state: RosterState::Live,
-            prefixes: vec![
-                prefix_bytes(inner.names.prefix(Kind::Link)),
-                prefix_bytes(inner.names.prefix(Kind::Lock)),
-            ],
+            prefixes,
         };
         self.put_roster(&mut batch, &account_rows);
         self.put_roster(&mut batch, &live(record.id, id, &state));
@@ -197,7 +202,12 @@ impl Vault {
             inner.seal(Kind::Link, &name, &encode(&state.link(&collection))),
         );
         batch.put(state.head_name(), inner.seal_head(&state, &head));
-        self.store.commit(batch).wait()?;
+        let mut heads = [0; 4];
+        digest_add(&mut heads, &state.head_digest(&head));
+        let writing = self.audit_begun(&inner.audit, &mut batch, &key, heads);
+        let receipt = self.store.commit(batch);
+        drop(writing);
+        receipt.wait()?;
         let entry = Entry {
             collection: Arc::new(collection),
             head,
@@ -223,6 +233,7 @@ impl Vault {
             gate: ReentrantMutex::new(()),
             tree: RwLock::new(tree),
             last: Mutex::new(Receipt::done()),
+            audit: self.chain(record.id),
             dead: AtomicBool::new(false),
         }
     }
@@ -268,6 +279,8 @@ impl Vault {
             }
         }
         let whole = !damaged;
+        // Of all that was read: what is refused next was put back, and would hide in a gap.
+        let heads = whole.then(|| heads_sum(&tree));
         refuse_old_heads(&mut tree, record.id);
         hang(&mut tree);
         if whole {
@@ -277,8 +290,17 @@ impl Vault {
             return Err(VaultError::Damaged("home".into()));
         }
         self.load_locks(&inner, &mut tree)?;
+        self.audit_unlocked(record.id, key, heads)?;
         *inner.tree.write() = tree;
         Ok(inner)
+    }
+
+    /// Whether the heads in memory add up to the audit trail.
+    #[cfg(test)]
+    pub(super) fn adds_up(&self, account: &AccountStore) -> bool {
+        let _gate = account.inner.gate.lock();
+        let heads = heads_sum(&account.inner.tree.read());
+        self.audited_heads(account.inner.id) == Some(heads)
     }
 
     fn load_collection(&self, account: AccountId, link: &LinkRow) -> Result<Entry, VaultError> {
@@ -394,6 +416,15 @@ fn refuse_old_heads(tree: &mut Tree, account: AccountId) {
         tracing::error!(%account, collection = %id, "a collection's head is older than its members; the collection is not served");
         tree.entries.remove(&id);
     }
+}
+
+/// The sum over all heads, to be compared with the audit trail.
+fn heads_sum(tree: &Tree) -> [u64; 4] {
+    let mut sum = [0; 4];
+    for entry in tree.entries.values() {
+        digest_add(&mut sum, &entry.state.head_digest(&entry.head));
+    }
+    sum
 }
 
 /// Names collections whose member collections do not add up: a link was lost, or put back from an

@@ -185,6 +185,13 @@ impl Server {
         Client::new(self.address(), name, secret)
     }
 
+    /// Ends it as a power cut does.
+    pub fn kill(&mut self) {
+        let mut child = self.child.take().expect("the server runs");
+        child.kill().expect("it can be killed");
+        child.wait().expect("it ends");
+    }
+
     /// Stops it as an administrator does, and waits for its end.
     pub fn stop(&mut self) {
         let mut child = self.child.take().expect("the server runs");

@@ -4,6 +4,7 @@
 mod collections;
 mod locks;
 mod objects;
+mod trail;
 
 pub(super) use collections::copied_kind;
 
@@ -132,7 +133,10 @@ impl Transaction {
         if self.batch.is_empty() {
             return;
         }
+        let mut writing = inner.vault.audit.writing(&inner.audit);
+        self.record(&mut writing);
         *inner.last.lock() = inner.vault.store.commit(std::mem::take(&mut self.batch));
+        drop(writing);
         for effect in std::mem::take(&mut self.effects) {
             self.apply(effect);
         }
