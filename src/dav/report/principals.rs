@@ -6,7 +6,7 @@ use http::StatusCode;
 use super::super::context::{Context, Kind, Resource};
 use super::super::error::DavError;
 use super::super::message::Response;
-use super::super::multistatus::{self, Responder};
+use super::super::multistatus::{self, Item, Responder, Selection};
 use super::super::property::{Found, Scene, Subject, Wanted};
 use super::super::propfind::Listing;
 use super::super::target::principal_href;
@@ -21,6 +21,10 @@ const SEARCHABLE: [(QName, &str); 3] = [
     (cs("email-address-set"), "E-mail address"),
 ];
 
+/// What a search that lists no property is told of a principal: what RFC 4791 section 8.4 searches
+/// for. RFC 3744 section 9.4 leaves the list out at will and says only what must be in the answer.
+const UNLISTED: [QName; 2] = [dav("displayname"), caldav("calendar-home-set")];
+
 /// Whether the account's own principal is in the answer.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Own {
@@ -29,7 +33,10 @@ enum Own {
 }
 
 fn answer(context: &Context<'_>, body: &Element, own: Own) -> Result<Response, DavError> {
-    let selection = calendar_data::selection(body)?;
+    respond(context, calendar_data::selection(body)?, own)
+}
+
+fn respond(context: &Context<'_>, selection: Selection, own: Own) -> Result<Response, DavError> {
     let mut listing = Listing::default();
     if own == Own::Listed {
         let href = principal_href(context.account.name());
@@ -77,7 +84,8 @@ pub fn matching(context: &Context<'_>, body: &Element) -> Result<Response, DavEr
     )
 }
 
-/// DAV:principal-property-search (section 9.4).
+/// DAV:principal-property-search (section 9.4). Several DAV:property-search are a logical AND, and
+/// none is one of nothing: it finds everybody whom the asker may find, which is the asker.
 ///
 /// # Errors
 /// 400, 413.
@@ -102,13 +110,23 @@ pub fn search(context: &Context<'_>, body: &Element) -> Result<Response, DavErro
     }
     let found = match body.attribute("test") {
         Some("anyof") => hits.contains(&true),
-        _ => !hits.is_empty() && !hits.contains(&false),
+        _ => !hits.contains(&false),
     };
-    answer(
-        context,
-        body,
-        if found { Own::Listed } else { Own::LeftOut },
-    )
+    let own = if found { Own::Listed } else { Own::LeftOut };
+    respond(context, search_selection(body)?, own)
+}
+
+/// What a search asks for: `UNLISTED` where its DAV:prop is empty or not there.
+fn search_selection(body: &Element) -> Result<Selection, DavError> {
+    let selection = calendar_data::selection(body)?;
+    let Selection::Named(items) = &selection else {
+        return Ok(selection);
+    };
+    if !items.is_empty() {
+        return Ok(selection);
+    }
+    let unlisted = UNLISTED.map(|name| Item::Property(Wanted::named(&name.into())));
+    Ok(Selection::Named(unlisted.into()))
 }
 
 /// Whether a searchable property of the principal contains the text.
@@ -121,16 +139,15 @@ fn finds(subject: &Subject<'_>, property: &Element, text: &str) -> Result<bool, 
         return Ok(false);
     }
     let value = xml::parse(&writer.finish(), &XmlLimits::default());
-    Ok(value.is_ok_and(|value| texts(&value).to_lowercase().contains(text)))
+    Ok(value.is_ok_and(|value| any_text_contains(&value, text)))
 }
 
-/// All texts inside, one to a line.
-fn texts(element: &Element) -> String {
-    let inner = element.children.iter().map(|node| match node {
-        Node::Text(text) => text.clone(),
-        Node::Element(element) => texts(element),
-    });
-    inner.collect::<Vec<_>>().join("\n")
+/// Whether one of the texts inside contains a text in lower case, each by itself (section 9.4.1).
+fn any_text_contains(element: &Element, sought: &str) -> bool {
+    element.children.iter().any(|node| match node {
+        Node::Text(text) => text.to_lowercase().contains(sought),
+        Node::Element(element) => any_text_contains(element, sought),
+    })
 }
 
 /// DAV:principal-search-property-set (section 9.5).

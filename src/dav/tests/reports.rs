@@ -314,6 +314,39 @@ fn rfc3744_9_4_and_h15_a_search_finds_oneself_only() {
 }
 
 #[test]
+fn rfc3744_9_4_a_search_that_lists_no_property_or_no_condition() {
+    let server = Server::new();
+    let search = |inner: &str| {
+        server
+            .report("/", "D:principal-property-search", inner)
+            .multistatus()
+    };
+    let by_name = |text: &str| {
+        format!(
+            "<D:property-search><D:prop><D:displayname/></D:prop><D:match>{text}</D:match></D:property-search>"
+        )
+    };
+    // an empty DAV:prop with the names beside it is what python-caldav sends
+    for listed in [
+        "",
+        "<D:prop/>",
+        "<D:prop/><C:calendar-home-set/><D:displayname/>",
+    ] {
+        for condition in [by_name("lic"), String::new()] {
+            let found = search(&format!("{condition}{listed}"));
+            assert_eq!(found.hrefs(), [PRINCIPAL], "{condition}{listed}");
+            assert_eq!(found.value(PRINCIPAL, dav("displayname")).text(), "alice");
+            let home = found.value(PRINCIPAL, caldav("calendar-home-set"));
+            assert_eq!(home.child(dav("href")).unwrap().text(), HOME);
+        }
+        assert_eq!(
+            search(&format!("{}{listed}", by_name("bob"))).hrefs(),
+            [""; 0]
+        );
+    }
+}
+
+#[test]
 fn rfc3744_9_2_3_5_other_principal_reports() {
     let server = Server::new();
     let own = "<D:self/><D:prop><D:displayname/></D:prop>";

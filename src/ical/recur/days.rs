@@ -90,6 +90,40 @@ impl Year {
     }
 }
 
+/// The weeks that the days of a year are in.
+struct Weeks {
+    /// Day of the year on which week 1 starts, and how many weeks it has.
+    start: i64,
+    count: i64,
+    /// How many the years before and after have.
+    before: i64,
+    after: i64,
+}
+
+impl Weeks {
+    fn new(year: &Year, week_start: u8) -> Weeks {
+        Weeks {
+            start: year.week_one(week_start),
+            count: year.weeks(week_start),
+            before: Year::new(year.number - 1).weeks(week_start),
+            after: Year::new(year.number + 1).weeks(week_start),
+        }
+    }
+
+    /// Whether BYWEEKNO allows a day (from 0) of the year. Days at either end of a year may lie in
+    /// a week of the year before or after; a day belongs to the period of its own calendar year.
+    fn allow(&self, asked: &SignedSet, day: i64) -> bool {
+        if day < self.start {
+            return asked.holds(self.before, self.before);
+        }
+        let number = (day - self.start) / 7 + 1;
+        if number > self.count {
+            return asked.holds(1, self.after);
+        }
+        asked.holds(number, self.count)
+    }
+}
+
 /// Monday is 0.
 pub(super) fn weekday(day: i64) -> i64 {
     (day + 3).rem_euclid(7)
@@ -170,7 +204,7 @@ impl DayFilter {
 
     /// The allowed days of a month, bit 0 being the 1st.
     pub(super) fn month(&self, year: i32, month: u8) -> u32 {
-        if self.months != 0 && self.months >> month & 1 == 0 {
+        if !self.has_month(month) {
             return 0;
         }
         let length = u32::from(days_in_month(year, month));
@@ -224,34 +258,28 @@ impl DayFilter {
         days
     }
 
+    /// Whether a month of the year can have allowed days.
+    pub(super) fn has_month(&self, month: u8) -> bool {
+        self.months == 0 || self.months >> month & 1 == 1
+    }
+
     /// Of `days`, those that BYYEARDAY and BYWEEKNO allow.
     fn by_year(&self, year: i32, first: i64, days: u32) -> u32 {
         let year = Year::new(year);
-        let mut allowed = 0;
-        for bit in (0..31).filter(|bit| days >> bit & 1 == 1) {
-            let day = first + bit - year.first;
-            let good = (self.year_days.is_empty() || self.year_days.holds(day + 1, year.length))
-                && (self.weeks.is_empty() || self.in_weeks(&year, day));
+        let weeks = (!self.weeks.is_empty()).then(|| Weeks::new(&year, self.week_start));
+        let any_day = self.year_days.is_empty();
+        let (mut left, mut allowed) = (days, 0);
+        while left != 0 {
+            let bit = left.trailing_zeros();
+            left &= left - 1;
+            let day = first + i64::from(bit) - year.first;
+            let good = (any_day || self.year_days.holds(day + 1, year.length))
+                && weeks
+                    .as_ref()
+                    .is_none_or(|weeks| weeks.allow(&self.weeks, day));
             allowed |= u32::from(good) << bit;
         }
         allowed
-    }
-
-    /// Whether BYWEEKNO allows a day (from 0) of the year. Days at either end of a year may lie in
-    /// a week of the year before or after; a day belongs to the period of its own calendar year.
-    fn in_weeks(&self, year: &Year, day: i64) -> bool {
-        let start = year.week_one(self.week_start);
-        let weeks = year.weeks(self.week_start);
-        if day < start {
-            let last = Year::new(year.number - 1).weeks(self.week_start);
-            return self.weeks.holds(last, last);
-        }
-        let number = (day - start) / 7 + 1;
-        if number > weeks {
-            let next = Year::new(year.number + 1).weeks(self.week_start);
-            return self.weeks.holds(1, next);
-        }
-        self.weeks.holds(number, weeks)
     }
 
     /// Whether a day is allowed; `month` is the walk's memory.

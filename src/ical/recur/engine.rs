@@ -305,7 +305,9 @@ impl Engine {
                 let Some(year) = year_within(base.saturating_add(distance)) else {
                     return Ok(None);
                 };
-                for month in 1..=12 {
+                // A year costs as much as its months.
+                for month in (1..=12).filter(|month| self.days.has_month(*month)) {
+                    budget.spend()?;
                     self.fill_month(year, month, period);
                 }
             }

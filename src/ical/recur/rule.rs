@@ -169,7 +169,10 @@ impl SignedSet {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.positive == [0; 6] && self.negative == [0; 6]
+        self.positive
+            .iter()
+            .chain(&self.negative)
+            .all(|word| *word == 0)
     }
 
     /// Whether the `number`th (from 1) of `total` is meant, counted from either end.
