@@ -11,7 +11,7 @@ use std::fmt;
 
 use super::kind::ComponentKind;
 use super::line::{IcalError, Property};
-use super::recur::{Rule, RuleError};
+use super::recur::Rule;
 use super::tree::{Calendar, Component};
 use super::value;
 use crate::limits;
@@ -35,7 +35,7 @@ pub struct Facts {
 }
 
 /// Why an object is not accepted: the precondition of RFC 4791 section 5.3.2.1 it fails, and a
-/// reason without content of the object.
+/// reason without content of the object, fit to be sent and logged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
     /// CALDAV:valid-calendar-data.
@@ -52,12 +52,20 @@ pub enum Refusal {
     },
     /// CALDAV:supported-calendar-component: a kind no calendar of this server holds.
     SupportedCalendarComponent,
+    /// CALDAV:supported-rscale (RFC 7529): a rule whose instances are not computed here.
+    SupportedRscale {
+        /// Line of the received text, from 1.
+        line: usize,
+        /// The broken rule.
+        reason: &'static str,
+    },
 }
 
 impl fmt::Display for Refusal {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Refusal::ValidCalendarData { line, reason } => {
+            Refusal::ValidCalendarData { line, reason }
+            | Refusal::SupportedRscale { line, reason } => {
                 write!(formatter, "line {line}: {reason}")
             }
             Refusal::ValidCalendarObjectResource { reason } => formatter.write_str(reason),
@@ -212,15 +220,19 @@ fn times(component: &Component, kind: ComponentKind) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// A rule that cannot be read would make every later answer a guess.
+/// A rule that cannot be read, or is of a calendar system that is not computed here, would make
+/// every later answer a guess.
 fn rules(component: &Component) -> Result<(), Refusal> {
     for (name, reason) in [
         ("RRULE", "RRULE is not a recurrence rule"),
         ("EXRULE", "EXRULE is not a recurrence rule"),
     ] {
         for property in component.properties(name) {
-            let absent = property.value.trim_ascii().is_empty();
-            if !absent && !readable(&property.value) {
+            if property.value.trim_ascii().is_empty() {
+                continue;
+            }
+            scale(property)?;
+            if Rule::parse(&property.value).is_err() {
                 return Err(data(property.line, reason));
             }
         }
@@ -228,9 +240,31 @@ fn rules(component: &Component) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Whether it is a rule; one of another calendar system (RFC 7529) is, though not expanded here.
-fn readable(rule: &str) -> bool {
-    matches!(Rule::parse(rule), Ok(_) | Err(RuleError::UnsupportedScale))
+/// Of RFC 7529, only what means the same as a rule of RFC 5545 is computed here: RSCALE=GREGORIAN,
+/// and SKIP=OMIT or none. Asked before the rule is read, since other calendar systems write parts
+/// of their own (BYMONTH=5L).
+fn scale(property: &Property) -> Result<(), Refusal> {
+    let part = |wanted: &str| {
+        property.value.split(';').find_map(|part| {
+            let (name, value) = part.split_once('=')?;
+            let found = name.trim_ascii().eq_ignore_ascii_case(wanted);
+            found.then_some(value.trim_ascii())
+        })
+    };
+    let refused = |reason| {
+        let line = property.line;
+        Err(Refusal::SupportedRscale { line, reason })
+    };
+    let Some(scale) = part("RSCALE") else {
+        return Ok(());
+    };
+    if !scale.eq_ignore_ascii_case("GREGORIAN") {
+        return refused("RSCALE is not GREGORIAN");
+    }
+    match part("SKIP") {
+        Some(skip) if !skip.eq_ignore_ascii_case("OMIT") => refused("SKIP is not OMIT"),
+        _ => Ok(()),
+    }
 }
 
 #[cfg(test)]
@@ -269,7 +303,8 @@ mod tests {
         for odd in [
             "DTEND:20230101T000000Z",
             "DTEND:\nDURATION:",
-            "RRULE:RSCALE=CHINESE;FREQ=YEARLY",
+            "RRULE:RSCALE=GREGORIAN;FREQ=YEARLY",
+            "RRULE:FREQ=MONTHLY;SKIP=omit;rscale=gregorian",
             "DTEND:20240101T110000Z\nDURATION:PT1H",
             "GEO:\nBEGIN:X-FOO\nEND:X-FOO",
             "DTEND;TZID=Nowhere:20240101T000000",
@@ -367,6 +402,12 @@ mod tests {
                 5,
                 "RRULE is not a recurrence rule",
             ),
+            // SKIP needs an RSCALE (RFC 7529 section 4.1)
+            (
+                event("RRULE:FREQ=MONTHLY;SKIP=FORWARD"),
+                5,
+                "RRULE is not a recurrence rule",
+            ),
             (
                 event("DTSTART:20240101"),
                 5,
@@ -380,6 +421,32 @@ mod tests {
                 Err(Refusal::ValidCalendarData { line, reason }),
                 "{text}"
             );
+        }
+    }
+
+    #[test]
+    fn refused_as_another_calendar_system() {
+        for (rule, reason) in [
+            ("RSCALE=CHINESE;FREQ=YEARLY", "RSCALE is not GREGORIAN"),
+            (
+                "FREQ=YEARLY;BYMONTH=5L; rscale = hebrew",
+                "RSCALE is not GREGORIAN",
+            ),
+            ("RSCALE=;FREQ=YEARLY", "RSCALE is not GREGORIAN"),
+            (
+                "RSCALE=GREGORIAN;SKIP=FORWARD;FREQ=MONTHLY",
+                "SKIP is not OMIT",
+            ),
+            (
+                "FREQ=MONTHLY;SKIP=BACKWARD;RSCALE=GREGORIAN",
+                "SKIP is not OMIT",
+            ),
+        ] {
+            for name in ["RRULE", "EXRULE"] {
+                let refusal = check(&event(&format!("{name}:{rule}"))).expect_err(rule);
+                assert_eq!(refusal, Refusal::SupportedRscale { line: 5, reason });
+                assert_eq!(refusal.to_string(), format!("line 5: {reason}"));
+            }
         }
     }
 }
