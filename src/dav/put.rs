@@ -233,7 +233,7 @@ fn refused(refusal: Refusal) -> DavError {
     let condition = match refusal {
         Refusal::ValidCalendarData { .. } => &named::VALID_CALENDAR_DATA,
         Refusal::ValidCalendarObjectResource { .. } => &named::VALID_CALENDAR_OBJECT_RESOURCE,
-        Refusal::SupportedCalendarComponent => &named::SUPPORTED_CALENDAR_COMPONENT,
+        Refusal::SupportedCalendarComponent { .. } => &named::SUPPORTED_CALENDAR_COMPONENT,
         Refusal::SupportedRscale { .. } => &named::SUPPORTED_RSCALE,
     };
     DavError::NamedWithRefusal(condition, refusal)

@@ -47,11 +47,16 @@ pub enum Refusal {
     },
     /// CALDAV:valid-calendar-object-resource.
     ValidCalendarObjectResource {
+        /// Line of the received text, from 1.
+        line: usize,
         /// The broken rule.
         reason: &'static str,
     },
     /// CALDAV:supported-calendar-component: a kind no calendar of this server holds.
-    SupportedCalendarComponent,
+    SupportedCalendarComponent {
+        /// Line of the received text, from 1.
+        line: usize,
+    },
     /// CALDAV:supported-rscale (RFC 7529): a rule whose instances are not computed here.
     SupportedRscale {
         /// Line of the received text, from 1.
@@ -65,12 +70,15 @@ impl fmt::Display for Refusal {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Refusal::ValidCalendarData { line, reason }
+            | Refusal::ValidCalendarObjectResource { line, reason }
             | Refusal::SupportedRscale { line, reason } => {
                 write!(formatter, "line {line}: {reason}")
             }
-            Refusal::ValidCalendarObjectResource { reason } => formatter.write_str(reason),
-            Refusal::SupportedCalendarComponent => {
-                formatter.write_str("a component is of a kind that is not supported")
+            Refusal::SupportedCalendarComponent { line } => {
+                write!(
+                    formatter,
+                    "line {line}: a component is of a kind that is not supported"
+                )
             }
         }
     }
@@ -88,8 +96,8 @@ impl From<IcalError> for Refusal {
 
 /// Checks a calendar that was read.
 pub fn accept(calendar: &Calendar) -> Result<Facts, Refusal> {
-    if !calendar.further.is_empty() {
-        return Err(object("there is more than one VCALENDAR"));
+    if let Some(further) = calendar.further.first() {
+        return Err(object(further.line, "there is more than one VCALENDAR"));
     }
     calendar_properties(&calendar.root)?;
     let mut facts: Option<Facts> = None;
@@ -100,20 +108,23 @@ pub fn accept(calendar: &Calendar) -> Result<Facts, Refusal> {
         }
         let found = component_facts(component)?;
         facts = Some(match facts {
-            Some(facts) => merge(facts, found)?,
+            Some(facts) => merge(facts, found, component.line)?,
             None => found,
         });
     }
-    facts.ok_or(object("there is no component besides time zones"))
+    facts.ok_or(object(
+        calendar.root.line,
+        "there is no component besides time zones",
+    ))
 }
 
-fn object(reason: &'static str) -> Refusal {
-    Refusal::ValidCalendarObjectResource { reason }
+fn object(line: usize, reason: &'static str) -> Refusal {
+    Refusal::ValidCalendarObjectResource { line, reason }
 }
 
 fn calendar_properties(root: &Component) -> Result<(), Refusal> {
-    if root.property("METHOD").is_some() {
-        return Err(object("METHOD may not be stored"));
+    if let Some(method) = root.property("METHOD") {
+        return Err(object(method.line, "METHOD may not be stored"));
     }
     for version in root.properties("VERSION") {
         let text = version.value.trim_ascii();
@@ -130,13 +141,15 @@ fn data(line: usize, reason: &'static str) -> Refusal {
 }
 
 fn component_facts(component: &Component) -> Result<Facts, Refusal> {
-    let kind = ComponentKind::parse(&component.name).ok_or(Refusal::SupportedCalendarComponent)?;
+    let line = component.line;
+    let kind = ComponentKind::parse(&component.name)
+        .ok_or(Refusal::SupportedCalendarComponent { line })?;
     let uid = only(component, "UID")?.map(|uid| uid.text_value().trim().to_owned());
     let uid = uid
         .filter(|uid| !uid.is_empty())
-        .ok_or(object("a component has no UID"))?;
+        .ok_or(object(line, "a component has no UID"))?;
     if uid.len() > limits::UID_BYTES {
-        return Err(object("a UID is longer than 2048 bytes"));
+        return Err(object(line, "a UID is longer than 2048 bytes"));
     }
     times(component, kind)?;
     rules(component)?;
@@ -155,15 +168,19 @@ fn component_facts(component: &Component) -> Result<Facts, Refusal> {
     })
 }
 
-fn merge(facts: Facts, more: Facts) -> Result<Facts, Refusal> {
+/// Facts with those of one more component, which begins on `line`.
+fn merge(facts: Facts, more: Facts, line: usize) -> Result<Facts, Refusal> {
     if facts.kind != more.kind {
-        return Err(object("there are components of different kinds"));
+        return Err(object(line, "there are components of different kinds"));
     }
     if facts.uid != more.uid {
-        return Err(object("there are components with different UIDs"));
+        return Err(object(line, "there are components with different UIDs"));
     }
     if facts.has_master && more.has_master {
-        return Err(object("there are several components without RECURRENCE-ID"));
+        return Err(object(
+            line,
+            "there are several components without RECURRENCE-ID",
+        ));
     }
     Ok(Facts {
         attendees_max: facts.attendees_max.max(more.attendees_max),
@@ -322,44 +339,47 @@ mod tests {
         let cases = [
             (
                 format!("METHOD:PUBLISH\n{master}"),
+                2,
                 "METHOD may not be stored",
             ),
             (
                 "BEGIN:VTIMEZONE\nEND:VTIMEZONE".into(),
+                1,
                 "there is no component besides time zones",
             ),
             (
                 format!("{master}BEGIN:VTODO\nUID:1\nEND:VTODO"),
+                7,
                 "there are components of different kinds",
             ),
             (
                 format!("{master}{}", master.replace("UID:1", "UID:2")),
+                7,
                 "there are components with different UIDs",
             ),
             (
                 format!("{master}{master}"),
+                7,
                 "there are several components without RECURRENCE-ID",
             ),
-            ("BEGIN:VTODO\nEND:VTODO".into(), "a component has no UID"),
+            ("BEGIN:VTODO\nEND:VTODO".into(), 2, "a component has no UID"),
             (
                 "BEGIN:VTODO\nUID: \nEND:VTODO".into(),
+                2,
                 "a component has no UID",
             ),
             (
                 format!("{master}END:VCALENDAR\nBEGIN:VCALENDAR"),
+                8,
                 "there is more than one VCALENDAR",
             ),
         ];
-        for (text, reason) in cases {
-            assert_eq!(
-                check(&text),
-                Err(Refusal::ValidCalendarObjectResource { reason }),
-                "{text}"
-            );
+        for (text, line, reason) in cases {
+            assert_eq!(check(&text), Err(object(line, reason)), "{text}");
         }
         assert_eq!(
             check("BEGIN:VPOLL\nUID:1\nEND:VPOLL"),
-            Err(Refusal::SupportedCalendarComponent)
+            Err(Refusal::SupportedCalendarComponent { line: 2 })
         );
     }
 
