@@ -658,7 +658,7 @@ const CASES: &[Case] = &[
             Miss("20240710T110000Z/20240710T120000Z"),
             Text("X-FOO", "va:lu;e"),
             Text("ATTENDEE", "mailto:joe@example.org"),
-            Text("ATTENDEE", "hans@"),
+            Text("ATTENDEE", "hm@"),
             NoText("ATTENDEE", "s@example"),
         ],
     ),
@@ -729,7 +729,7 @@ const CASES: &[Case] = &[
             Miss("20240710T110000Z/20240710T120000Z"),
             Text("CATEGORIES", "work, home"),
             Text("CATEGORIES", "Other;s"),
-            NoText("CATEGORIES", "home,Other"),
+            NoText("CATEGORIES", "Work\\, home"),
         ],
     ),
     stored(
@@ -886,11 +886,24 @@ fn every_file_is_in_the_table_once() {
     );
 }
 
+/// The body of a MKCALENDAR; without it, a calendar does not take free-busy objects.
+fn of_all_kinds() -> String {
+    let kinds = ["VEVENT", "VTODO", "VJOURNAL", "VFREEBUSY"];
+    let kinds = kinds
+        .map(|kind| format!("<C:comp name=\"{kind}\"/>"))
+        .concat();
+    format!(
+        "<C:mkcalendar xmlns:D=\"DAV:\" xmlns:C=\"urn:ietf:params:xml:ns:caldav\"><D:set><D:prop>\
+         <C:supported-calendar-component-set>{kinds}</C:supported-calendar-component-set>\
+         </D:prop></D:set></C:mkcalendar>"
+    )
+}
+
 /// All files in one calendar, as a user has them.
 #[test]
 fn every_file_is_stored_and_found_or_refused_by_name() {
     let (_server, mut client) = Server::with_user("alice");
-    client.expect(201, "MKCALENDAR", CALENDAR, &[], "");
+    client.expect(201, "MKCALENDAR", CALENDAR, &[], &of_all_kinds());
     let mut wrong = Vec::new();
     for case in CASES {
         let bytes = fs::read(folder().join(case.file)).expect("a readable file");
