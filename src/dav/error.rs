@@ -1,7 +1,8 @@
 //! Refusals: one enum for the floor, and the one function that turns it into an answer.
 //!
 //! What is sent is a status and, where there is one, the precondition's element; the words
-//! in an error are for the log.
+//! in an error are for the log. The one sentence that is sent says what is wrong with a calendar
+//! object, by line and rule: the client that wrote it has no other way to know.
 
 use http::StatusCode;
 use http::header::{ALLOW, HeaderName, RETRY_AFTER, WWW_AUTHENTICATE};
@@ -9,6 +10,7 @@ use http::header::{ALLOW, HeaderName, RETRY_AFTER, WWW_AUTHENTICATE};
 use super::message::Response;
 use super::precondition::{self, Precondition};
 use super::target::TargetError;
+use crate::ical::accept::Refusal;
 use crate::store::StoreError;
 use crate::vault::VaultError;
 use crate::xml::{Writer, XmlError, dav};
@@ -25,6 +27,8 @@ pub enum DavError {
     Named(&'static Precondition),
     /// The same, with DAV:href elements inside the condition's element.
     NamedWithHrefs(&'static Precondition, Vec<String>),
+    /// The same, for a calendar object, with what is wrong with it.
+    NamedWithRefusal(&'static Precondition, Refusal),
     /// 400: not a request of our protocols.
     BadRequest(&'static str),
     /// 403 without a named condition.
@@ -103,7 +107,9 @@ impl DavError {
     /// The status of the answer.
     pub fn status(&self) -> StatusCode {
         match self {
-            DavError::Named(condition) | DavError::NamedWithHrefs(condition, _) => condition.status,
+            DavError::Named(condition)
+            | DavError::NamedWithHrefs(condition, _)
+            | DavError::NamedWithRefusal(condition, _) => condition.status,
             DavError::BadRequest(_) => StatusCode::BAD_REQUEST,
             DavError::Forbidden(_) => StatusCode::FORBIDDEN,
             DavError::NotFound => StatusCode::NOT_FOUND,
@@ -123,9 +129,9 @@ impl DavError {
     /// The words for the log.
     fn reason(&self) -> &'static str {
         match self {
-            DavError::Named(condition) | DavError::NamedWithHrefs(condition, _) => {
-                condition.name.local
-            }
+            DavError::Named(condition)
+            | DavError::NamedWithHrefs(condition, _)
+            | DavError::NamedWithRefusal(condition, _) => condition.name.local,
             DavError::BadRequest(why)
             | DavError::Forbidden(why)
             | DavError::Conflict(why)
@@ -147,17 +153,22 @@ impl DavError {
     /// The condition to name in a DAV:error element.
     pub fn condition(&self) -> Option<&'static Precondition> {
         match self {
-            DavError::Named(condition) | DavError::NamedWithHrefs(condition, _) => Some(condition),
+            DavError::Named(condition)
+            | DavError::NamedWithHrefs(condition, _)
+            | DavError::NamedWithRefusal(condition, _) => Some(condition),
             _ => None,
         }
     }
 
-    /// Writes the DAV:error element, if a condition is named (RFC 4918 section 14.5).
+    /// Writes the DAV:error element, if a condition is named (RFC 4918 section 14.5). It may hold
+    /// elements besides the condition, which clients that do not know them ignore (section 14.5).
     pub fn write_error(&self, writer: &mut Writer) {
-        let (condition, hrefs) = match self {
-            DavError::Named(condition) => (condition, [].as_slice()),
-            DavError::NamedWithHrefs(condition, hrefs) => (condition, hrefs.as_slice()),
-            _ => return,
+        let Some(condition) = self.condition() else {
+            return;
+        };
+        let hrefs = match self {
+            DavError::NamedWithHrefs(_, hrefs) => hrefs.as_slice(),
+            _ => [].as_slice(),
         };
         writer.start(dav("error"));
         if hrefs.is_empty() {
@@ -168,6 +179,9 @@ impl DavError {
                 writer.element_text(dav("href"), href);
             }
             writer.end();
+        }
+        if let DavError::NamedWithRefusal(_, refusal) = self {
+            writer.element_text(dav("responsedescription"), &refusal.to_string());
         }
         writer.end();
     }
@@ -248,6 +262,14 @@ mod tests {
         ));
         let expected = "<C:no-uid-conflict><D:href>/a&amp;b</D:href></C:no-uid-conflict></D:error>";
         assert!(conflict.contains(expected), "{conflict}");
+        let reason = "RSCALE is not GREGORIAN";
+        let refused = text(DavError::NamedWithRefusal(
+            &precondition::SUPPORTED_RSCALE,
+            Refusal::SupportedRscale { line: 7, reason },
+        ));
+        let expected = "<C:supported-rscale/><D:responsedescription>line 7: RSCALE is not \
+                        GREGORIAN</D:responsedescription></D:error>";
+        assert!(refused.contains(expected), "{refused}");
     }
 
     #[test]

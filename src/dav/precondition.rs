@@ -102,6 +102,11 @@ pub const VALID_FILTER: Precondition = forbidden(caldav("valid-filter"));
 /// A CALDAV:filter with a component, property or parameter that cannot be searched.
 pub const SUPPORTED_FILTER: Precondition = forbidden(caldav("supported-filter"));
 
+// RFC 7529
+
+/// A recurrence rule of a calendar system (RSCALE), or with a SKIP, that is not computed here.
+pub const SUPPORTED_RSCALE: Precondition = forbidden(caldav("supported-rscale"));
+
 // RFC 7809
 
 /// A time zone identifier that is not known here (sections 3.1.5 and 3.1.6).

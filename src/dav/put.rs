@@ -230,11 +230,13 @@ pub(super) fn fits(facts: &CalendarFacts, into: CollectionKind) -> Result<(), Da
 fn refused(refusal: Refusal) -> DavError {
     // the reason names a line and a rule, never content, so it may be logged
     tracing::debug!(%refusal, "calendar data refused");
-    DavError::Named(match refusal {
+    let condition = match refusal {
         Refusal::ValidCalendarData { .. } => &named::VALID_CALENDAR_DATA,
         Refusal::ValidCalendarObjectResource { .. } => &named::VALID_CALENDAR_OBJECT_RESOURCE,
-        Refusal::SupportedCalendarComponent => &named::SUPPORTED_CALENDAR_COMPONENT,
-    })
+        Refusal::SupportedCalendarComponent { .. } => &named::SUPPORTED_CALENDAR_COMPONENT,
+        Refusal::SupportedRscale { .. } => &named::SUPPORTED_RSCALE,
+    };
+    DavError::NamedWithRefusal(condition, refusal)
 }
 
 /// Stores it, inside the commit, after the conditions were checked.

@@ -11,7 +11,7 @@ use std::fmt;
 
 use super::kind::ComponentKind;
 use super::line::{IcalError, Property};
-use super::recur::{Rule, RuleError};
+use super::recur::Rule;
 use super::tree::{Calendar, Component};
 use super::value;
 use crate::limits;
@@ -35,7 +35,7 @@ pub struct Facts {
 }
 
 /// Why an object is not accepted: the precondition of RFC 4791 section 5.3.2.1 it fails, and a
-/// reason without content of the object.
+/// reason without content of the object, fit to be sent and logged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
     /// CALDAV:valid-calendar-data.
@@ -47,22 +47,38 @@ pub enum Refusal {
     },
     /// CALDAV:valid-calendar-object-resource.
     ValidCalendarObjectResource {
+        /// Line of the received text, from 1.
+        line: usize,
         /// The broken rule.
         reason: &'static str,
     },
     /// CALDAV:supported-calendar-component: a kind no calendar of this server holds.
-    SupportedCalendarComponent,
+    SupportedCalendarComponent {
+        /// Line of the received text, from 1.
+        line: usize,
+    },
+    /// CALDAV:supported-rscale (RFC 7529): a rule whose instances are not computed here.
+    SupportedRscale {
+        /// Line of the received text, from 1.
+        line: usize,
+        /// The broken rule.
+        reason: &'static str,
+    },
 }
 
 impl fmt::Display for Refusal {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Refusal::ValidCalendarData { line, reason } => {
+            Refusal::ValidCalendarData { line, reason }
+            | Refusal::ValidCalendarObjectResource { line, reason }
+            | Refusal::SupportedRscale { line, reason } => {
                 write!(formatter, "line {line}: {reason}")
             }
-            Refusal::ValidCalendarObjectResource { reason } => formatter.write_str(reason),
-            Refusal::SupportedCalendarComponent => {
-                formatter.write_str("a component is of a kind that is not supported")
+            Refusal::SupportedCalendarComponent { line } => {
+                write!(
+                    formatter,
+                    "line {line}: a component is of a kind that is not supported"
+                )
             }
         }
     }
@@ -80,8 +96,8 @@ impl From<IcalError> for Refusal {
 
 /// Checks a calendar that was read.
 pub fn accept(calendar: &Calendar) -> Result<Facts, Refusal> {
-    if !calendar.further.is_empty() {
-        return Err(object("there is more than one VCALENDAR"));
+    if let Some(further) = calendar.further.first() {
+        return Err(object(further.line, "there is more than one VCALENDAR"));
     }
     calendar_properties(&calendar.root)?;
     let mut facts: Option<Facts> = None;
@@ -92,20 +108,23 @@ pub fn accept(calendar: &Calendar) -> Result<Facts, Refusal> {
         }
         let found = component_facts(component)?;
         facts = Some(match facts {
-            Some(facts) => merge(facts, found)?,
+            Some(facts) => merge(facts, found, component.line)?,
             None => found,
         });
     }
-    facts.ok_or(object("there is no component besides time zones"))
+    facts.ok_or(object(
+        calendar.root.line,
+        "there is no component besides time zones",
+    ))
 }
 
-fn object(reason: &'static str) -> Refusal {
-    Refusal::ValidCalendarObjectResource { reason }
+fn object(line: usize, reason: &'static str) -> Refusal {
+    Refusal::ValidCalendarObjectResource { line, reason }
 }
 
 fn calendar_properties(root: &Component) -> Result<(), Refusal> {
-    if root.property("METHOD").is_some() {
-        return Err(object("METHOD may not be stored"));
+    if let Some(method) = root.property("METHOD") {
+        return Err(object(method.line, "METHOD may not be stored"));
     }
     for version in root.properties("VERSION") {
         let text = version.value.trim_ascii();
@@ -122,13 +141,15 @@ fn data(line: usize, reason: &'static str) -> Refusal {
 }
 
 fn component_facts(component: &Component) -> Result<Facts, Refusal> {
-    let kind = ComponentKind::parse(&component.name).ok_or(Refusal::SupportedCalendarComponent)?;
+    let line = component.line;
+    let kind = ComponentKind::parse(&component.name)
+        .ok_or(Refusal::SupportedCalendarComponent { line })?;
     let uid = only(component, "UID")?.map(|uid| uid.text_value().trim().to_owned());
     let uid = uid
         .filter(|uid| !uid.is_empty())
-        .ok_or(object("a component has no UID"))?;
+        .ok_or(object(line, "a component has no UID"))?;
     if uid.len() > limits::UID_BYTES {
-        return Err(object("a UID is longer than 2048 bytes"));
+        return Err(object(line, "a UID is longer than 2048 bytes"));
     }
     times(component, kind)?;
     rules(component)?;
@@ -147,15 +168,19 @@ fn component_facts(component: &Component) -> Result<Facts, Refusal> {
     })
 }
 
-fn merge(facts: Facts, more: Facts) -> Result<Facts, Refusal> {
+/// Facts with those of one more component, which begins on `line`.
+fn merge(facts: Facts, more: Facts, line: usize) -> Result<Facts, Refusal> {
     if facts.kind != more.kind {
-        return Err(object("there are components of different kinds"));
+        return Err(object(line, "there are components of different kinds"));
     }
     if facts.uid != more.uid {
-        return Err(object("there are components with different UIDs"));
+        return Err(object(line, "there are components with different UIDs"));
     }
     if facts.has_master && more.has_master {
-        return Err(object("there are several components without RECURRENCE-ID"));
+        return Err(object(
+            line,
+            "there are several components without RECURRENCE-ID",
+        ));
     }
     Ok(Facts {
         attendees_max: facts.attendees_max.max(more.attendees_max),
@@ -212,15 +237,19 @@ fn times(component: &Component, kind: ComponentKind) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// A rule that cannot be read would make every later answer a guess.
+/// A rule that cannot be read, or is of a calendar system that is not computed here, would make
+/// every later answer a guess.
 fn rules(component: &Component) -> Result<(), Refusal> {
     for (name, reason) in [
         ("RRULE", "RRULE is not a recurrence rule"),
         ("EXRULE", "EXRULE is not a recurrence rule"),
     ] {
         for property in component.properties(name) {
-            let absent = property.value.trim_ascii().is_empty();
-            if !absent && !readable(&property.value) {
+            if property.value.trim_ascii().is_empty() {
+                continue;
+            }
+            scale(property)?;
+            if Rule::parse(&property.value).is_err() {
                 return Err(data(property.line, reason));
             }
         }
@@ -228,9 +257,31 @@ fn rules(component: &Component) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Whether it is a rule; one of another calendar system (RFC 7529) is, though not expanded here.
-fn readable(rule: &str) -> bool {
-    matches!(Rule::parse(rule), Ok(_) | Err(RuleError::UnsupportedScale))
+/// Of RFC 7529, only what means the same as a rule of RFC 5545 is computed here: RSCALE=GREGORIAN,
+/// and SKIP=OMIT or none. Asked before the rule is read, since other calendar systems write parts
+/// of their own (BYMONTH=5L).
+fn scale(property: &Property) -> Result<(), Refusal> {
+    let part = |wanted: &str| {
+        property.value.split(';').find_map(|part| {
+            let (name, value) = part.split_once('=')?;
+            let found = name.trim_ascii().eq_ignore_ascii_case(wanted);
+            found.then_some(value.trim_ascii())
+        })
+    };
+    let refused = |reason| {
+        let line = property.line;
+        Err(Refusal::SupportedRscale { line, reason })
+    };
+    let Some(scale) = part("RSCALE") else {
+        return Ok(());
+    };
+    if !scale.eq_ignore_ascii_case("GREGORIAN") {
+        return refused("RSCALE is not GREGORIAN");
+    }
+    match part("SKIP") {
+        Some(skip) if !skip.eq_ignore_ascii_case("OMIT") => refused("SKIP is not OMIT"),
+        _ => Ok(()),
+    }
 }
 
 #[cfg(test)]
@@ -269,7 +320,8 @@ mod tests {
         for odd in [
             "DTEND:20230101T000000Z",
             "DTEND:\nDURATION:",
-            "RRULE:RSCALE=CHINESE;FREQ=YEARLY",
+            "RRULE:RSCALE=GREGORIAN;FREQ=YEARLY",
+            "RRULE:FREQ=MONTHLY;SKIP=omit;rscale=gregorian",
             "DTEND:20240101T110000Z\nDURATION:PT1H",
             "GEO:\nBEGIN:X-FOO\nEND:X-FOO",
             "DTEND;TZID=Nowhere:20240101T000000",
@@ -287,44 +339,47 @@ mod tests {
         let cases = [
             (
                 format!("METHOD:PUBLISH\n{master}"),
+                2,
                 "METHOD may not be stored",
             ),
             (
                 "BEGIN:VTIMEZONE\nEND:VTIMEZONE".into(),
+                1,
                 "there is no component besides time zones",
             ),
             (
                 format!("{master}BEGIN:VTODO\nUID:1\nEND:VTODO"),
+                7,
                 "there are components of different kinds",
             ),
             (
                 format!("{master}{}", master.replace("UID:1", "UID:2")),
+                7,
                 "there are components with different UIDs",
             ),
             (
                 format!("{master}{master}"),
+                7,
                 "there are several components without RECURRENCE-ID",
             ),
-            ("BEGIN:VTODO\nEND:VTODO".into(), "a component has no UID"),
+            ("BEGIN:VTODO\nEND:VTODO".into(), 2, "a component has no UID"),
             (
                 "BEGIN:VTODO\nUID: \nEND:VTODO".into(),
+                2,
                 "a component has no UID",
             ),
             (
                 format!("{master}END:VCALENDAR\nBEGIN:VCALENDAR"),
+                8,
                 "there is more than one VCALENDAR",
             ),
         ];
-        for (text, reason) in cases {
-            assert_eq!(
-                check(&text),
-                Err(Refusal::ValidCalendarObjectResource { reason }),
-                "{text}"
-            );
+        for (text, line, reason) in cases {
+            assert_eq!(check(&text), Err(object(line, reason)), "{text}");
         }
         assert_eq!(
             check("BEGIN:VPOLL\nUID:1\nEND:VPOLL"),
-            Err(Refusal::SupportedCalendarComponent)
+            Err(Refusal::SupportedCalendarComponent { line: 2 })
         );
     }
 
@@ -367,6 +422,12 @@ mod tests {
                 5,
                 "RRULE is not a recurrence rule",
             ),
+            // SKIP needs an RSCALE (RFC 7529 section 4.1)
+            (
+                event("RRULE:FREQ=MONTHLY;SKIP=FORWARD"),
+                5,
+                "RRULE is not a recurrence rule",
+            ),
             (
                 event("DTSTART:20240101"),
                 5,
@@ -380,6 +441,32 @@ mod tests {
                 Err(Refusal::ValidCalendarData { line, reason }),
                 "{text}"
             );
+        }
+    }
+
+    #[test]
+    fn refused_as_another_calendar_system() {
+        for (rule, reason) in [
+            ("RSCALE=CHINESE;FREQ=YEARLY", "RSCALE is not GREGORIAN"),
+            (
+                "FREQ=YEARLY;BYMONTH=5L; rscale = hebrew",
+                "RSCALE is not GREGORIAN",
+            ),
+            ("RSCALE=;FREQ=YEARLY", "RSCALE is not GREGORIAN"),
+            (
+                "RSCALE=GREGORIAN;SKIP=FORWARD;FREQ=MONTHLY",
+                "SKIP is not OMIT",
+            ),
+            (
+                "FREQ=MONTHLY;SKIP=BACKWARD;RSCALE=GREGORIAN",
+                "SKIP is not OMIT",
+            ),
+        ] {
+            for name in ["RRULE", "EXRULE"] {
+                let refusal = check(&event(&format!("{name}:{rule}"))).expect_err(rule);
+                assert_eq!(refusal, Refusal::SupportedRscale { line: 5, reason });
+                assert_eq!(refusal.to_string(), format!("line 5: {reason}"));
+            }
         }
     }
 }

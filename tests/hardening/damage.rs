@@ -35,7 +35,7 @@ fn fill(server: &Server, password: &str) {
 }
 
 fn lines(length: usize) -> String {
-    format!("DESCRIPTION:{}\r\n", "x".repeat(length))
+    format!("DURATION:PT1H\r\nDESCRIPTION:{}\r\n", "x".repeat(length))
 }
 
 /// Flips one bit in the middle of the first row that is meant.
@@ -101,6 +101,21 @@ fn listed(client: &mut Client) -> usize {
     answer.text().matches(".ics</D:href>").count()
 }
 
+/// Whether one is told when somebody is busy: an answer that leaves out what could not be looked
+/// at would say that they are free (RFC 4791 section 7.10).
+fn free_busy(client: &mut Client, status: u16, range: &str) -> String {
+    let body = format!(
+        "<C:free-busy-query xmlns:C='urn:ietf:params:xml:ns:caldav'><C:time-range {range}/></C:free-busy-query>"
+    );
+    client
+        .expect(status, "REPORT", CALENDAR, &[("Depth", "1")], &body)
+        .text()
+}
+
+/// The day of all events, and one of none.
+const BUSY: &str = "start='20240115T000000Z' end='20240116T000000Z'";
+const FREE: &str = "start='20250115T000000Z' end='20250116T000000Z'";
+
 #[test]
 fn h32_a_damaged_row_is_told_for_itself() {
     let (mut server, mut client) = Server::with_user("alice");
@@ -115,11 +130,15 @@ fn h32_a_damaged_row_is_told_for_itself() {
     assert_eq!(ask_for_all(&mut client), [(OBJECTS - 1, 1); 3]);
     let victim = format!("{CALENDAR}{VICTIM:04}.ics");
     client.expect(500, "GET", &victim, &[], "");
+    assert_eq!(free_busy(&mut client, 500, BUSY), "");
+    // it says itself that it takes no time then
+    assert!(free_busy(&mut client, 200, FREE).contains("BEGIN:VFREEBUSY"));
     client.expect(200, "GET", &format!("{CALENDAR}0078.ics"), &[], "");
     // the remedy is at hand: it can be written anew
     let body = event(&format!("u{VICTIM}"), &lines(BODY_BYTES));
     let headers = [("Content-Type", "text/calendar")];
     client.expect(204, "PUT", &victim, &headers, &body);
+    assert!(free_busy(&mut client, 200, BUSY).contains("FREEBUSY:20240115T120000Z/"));
     assert_eq!(ask_for_all(&mut client), [(OBJECTS, 0); 3]);
     server.stop();
     let prefix = summaries(&server);
@@ -130,6 +149,9 @@ fn h32_a_damaged_row_is_told_for_itself() {
     assert_eq!(listed(&mut client), OBJECTS - 1);
     let answers = ask_for_all(&mut client);
     assert_eq!(answers, [(OBJECTS - 1, 0); 3]);
+    for range in [BUSY, FREE] {
+        assert_eq!(free_busy(&mut client, 500, range), "");
+    }
     let log = String::from_utf8_lossy(&server.log()).into_owned();
     assert!(log.contains("ERROR"), "damage is told to the administrator");
 }

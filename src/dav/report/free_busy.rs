@@ -1,6 +1,10 @@
 //! CALDAV:free-busy-query (RFC 4791 section 7.10): when one is busy, without saying by what.
 //!
 //! Only the bodies of events and free-busy objects whose extent touches the range are read.
+//!
+//! Time that is not told of counts as free (section 7.10), and the answer has no place for "not
+//! known". So an answer is given only when everything could be looked at: one damaged object that
+//! may take time in the range makes it an error rather than an invitation to book twice.
 
 use std::sync::Arc;
 
@@ -23,7 +27,7 @@ use crate::ical::overlap::TimeRange;
 use crate::ical::time::Instant;
 use crate::ical::tree::Calendar;
 use crate::ical::zone::Zone;
-use crate::vault::{Collection, Summary};
+use crate::vault::{Collection, Summary, VaultError};
 use crate::xml::{Element, caldav};
 
 /// The media type of the answer.
@@ -33,7 +37,7 @@ const CALENDAR_TYPE: &str = "text/calendar; charset=utf-8";
 ///
 /// # Errors
 /// 400 without one range of time; 403 supported-report on an object; 403
-/// number-of-matches-within-limits; 500 when a calendar cannot be read.
+/// number-of-matches-within-limits; 500 when a calendar, or an object that may matter, is damaged.
 pub fn run(context: &Context<'_>, body: &Element) -> Result<Response, DavError> {
     let Resource::Collection(top) = &context.resource else {
         return Err(DavError::Named(&SUPPORTED_REPORT));
@@ -73,6 +77,10 @@ struct Query<'a> {
 
 impl Query<'_> {
     fn calendar(&mut self, calendar: &Arc<Collection>) -> Result<(), DavError> {
+        if self.context.account.damaged(calendar.id)? > 0 {
+            // of what does not even say what it is, nobody knows that it takes no time
+            return Err(damaged());
+        }
         for object in self.context.account.members(calendar.id)?.objects {
             let touched = object.calendar.as_ref().is_some_and(|facts| {
                 matches!(
@@ -87,23 +95,28 @@ impl Query<'_> {
         Ok(())
     }
 
-    /// Adds an object. One that is damaged was logged when it was read; there is no place in the
-    /// answer to tell of it, and the others are no less busy for it (HARDENING H32).
+    /// Adds an object.
     fn object(
         &mut self,
         calendar: &Arc<Collection>,
         object: &Arc<Summary>,
     ) -> Result<(), DavError> {
-        let Body::There(_, bytes) = current_body(self.context.account, calendar, object)? else {
-            return Ok(());
+        let bytes = match current_body(self.context.account, calendar, object)? {
+            Body::There(_, bytes) => bytes,
+            // deleted since the listing began
+            Body::Gone => return Ok(()),
+            Body::Damaged => return Err(damaged()),
         };
-        let Ok(read) = Calendar::parse(&bytes) else {
-            return Ok(());
-        };
+        let read = Calendar::parse(&bytes).map_err(|_| damaged())?;
         let zone = self.zones.of(calendar).unwrap_or_else(Zone::utc);
         let zones = definitions::zones(&read, zone);
         // also for a recurrence too complex to tell: less than all would be wrong
         let limited = |_| DavError::Named(&NUMBER_OF_MATCHES_WITHIN_LIMITS);
         self.busy.add(&read, &zones).map_err(limited)
     }
+}
+
+/// 500. Which row it is was logged when it was read.
+fn damaged() -> DavError {
+    DavError::Vault(VaultError::Damaged("a part of a free-busy answer".into()))
 }

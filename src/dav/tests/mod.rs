@@ -17,6 +17,7 @@ mod rfc4918;
 mod rfc4918_locks;
 mod rfc5689;
 mod rfc6578;
+mod rfc7529;
 mod simulated;
 mod sync;
 

@@ -4,7 +4,8 @@
 //! A TZID is only a name in its object (RFC 5545 section 3.2.19), yet nearly always means a known
 //! zone, whose rules are then better kept than the copy in the object (RFC 7809 section 3.1.2).
 //! Hence the order: IANA name, IANA name inside an odd id, Windows name, the object's own
-//! VTIMEZONE, an offset written as a name (`GMT+0100`), and else the default zone, flagged.
+//! VTIMEZONE, what Outlook shows for a zone (`(UTC+01:00) Amsterdam, Berlin, …`), an offset written
+//! as a name (`GMT+0100`), and else the default zone, flagged.
 //! An offset comes after the VTIMEZONE, which may know more (daylight saving).
 
 mod custom;
@@ -12,7 +13,7 @@ pub mod vtimezone;
 mod windows;
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use jiff::civil::DateTime;
 use jiff::tz::{AmbiguousOffset, TimeZone};
@@ -120,6 +121,16 @@ impl Zone {
                 timestamp.map_or(0, |timestamp| zone.to_offset(timestamp).seconds())
             }
         }
+    }
+}
+
+impl Zone {
+    /// Seconds east of UTC without daylight saving: the lesser of a winter's and a summer's.
+    fn standard_offset(&self) -> i32 {
+        /// 2024-01-01 and 2024-07-01.
+        const JANUARY_AND_JULY: [i64; 2] = [1_704_067_200, 1_719_792_000];
+        let [january, july] = JANUARY_AND_JULY.map(|second| self.offset_at(Instant(second)));
+        january.min(july)
     }
 }
 
@@ -234,6 +245,9 @@ impl Zones {
         if let Some(zone) = own.and_then(Zone::custom) {
             return (zone, ZoneOrigin::Own);
         }
+        if let Some(zone) = shown(name) {
+            return (zone, ZoneOrigin::Alias);
+        }
         if let Some(offset) = offset(name) {
             return (Zone::fixed(offset), ZoneOrigin::Offset);
         }
@@ -276,6 +290,39 @@ fn windows(name: &str) -> Option<Zone> {
         .iter()
         .find(|(windows, _)| windows.eq_ignore_ascii_case(name));
     row.and_then(|(_, iana)| Zone::iana(iana))
+}
+
+/// The IANA names of the built-in zones by their last part in lower case: a city, mostly.
+static CITIES: LazyLock<HashMap<String, Vec<String>>> = LazyLock::new(|| {
+    let mut cities: HashMap<String, Vec<String>> = HashMap::new();
+    for name in jiff::tz::db().available() {
+        let name = name.as_str();
+        let city = name.rsplit('/').next().unwrap_or(name);
+        let names = cities.entry(city.to_ascii_lowercase()).or_default();
+        names.push(name.to_owned());
+    }
+    cities
+});
+
+/// The zone for which Outlook shows `(UTC+01:00) Amsterdam, Berlin, ...` or
+/// `(UTC-05:00) Eastern Time (US & Canada)`: that of the first city that keeps this time when
+/// there is no daylight saving, which the offset alone would not know of.
+fn shown(name: &str) -> Option<Zone> {
+    /// More cities than Outlook lists.
+    const CITIES_TRIED: usize = 16;
+    let standard = offset(name)?;
+    let rest = name.strip_prefix('(')?.split_once(')')?.1.trim();
+    if let Some(part) = rest.strip_suffix(" Time (US & Canada)") {
+        return windows(&format!("{part} Standard Time"));
+    }
+    rest.split(',').take(CITIES_TRIED).find_map(|city| {
+        let city = city.trim().replace(' ', "_").to_ascii_lowercase();
+        let mut zones = CITIES
+            .get(&city)?
+            .iter()
+            .filter_map(|name| Zone::iana(name));
+        zones.find(|zone| zone.standard_offset() == standard)
+    })
 }
 
 /// Seconds east of UTC of `GMT+0100`, `UTC+2`, `UTC-03:30`, `+01:00`, and of Outlook's

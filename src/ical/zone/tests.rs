@@ -41,7 +41,21 @@ fn ids_as_found_in_the_wild() {
         ("GMT+0100", "UTC+0100", Offset),
         ("UTC+2", "UTC+0200", Offset),
         ("utc-03:30", "UTC-0330", Offset),
-        ("(UTC+01:00) Amsterdam, Berlin", "UTC+0100", Offset),
+        ("(UTC+01:00) Amsterdam, Berlin", "Europe/Amsterdam", Alias),
+        ("(UTC+01:00) Nowhere, Berlin", "Europe/Berlin", Alias),
+        // a city of that name, but with another time
+        ("(UTC+05:00) Berlin", "UTC+0500", Offset),
+        (
+            "(UTC-03:00) Buenos Aires",
+            "America/Argentina/Buenos_Aires",
+            Alias,
+        ),
+        (
+            "(UTC-05:00) Eastern Time (US & Canada)",
+            "America/New_York",
+            Alias,
+        ),
+        ("(UTC+10:30) ", "UTC+1030", Offset),
         ("tzone://Microsoft/Custom", "UTC", Unknown),
         ("Etc/Unknown", "UTC", Unknown),
         ("Zürich", "UTC", Unknown),
