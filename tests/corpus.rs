@@ -946,7 +946,7 @@ fn told(put: &Answer, condition: &str, sentence: &str) -> Option<String> {
     let text = put.text();
     let right = put.status == 403
         && text.contains(&format!("<C:{condition}/>"))
-        && text.contains(&format!(">{sentence}</D:responsedescription>"));
+        && text.contains(&format!(">{sentence}</x:sentence>"));
     (!right).then(|| format!("PUT: {} {text}", put.status))
 }
 

@@ -13,7 +13,7 @@ use super::target::TargetError;
 use crate::ical::accept::Refusal;
 use crate::store::StoreError;
 use crate::vault::VaultError;
-use crate::xml::{Writer, XmlError, dav};
+use crate::xml::{Writer, XmlError, dav, own};
 
 /// Seconds after which a client may try again when the store does not answer.
 const RETRY_SECONDS: &str = "30";
@@ -161,7 +161,8 @@ impl DavError {
     }
 
     /// Writes the DAV:error element, if a condition is named (RFC 4918 section 14.5). It may hold
-    /// elements besides the condition, which clients that do not know them ignore (section 14.5).
+    /// an element of our own beside the condition: a client that does not know it takes it for a
+    /// condition that it does not know, and MUST ignore it (section 14.5).
     pub fn write_error(&self, writer: &mut Writer) {
         let Some(condition) = self.condition() else {
             return;
@@ -181,7 +182,7 @@ impl DavError {
             writer.end();
         }
         if let DavError::NamedWithRefusal(_, refusal) = self {
-            writer.element_text(dav("responsedescription"), &refusal.to_string());
+            writer.element_text(own("sentence"), &refusal.to_string());
         }
         writer.end();
     }
@@ -267,8 +268,8 @@ mod tests {
             &precondition::SUPPORTED_RSCALE,
             Refusal::SupportedRscale { line: 7, reason },
         ));
-        let expected = "<C:supported-rscale/><D:responsedescription>line 7: RSCALE is not \
-                        GREGORIAN</D:responsedescription></D:error>";
+        let expected = "<C:supported-rscale/><x:sentence xmlns:x=\"urn:sealdav\">line 7: RSCALE is not \
+                        GREGORIAN</x:sentence></D:error>";
         assert!(refused.contains(expected), "{refused}");
     }
 

@@ -29,6 +29,8 @@ pub use write::{Writer, is_xml_text};
 
 /// The namespaces of our protocols.
 pub mod ns {
+    /// What this server says that no standard has a name for.
+    pub const OWN: &str = "urn:sealdav";
     /// WebDAV (RFC 4918 section 21).
     pub const DAV: &str = "DAV:";
     /// CalDAV (RFC 4791 section 4).
@@ -50,6 +52,12 @@ pub struct QName {
     pub ns: &'static str,
     /// The local part.
     pub local: &'static str,
+}
+
+/// A name of this server's own.
+pub const fn own(local: &'static str) -> QName {
+    let ns = ns::OWN;
+    QName { ns, local }
 }
 
 /// A name of WebDAV.

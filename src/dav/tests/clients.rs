@@ -422,7 +422,7 @@ fn clients_jtx_oddities_are_taken_or_refused_by_name() {
                 assert_eq!(answer.status, 403, "{inner}: {}", answer.text);
                 let error = answer.xml();
                 // one condition, and beside it the sentence
-                let sentence = dav("responsedescription");
+                let sentence = crate::xml::own("sentence");
                 let conditions = error.elements().filter(|child| !child.is(sentence));
                 assert!(error.is(dav("error")) && conditions.count() == 1, "{inner}");
             }

@@ -32,7 +32,7 @@ fn rfc7529_what_is_not_computed_is_refused_wherever_it_comes_in() {
     let server = Server::new();
     let put = server.ask("PUT", &format!("{WORK}a.ics"), &CALENDAR, &lunar("a"));
     put.refused(403, caldav("supported-rscale"));
-    let says = "<D:responsedescription>line 9: RSCALE is not GREGORIAN<";
+    let says = ">line 9: RSCALE is not GREGORIAN</x:sentence>";
     assert!(put.text.contains(says), "{}", put.text);
     let post = server.ask("POST", WORK, &CALENDAR, &lunar("a"));
     post.refused(403, caldav("supported-rscale"));

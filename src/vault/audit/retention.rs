@@ -57,7 +57,7 @@ impl Vault {
             false => {
                 let name = chain.rows.page(first);
                 let stored = self.store.get(&name)?;
-                let row = stored.as_ref().map(|stored| stored.clone());
+                let row = stored.clone();
                 let row = row.and_then(|stored| self.open_page(&name, stored));
                 row.map(|row| row.previous)
             }
