@@ -297,7 +297,7 @@ def main() -> int:
             print(text.replace("\r\n", "\n"))
             print("  ours  ", sorted(ours_only)[:6])
             print("  theirs", sorted(theirs_only)[:6])
-    print(f"events {len(events)}, instances {len(mine)}:", dict(tally))
+    print(f"seed {options.seed}, events {len(events)}, instances {len(mine)}:", dict(tally))
     return 1 if tally["unexplained"] else 0
 
 

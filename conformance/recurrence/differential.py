@@ -6,6 +6,8 @@
     cargo build --release --example recur
     conformance/.work/venv/bin/python conformance/recurrence/differential.py [--rules 5000] [--seed 1]
 
+conformance/differential installs what it needs and runs it with another seed each time.
+
 Where dateutil reads RFC 5545 otherwise but can be told, it is told, so that these rules are still
 compared. Every other difference is of a class in EXPLAINED or printed as unexplained; all of them
 are described in differences.md with their RFC section. Exit status 1 if any is unexplained.
@@ -220,6 +222,7 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--frequency", choices=FREQUENCIES, help="only rules with this FREQ")
     parser.add_argument("--show", type=int, default=10)
+    parser.add_argument("--patience", type=float, default=PATIENCE, help="seconds of processor time for a rule in dateutil")
     parser.add_argument("--binary", default="target/release/examples/recur")
     options = parser.parse_args()
     draw = random.Random(options.seed)
@@ -231,7 +234,7 @@ def main():
         ahead = draw.choice([0, 0, 3600, 86400, 86400 * 40, 86400 * 500]) * draw.random()
         after = start + datetime.timedelta(seconds=int(ahead))
         try:
-            signal.setitimer(signal.ITIMER_VIRTUAL, PATIENCE)
+            signal.setitimer(signal.ITIMER_VIRTUAL, options.patience)
             found, complete = expected(start, parts, after, MOST)
         except Impatient:
             impatient += 1
@@ -268,7 +271,7 @@ def main():
             print(question)
             print("  ours  ", answer[:300])
             print("  theirs", ",".join(theirs)[:300])
-    print(f"rules {len(cases)}, instances {instances}:", dict(tally))
+    print(f"seed {options.seed}, rules {len(cases)}, instances {instances}:", dict(tally))
     print(f"dateutil gave up {impatient} more and failed on {failed}")
     sys.exit(1 if tally["unexplained"] or len(answers) != len(cases) else 0)
 

@@ -1,13 +1,17 @@
 """khal: a terminal calendar on a folder that vdirsyncer keeps in step with the server."""
 
+import random
 import re
 
 from harness.context import Context
 from harness.dav import Dav
+from harness.servers import Sealdav
 from suites.vdirsyncer import Pair, item, remote_holds, remote_items
 
 NAME = "khal"
 NEEDS = ["python"]
+# Random recurring events of the agenda of a year; recurrence/khal_agenda.py by hand has 500.
+EVENTS = 40
 
 CONFIG = """
 [calendars]
@@ -80,6 +84,18 @@ def run(context: Context) -> None:
         khal("import", "--batch", "--include-calendar", "work", str(file))
         pair.sync()
         assert remote_holds(dav, account.calendar, "UID:imported@k")
+    if isinstance(context.server, Sealdav):
+        with context.check("agenda-of-a-year-equals-expand"):
+            agenda(context)
+
+
+def agenda(context: Context) -> None:
+    """khal's year of random recurring events, against a second server's expand."""
+    script = context.root / "recurrence" / "khal_agenda.py"
+    options = {"--events": EVENTS, "--seed": random.randrange(1_000_000), "--server": context.server.binary}
+    words = [str(word) for option in options.items() for word in option]
+    output = context.run(context.tool("python"), str(script), *words, timeout=120, check=False)
+    assert output.code == 0, f"{output.out[-3000:]} {output.err[-1000:]}"
 
 
 def recurring(context: Context, khal: Khal, pair: Pair, dav: Dav) -> None:

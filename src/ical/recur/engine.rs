@@ -305,9 +305,12 @@ impl Engine {
                 let Some(year) = year_within(base.saturating_add(distance)) else {
                     return Ok(None);
                 };
-                // A year costs as much as its months.
-                for month in (1..=12).filter(|month| self.days.has_month(*month)) {
-                    budget.spend()?;
+                let months = (1..=12).filter(|month| self.days.has_month(*month));
+                for (place, month) in months.enumerate() {
+                    // A year costs as much as its months; the first has been taken.
+                    if place > 0 {
+                        budget.spend()?;
+                    }
                     self.fill_month(year, month, period);
                 }
             }

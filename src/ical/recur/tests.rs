@@ -645,6 +645,20 @@ fn far_windows_cost_what_they_hold() {
     }
 }
 
+/// 600 such rules are in one object of 60 KB; each walks up to 400 years day by day.
+#[test]
+fn a_year_costs_its_months() {
+    let rule = "RRULE FREQ=YEARLY;BYWEEKNO=1,2,3,50,51,52;BYDAY=MO,TU,WE,TH,FR;COUNT=50000";
+    let of = |rules| {
+        format!(
+            "DTSTART 20240101T100000{}",
+            format!("\n{rule}").repeat(rules)
+        )
+    };
+    assert!(set(&of(20)).last_start().is_ok());
+    assert_eq!(set(&of(600)).last_start(), Err(RecurError::TooComplex));
+}
+
 #[test]
 fn bombs_end_quickly() {
     for (text, most) in [
@@ -663,6 +677,7 @@ fn bombs_end_quickly() {
         ("FREQ=SECONDLY;INTERVAL=120;BYSECOND=1", 10),
         ("FREQ=SECONDLY;BYSETPOS=2", 10),
         ("FREQ=YEARLY;BYMONTH=1;BYSETPOS=366", 500),
+        ("FREQ=YEARLY;BYWEEKNO=53;BYYEARDAY=100", 5_000),
     ] {
         let (steps, found) = steps(
             "20240101T000000",
