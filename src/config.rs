@@ -56,6 +56,8 @@ pub struct Config {
     pub argon2: Argon2,
     /// What is remembered of who used what.
     pub audit: Audit,
+    /// Who may sign in, and from where.
+    pub sign_in: SignIn,
     /// Logging.
     pub log: Log,
 }
@@ -100,6 +102,16 @@ pub struct Audit {
     pub days: u32,
     /// Days after which a device that was not used is forgotten.
     pub device_days: u32,
+}
+
+/// Who may sign in, and from where.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SignIn {
+    /// Networks from which clients may sign in; empty for all.
+    pub networks: Vec<Network>,
+    /// Domains of e-mail addresses whose accounts may be made and sign in; empty for all.
+    pub email_domains: Vec<String>,
 }
 
 /// Logging.
@@ -150,6 +162,7 @@ impl Default for Config {
             limits: Limits::default(),
             argon2: Argon2::default(),
             audit: Audit::default(),
+            sign_in: SignIn::default(),
             log: Log::default(),
         }
     }

@@ -191,6 +191,10 @@ pub const FAILURES_PER_NAME: u32 = 10;
 pub const FAILURES_PER_ADDRESS: u32 = 30;
 /// Seconds after which one more failed sign-in is allowed, for a name and for an address.
 pub const FAILURE_REFILL_SECONDS: u64 = 30;
+/// Most seconds for which a name or an address is shut out, however often it failed; and for which
+/// it is remembered that it was. Generated secrets are never shut out, so this locks nobody's
+/// devices out.
+pub const FAILURE_DELAY_SECONDS: u64 = 15 * 60;
 /// Failed secrets remembered, so that a stale device counts once.
 pub const FAILURES_REMEMBERED: usize = 10_000;
 /// Seconds for which a failed secret is remembered.

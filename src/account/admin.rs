@@ -133,6 +133,9 @@ impl Accounts {
     pub fn add_user(&self, new: NewUser) -> Result<AddedUser, AdminError> {
         let name = UserName::parse(&new.name)?;
         let email = Email::parse(&new.email)?;
+        if !self.settings.allows(&email) {
+            return refused("addresses of that domain are not allowed (sign_in.email_domains)");
+        }
         check_password(&new.password, &name, new.allow_weak)?;
         let ambient = self.vault.ambient();
         let recovery = ambient.random(|random| Generated::random(SecretKind::RecoveryKey, random));

@@ -26,7 +26,7 @@ use std::sync::Arc;
 
 use parking_lot::{Condvar, Mutex};
 
-use crate::ids::{AccountId, Secret, SlotId};
+use crate::ids::{AccountId, Email, Secret, SlotId};
 use crate::limits;
 use crate::seal::{AccountKey, Argon2Cost, Generated, SecretKind, Slot, SlotLock, dummy_work};
 use crate::store::StoreError;
@@ -48,6 +48,8 @@ pub struct AccountSettings {
     pub audit_days: u32,
     /// Days after which a device that was not used is forgotten.
     pub device_days: u32,
+    /// Domains of e-mail addresses whose accounts may be made and sign in; empty for all.
+    pub email_domains: Vec<String>,
 }
 
 impl Default for AccountSettings {
@@ -58,11 +60,19 @@ impl Default for AccountSettings {
             argon2_passes: limits::ARGON2_PASSES,
             audit_days: limits::AUDIT_DAYS,
             device_days: limits::DEVICE_DAYS,
+            email_domains: Vec::new(),
         }
     }
 }
 
 impl AccountSettings {
+    /// Whether accounts of this address are allowed.
+    fn allows(&self, email: &Email) -> bool {
+        let domain = email.as_str().rsplit('@').next().unwrap_or_default();
+        let mut domains = self.email_domains.iter();
+        self.email_domains.is_empty() || domains.any(|one| one.eq_ignore_ascii_case(domain))
+    }
+
     fn cost(&self) -> Argon2Cost {
         Argon2Cost {
             kib: self.argon2_kib,
@@ -183,7 +193,7 @@ impl Accounts {
     fn enabled_account(&self, name: &str) -> Option<Arc<AccountRecord>> {
         self.vault
             .account_named(name)
-            .filter(|record| record.enabled)
+            .filter(|record| record.enabled && self.settings.allows(&record.email))
     }
 
     /// Counts a failure.

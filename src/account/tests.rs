@@ -447,3 +447,28 @@ fn a_trail_has_the_names_that_its_user_knows() {
         [("user-add", alice), ("key-cut", alice), ("disable", alice)].map(|it| it)
     );
 }
+
+#[test]
+fn accounts_of_other_domains_are_not_made_and_do_not_sign_in() {
+    let mut server = server(false);
+    let phone = app_password(&server.accounts, "phone");
+    assert!(server.accounts.sign_in("alice", &phone, PEER).is_ok());
+    let settings = AccountSettings {
+        email_domains: vec!["Example.com".into()],
+        ..AccountSettings::default()
+    };
+    server.accounts = Accounts::open(server.accounts.vault().clone(), settings);
+    let signed_in = server.accounts.sign_in("alice", &phone, PEER);
+    assert_eq!(signed_in.err(), Some(SignInError::Wrong));
+    let add = |email: &str| {
+        server.accounts.add_user(NewUser {
+            name: "bob".into(),
+            email: email.into(),
+            password: secret("correct horse battery"),
+            allow_weak: false,
+            admin: false,
+        })
+    };
+    assert!(add("bob@example.org").is_err_and(|error| error.0.contains("domain")));
+    assert!(add("bob@example.com").is_ok());
+}

@@ -1,8 +1,9 @@
 //! Throttling of failed sign-ins by name and by address. Owns governor.
 //!
 //! Only failures count: governor is asked when one happened, and once it refuses, the name or the
-//! address is blocked until it would allow one more. So a sign-in that succeeds is never slowed
-//! by itself, and a bucket that is spent costs no Argon2 run.
+//! address is blocked until it would allow one more; each time that this happens again, for twice
+//! as long. So a sign-in that succeeds is never slowed by itself, and a bucket that is spent costs
+//! no Argon2 run. How often it happened is forgotten after a while without failures.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -23,7 +24,26 @@ pub(super) struct Throttle {
 
 struct Buckets<Key: Hash + Eq + Clone> {
     limiter: DefaultKeyedRateLimiter<Key>,
-    blocked: Mutex<HashMap<Key, Instant>>,
+    blocked: Mutex<HashMap<Key, Block>>,
+}
+
+/// Until when a key is blocked, and how often it was in a row.
+#[derive(Clone, Copy)]
+struct Block {
+    until: Instant,
+    times: u32,
+}
+
+impl Block {
+    /// How long the next one lasts, `wait` being what governor asks for.
+    fn delay(times: u32, wait: Duration) -> Duration {
+        let doubled = wait.saturating_mul(1u32.checked_shl(times).unwrap_or(u32::MAX));
+        doubled.min(Duration::from_secs(limits::FAILURE_DELAY_SECONDS))
+    }
+
+    fn is_remembered(&self, now: Instant) -> bool {
+        now < self.until + Duration::from_secs(limits::FAILURE_DELAY_SECONDS)
+    }
 }
 
 impl<Key: Hash + Eq + Clone> Buckets<Key> {
@@ -40,18 +60,31 @@ impl<Key: Hash + Eq + Clone> Buckets<Key> {
     fn failed(&self, key: Key) {
         if let Err(not_until) = self.limiter.check_key(&key) {
             let wait = not_until.wait_time_from(DefaultClock::default().now());
-            self.blocked.lock().insert(key, Instant::now() + wait);
+            let now = Instant::now();
+            let mut blocked = self.blocked.lock();
+            let before = blocked.get(&key).filter(|block| block.is_remembered(now));
+            let times = before.map_or(0, |block| block.times);
+            let until = now + Block::delay(times, wait);
+            blocked.insert(
+                key,
+                Block {
+                    until,
+                    times: times + 1,
+                },
+            );
         }
     }
 
     fn blocked(&self, key: &Key) -> Option<Duration> {
-        let until = *self.blocked.lock().get(key)?;
+        let until = self.blocked.lock().get(key)?.until;
         until.checked_duration_since(Instant::now())
     }
 
     fn expire(&self) {
         let now = Instant::now();
-        self.blocked.lock().retain(|_, until| *until > now);
+        self.blocked
+            .lock()
+            .retain(|_, block| block.is_remembered(now));
         self.limiter.retain_recent();
     }
 }
@@ -126,6 +159,24 @@ mod tests {
             "{wait}"
         );
         assert_eq!(throttle.blocked("bob", IpAddr::from([10, 0, 0, 201])), None);
+    }
+
+    #[test]
+    fn delays_grow_up_to_a_bound() {
+        let wait = Duration::from_secs(limits::FAILURE_REFILL_SECONDS);
+        let delays: Vec<_> = (0..40).map(|times| Block::delay(times, wait)).collect();
+        assert_eq!(delays[..3], [wait, wait * 2, wait * 4]);
+        assert!(delays.is_sorted());
+        let most = Duration::from_secs(limits::FAILURE_DELAY_SECONDS);
+        assert_eq!(delays.last(), Some(&most));
+        let throttle = Throttle::new();
+        let peer = IpAddr::from([10, 0, 0, 1]);
+        for _ in 0..limits::FAILURES_PER_NAME + 3 {
+            throttle.names.failed(name_key("alice"));
+        }
+        let left = throttle.blocked("alice", peer).unwrap();
+        assert!(left > 2 * limits::FAILURE_REFILL_SECONDS, "{left}");
+        assert_eq!(throttle.blocked("bob", peer), None);
     }
 
     #[test]

@@ -98,6 +98,7 @@ pub(super) fn accounts(
         argon2_passes: config.argon2.passes,
         audit_days: config.audit.days,
         device_days: config.audit.device_days,
+        email_domains: config.sign_in.email_domains.clone(),
     };
     Ok(Arc::new(Accounts::open(vault, settings)))
 }

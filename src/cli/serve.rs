@@ -190,6 +190,7 @@ fn setup(
         }),
         ambient: Arc::clone(ambient),
         proxies: config.trusted_proxies.clone(),
+        sign_in_networks: config.sign_in.networks.clone(),
         bounds: Bounds::default(),
     }
 }

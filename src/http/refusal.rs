@@ -70,6 +70,11 @@ pub(super) const SIGN_IN: Refusal = row(
     "sign-in",
     "Sign in with your user name and an app password.\n",
 );
+pub(super) const NETWORK: Refusal = row(
+    StatusCode::FORBIDDEN,
+    "network",
+    "Nobody may sign in from this network.\n",
+);
 pub(super) const BODY_TOO_LARGE: Refusal = row(
     StatusCode::PAYLOAD_TOO_LARGE,
     "body-too-large",

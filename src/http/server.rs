@@ -53,6 +53,8 @@ pub struct Setup {
     pub ambient: Arc<Ambient>,
     /// Proxies whose headers are believed.
     pub proxies: Vec<Network>,
+    /// Where clients may sign in from; empty for anywhere.
+    pub sign_in_networks: Vec<Network>,
     /// Caps and timeouts.
     pub bounds: Bounds,
 }
@@ -100,6 +102,7 @@ impl Server {
             application,
             ambient,
             proxies,
+            sign_in_networks,
             bounds,
         } = setup;
         let tls = match security {
@@ -123,6 +126,7 @@ impl Server {
             Arc::clone(&application),
             Arc::clone(&ambient),
             proxies,
+            sign_in_networks,
             bounds.clone(),
         );
         Ok(Server {

@@ -36,6 +36,7 @@ pub(super) struct Front {
     pub application: Arc<dyn Application>,
     pub ambient: Arc<Ambient>,
     pub proxies: Vec<Network>,
+    sign_in_networks: Vec<Network>,
     pub bounds: Bounds,
     work: Arc<Semaphore>,
     steps: Arc<Semaphore>,
@@ -105,6 +106,7 @@ impl Front {
         application: Arc<dyn Application>,
         ambient: Arc<Ambient>,
         proxies: Vec<Network>,
+        sign_in_networks: Vec<Network>,
         bounds: Bounds,
     ) -> Front {
         Front {
@@ -118,6 +120,7 @@ impl Front {
             application,
             ambient,
             proxies,
+            sign_in_networks,
             bounds,
         }
     }
@@ -277,6 +280,10 @@ impl Front {
         let Some(Credentials { name, secret }) = basic::take(&mut request.headers) else {
             return Err(refusal::SIGN_IN);
         };
+        let networks = &self.sign_in_networks;
+        if !networks.is_empty() && !networks.iter().any(|one| one.contains(client.address)) {
+            return Err(refusal::NETWORK);
+        }
         if let Some(session) = self.application.cached(&name, &secret) {
             return Ok(session);
         }

@@ -153,9 +153,31 @@ pub fn start(
     start_behind(Vec::new(), handler, bounds, tls)
 }
 
+/// A server at which one may sign in from these networks only.
+pub fn start_for(
+    sign_in_networks: Vec<Network>,
+    handler: impl Fn(Request) -> Response + Send + Sync + 'static,
+) -> Running {
+    start_with(
+        (Vec::new(), sign_in_networks),
+        handler,
+        Bounds::default(),
+        None,
+    )
+}
+
 /// A server that trusts these proxies.
 pub fn start_behind(
     proxies: Vec<Network>,
+    handler: impl Fn(Request) -> Response + Send + Sync + 'static,
+    bounds: Bounds,
+    tls: Option<&str>,
+) -> Running {
+    start_with((proxies, Vec::new()), handler, bounds, tls)
+}
+
+fn start_with(
+    (proxies, sign_in_networks): (Vec<Network>, Vec<Network>),
     handler: impl Fn(Request) -> Response + Send + Sync + 'static,
     bounds: Bounds,
     tls: Option<&str>,
@@ -177,6 +199,7 @@ pub fn start_behind(
         application: Arc::new(Fake(Arc::new(handler))),
         ambient: Arc::new(Ambient::system()),
         proxies,
+        sign_in_networks,
         bounds,
     })
     .unwrap();

@@ -243,3 +243,18 @@ async fn h17_other_sites_change_nothing() {
         assert_eq!(status(&answer), expected, "{method} {site}");
     }
 }
+
+/// P19: where networks are named, nobody signs in from another, with the right secret either.
+#[tokio::test]
+async fn one_signs_in_from_the_named_networks_only() {
+    let network = |text: &str| vec![Network::try_from(text.to_owned()).unwrap()];
+    let ask = format!("GET / HTTP/1.1\r\nHost: a\r\n{AUTH}Connection: close\r\n\r\n");
+    for (networks, expected) in [
+        (network("127.0.0.0/8"), "200"),
+        (network("10.0.0.0/8"), "403"),
+        (Vec::new(), "200"),
+    ] {
+        let running = start_for(networks, echo);
+        assert_eq!(status(&running.exchange(&ask).await), expected);
+    }
+}
