@@ -247,7 +247,7 @@ def main():
         finally:
             signal.setitimer(signal.ITIMER_VIRTUAL, 0)
         if complete:
-            end = datetime.datetime(2400, 1, 1)
+            end = max([datetime.datetime(2400, 1, 1), *(found[-1:] and [found[-1] + datetime.timedelta(seconds=1)])])
             if "COUNT" not in parts and "UNTIL" not in parts:
                 end = datetime.datetime(9990, 1, 1)
         else:

@@ -136,12 +136,17 @@ class Difference:
 
     def drop_pairs(self, same) -> None:
         """Forget pairs of ours and theirs of which `same` holds."""
+        by_day = collections.defaultdict(list)
+        for other in sorted(self.theirs):
+            by_day[other[1][:8]].append(other)
         for one in sorted(self.ours):
-            for other in sorted(self.theirs):
-                if same(one, other):
-                    self.ours.discard(one)
-                    self.theirs.discard(other)
-                    break
+            day = moment(one[1])
+            near = [f"{day + timedelta(days=days):%Y%m%d}" for days in (-1, 0, 1)]
+            found = next((other for name in near for other in by_day[name] if same(one, other)), None)
+            if found:
+                by_day[found[1][:8]].remove(found)
+                self.ours.discard(one)
+                self.theirs.discard(found)
 
 
 def length(component) -> timedelta:
@@ -190,7 +195,8 @@ def second_reading(difference: Difference) -> None:
 
     def same(one: Entry, other: Entry) -> bool:
         begins_twice = twice(one[1], other[1])
-        lasts_as_long = moment(one[2]) - moment(one[1]) == moment(other[2]) - moment(other[1])
+        lengths = [moment(entry[2]) - moment(entry[1]) for entry in (one, other)]
+        lasts_as_long = lengths[0] == lengths[1] or lengths == [timedelta(), HOUR]  # or K1 as well
         ends_twice = twice(one[2], other[2])
         return begins_twice and (lasts_as_long or ends_twice or one[2] == other[2]) or (one[1] == other[1] and ends_twice)
 
@@ -259,13 +265,14 @@ def main() -> int:
         if both == [set(), set()]:
             tally["same"] += 1
             continue
-        classes = Difference(event.zone, text, *(set(found) for found in both)).classes()
+        difference = Difference(event.zone, text, *both)
+        classes = difference.classes()
         tally["+".join(classes) if classes else "unexplained"] += 1
         if not classes and shown < options.show:
             shown += 1
             print(text.replace("\r\n", "\n"))
-            print("  ours  ", sorted(both[0])[:6], len(both[0]))
-            print("  theirs", sorted(both[1])[:6], len(both[1]))
+            print("  ours  ", sorted(difference.ours)[:6])
+            print("  theirs", sorted(difference.theirs)[:6])
     print(f"seed {options.seed}, events {len(events)}, instances {len(mine)}:", dict(tally))
     return 1 if tally["unexplained"] else 0
 

@@ -90,6 +90,17 @@ impl Year {
     }
 }
 
+/// Of the bits that are set, those that are good.
+fn retain(bits: u32, good: impl Fn(i64) -> bool) -> u32 {
+    let (mut left, mut kept) = (bits, 0);
+    while left != 0 {
+        let bit = left.trailing_zeros();
+        left &= left - 1;
+        kept |= u32::from(good(i64::from(bit))) << bit;
+    }
+    kept
+}
+
 /// The weeks that the days of a year are in.
 struct Weeks {
     /// Day of the year on which week 1 starts, and how many weeks it has.
@@ -266,20 +277,20 @@ impl DayFilter {
     /// Of `days`, those that BYYEARDAY and BYWEEKNO allow.
     fn by_year(&self, year: i32, first: i64, days: u32) -> u32 {
         let year = Year::new(year);
-        let weeks = (!self.weeks.is_empty()).then(|| Weeks::new(&year, self.week_start));
-        let any_day = self.year_days.is_empty();
-        let (mut left, mut allowed) = (days, 0);
-        while left != 0 {
-            let bit = left.trailing_zeros();
-            left &= left - 1;
-            let day = first + i64::from(bit) - year.first;
-            let good = (any_day || self.year_days.holds(day + 1, year.length))
-                && weeks
-                    .as_ref()
-                    .is_none_or(|weeks| weeks.allow(&self.weeks, day));
-            allowed |= u32::from(good) << bit;
+        let mut days = days;
+        if !self.year_days.is_empty() {
+            days = retain(days, |bit| {
+                let day = first + bit - year.first;
+                self.year_days.holds(day + 1, year.length)
+            });
         }
-        allowed
+        if days != 0 && !self.weeks.is_empty() {
+            let weeks = Weeks::new(&year, self.week_start);
+            days = retain(days, |bit| {
+                weeks.allow(&self.weeks, first + bit - year.first)
+            });
+        }
+        days
     }
 
     /// Whether a day is allowed; `month` is the walk's memory.
