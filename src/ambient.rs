@@ -55,7 +55,9 @@ impl Ambient {
         }
     }
 
-    /// A given clock and generator, for scenarios that must replay.
+    /// A given clock and generator, for scenarios that must replay. Not there outside of tests: no
+    /// release can have randomness that somebody knows.
+    #[cfg(test)]
     pub fn given(
         clock: Box<dyn Fn() -> UnixMillis + Send + Sync>,
         random: Box<dyn Random>,
