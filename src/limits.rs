@@ -162,6 +162,11 @@ pub const PURGE_ROWS: usize = 1_000;
 pub const PASSWORD_BYTES: usize = 1_024;
 /// Characters of a new password, unless --allow-weak.
 pub const PASSWORD_CHARACTERS: usize = 10;
+/// The least strength of a new password on zxcvbn's scale of 0 to 4, unless --allow-weak: 3 needs
+/// 10^8 guesses or more, each of which costs an Argon2 run.
+pub const PASSWORD_SCORE: u8 = 3;
+/// Characters of a password that are looked at for its strength: it takes longer than their number.
+pub const PASSWORD_SCORED_CHARACTERS: usize = 100;
 /// Bytes of a key file: a hundred slots need a tenth of it.
 pub const KEY_FILE_BYTES: u64 = 256 * 1024;
 /// App passwords of one account.

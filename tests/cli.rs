@@ -12,7 +12,7 @@ use base64::Engine;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 
-const PASSWORD: &str = "correct horse battery";
+const PASSWORD: &str = "correct horse battery staple";
 
 /// A data directory of the test's own, with a path that no socket address can hold.
 struct Data(PathBuf);

@@ -43,6 +43,7 @@ const WITHOUT_IDS: &[&str] = &[
     "name",
     "email",
     "device",
+    "access",
     "is_open",
     "barrier",
     "home",

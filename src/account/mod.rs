@@ -5,16 +5,21 @@
 //! name that is not there), unlock. So a valid generated secret is never throttled and costs no
 //! Argon2 run, and nothing tells from outside whether a name exists (HARDENING H3).
 
+mod about;
 mod admin;
+mod app_passwords;
 mod cache;
+mod expiry;
+mod password;
+mod recovery;
 mod throttle;
 
 #[cfg(test)]
 mod tests;
 
-pub use admin::{
-    AddedAppPassword, AddedUser, AdminError, AppPasswordInfo, Authority, NewUser, UserInfo,
-};
+pub use admin::{AddedUser, AdminError, Authority, NewUser, UserInfo};
+pub use app_passwords::{AddedAppPassword, AppPasswordInfo, NewAppPassword};
+pub use recovery::Recovered;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -23,7 +28,7 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::ids::{Secret, SlotId};
 use crate::limits;
-use crate::seal::{AccountKey, Argon2Cost, Generated, SecretKind, Slot, SlotLock, dummy_work};
+use crate::seal::{Argon2Cost, Generated, SecretKind, Slot, SlotContent, SlotLock, dummy_work};
 use crate::store::StoreError;
 use crate::vault::{AccountRecord, AccountStore, Vault, VaultError};
 use cache::Cache;
@@ -182,12 +187,12 @@ impl Accounts {
         name: &str,
         secret: &Secret,
         record: &AccountRecord,
-        key: AccountKey,
+        content: SlotContent,
         slot: SlotId,
     ) -> Result<AccountStore, SignInError> {
-        let account = self.vault.unlock(record.id, key, slot).map_err(|error| {
+        let account = self.vault.unlock(record.id, content, slot).map_err(|error| {
             if error == VaultError::Missing {
-                // Disabled, deleted or revoked at this moment.
+                // Disabled, deleted or revoked at this moment, or expired.
                 return SignInError::Wrong;
             }
             tracing::error!(account = %record.id, ?error, "an account with the right secret does not open");
@@ -202,7 +207,7 @@ impl Accounts {
         &self,
         record: Option<&AccountRecord>,
         secret: &Generated,
-    ) -> Option<(AccountKey, SlotId)> {
+    ) -> Option<(SlotContent, SlotId)> {
         (secret.kind() == SecretKind::AppPassword).then_some(())?;
         self.open_generated(record, secret)
     }
@@ -211,11 +216,12 @@ impl Accounts {
         &self,
         record: Option<&AccountRecord>,
         secret: &Generated,
-    ) -> Option<(AccountKey, SlotId)> {
+    ) -> Option<(SlotContent, SlotId)> {
         let file = record.and_then(|record| self.vault.key_file(record.id));
         let slots = file.as_deref().map_or(&[][..], |file| &file.slots);
         let slot = Slot::find(slots, secret)?;
-        Some((slot.open_generated(record?.id, secret).ok()?, slot.id))
+        let content = slot.open_generated(record?.id, secret, self.vault.host());
+        Some((content.ok()?, slot.id))
     }
 
     /// One Argon2 run, whether there is such an account or not.
@@ -223,7 +229,7 @@ impl Accounts {
         &self,
         record: Option<&AccountRecord>,
         password: &Secret,
-    ) -> Option<(AccountKey, SlotId)> {
+    ) -> Option<(SlotContent, SlotId)> {
         let _run = self.argon2.take();
         let file = record.and_then(|record| self.vault.key_file(record.id));
         let slot = file.as_ref().and_then(|file| {

@@ -55,6 +55,16 @@ pub(super) fn user(config: &Config, task: UserTask, output: &mut dyn Write) -> R
             }
             AdminRequest::DeleteUser { name }
         }
+        UserTask::Recover { name, allow_weak } => {
+            return recover(config, name, allow_weak, output);
+        }
+        UserTask::RecoveryKey {
+            name,
+            password_stdin: _,
+        } => AdminRequest::NewRecoveryKey {
+            name,
+            password: secret_line("the account's password")?,
+        },
         UserTask::Password {
             name,
             password_stdin: _,
@@ -106,6 +116,45 @@ pub(super) fn user(config: &Config, task: UserTask, output: &mut dyn Write) -> R
     Ok(())
 }
 
+/// `sealdav user recover`: tries the key, then sets the password that follows it, if one does.
+fn recover(
+    config: &Config,
+    name: String,
+    allow_weak: bool,
+    output: &mut dyn Write,
+) -> Result<(), Failure> {
+    let recovery_key = secret_line("the recovery key")?;
+    let request = AdminRequest::TryRecoveryKey {
+        name: name.clone(),
+        recovery_key: recovery_key.clone(),
+    };
+    if let AdminResponse::Recovered {
+        calendars,
+        objects,
+        damaged,
+    } = administer(config, request, Absent::Refuse)?
+    {
+        writeln!(
+            output,
+            "The recovery key opens the account: {calendars} calendars, {objects} objects."
+        )?;
+        if damaged > 0 {
+            writeln!(output, "{damaged} objects are damaged.")?;
+        }
+    }
+    let Some(new) = optional_secret_line("a new password, or nothing to keep the old one")? else {
+        return Ok(writeln!(output, "The password is as it was.")?);
+    };
+    let request = AdminRequest::ChangePassword {
+        name,
+        opener: Opener::RecoveryKey(recovery_key),
+        new,
+        allow_weak,
+    };
+    administer(config, request, Absent::Refuse)?;
+    Ok(writeln!(output, "The password is changed.")?)
+}
+
 /// `sealdav app-password ..`
 pub(super) fn app_password(
     config: &Config,
@@ -114,7 +163,10 @@ pub(super) fn app_password(
 ) -> Result<(), Failure> {
     let mut as_json = false;
     let request = match task {
-        AppPasswordTask::List { name } => AdminRequest::AppPasswords { name },
+        AppPasswordTask::List { name, json } => {
+            as_json = json;
+            AdminRequest::AppPasswords { name }
+        }
         AppPasswordTask::Revoke {
             name,
             slot_or_label,
@@ -127,6 +179,8 @@ pub(super) fn app_password(
             label,
             password_stdin: _,
             recovery_key_stdin,
+            read_only,
+            expires,
             json,
         } => {
             as_json = json;
@@ -137,6 +191,8 @@ pub(super) fn app_password(
             AdminRequest::AddAppPassword {
                 name,
                 label,
+                read_only,
+                expires,
                 opener,
             }
         }
@@ -146,14 +202,20 @@ pub(super) fn app_password(
             user,
             password,
             url,
+            read_only,
+            expires,
         } if as_json => {
-            let object = serde_json::json!({ "user": user, "password": password, "url": url });
+            let object = serde_json::json!({
+                "user": user, "password": password, "url": url, "read_only": read_only, "expires": expires
+            });
             writeln!(output, "{object}")?;
         }
         AdminResponse::AppPassword {
             user,
             password,
             url,
+            read_only,
+            expires,
         } => {
             writeln!(
                 output,
@@ -164,17 +226,43 @@ pub(super) fn app_password(
                 output,
                 "It is shown only now: enter it in the calendar app of one device."
             )?;
+            if read_only {
+                writeln!(output, "The device may read, and change nothing.")?;
+            }
+            if let Some(end) = expires {
+                writeln!(output, "It ends on {}.", date(end))?;
+            }
+        }
+        AdminResponse::AppPasswords { app_passwords } if as_json => {
+            writeln!(output, "{}", serde_json::to_string(&app_passwords)?)?;
         }
         AdminResponse::AppPasswords { app_passwords } => {
             for line in app_passwords {
-                let created = Duration::from_millis(u64::try_from(line.created).unwrap_or(0));
-                let created = httpdate::fmt_http_date(SystemTime::UNIX_EPOCH + created);
-                writeln!(output, "{}\t{created}\t{}", line.slot, line.label)?;
+                let access = if line.read_only {
+                    "read only"
+                } else {
+                    "read and write"
+                };
+                let end = match line.expires {
+                    None => "no end".to_owned(),
+                    Some(end) if line.expired => format!("ended {}", date(end)),
+                    Some(end) => format!("ends {}", date(end)),
+                };
+                let (slot, created, label) = (line.slot, date(line.created), line.label);
+                writeln!(output, "{slot}\t{created}\t{access}\t{end}\t{label}")?;
             }
         }
         _ => writeln!(output, "Done.")?,
     }
     Ok(())
+}
+
+/// A moment in milliseconds since 1970, for people.
+fn date(millis: i64) -> String {
+    // Later than a date can be written is the latest that can.
+    let latest = Duration::from_secs(253_402_300_799);
+    let since = Duration::from_millis(u64::try_from(millis).unwrap_or(0)).min(latest);
+    httpdate::fmt_http_date(SystemTime::UNIX_EPOCH + since)
 }
 
 /// `sealdav health`
@@ -246,15 +334,32 @@ fn confirm(name: &str, warning: &str) -> Result<(), Failure> {
 
 /// The next line of standard input.
 fn secret_line(what: &str) -> Result<Passed, Failure> {
+    needed(optional_secret_line(what)?, what)
+}
+
+/// The next line of standard input; none when it is empty, or there is none.
+fn optional_secret_line(what: &str) -> Result<Option<Passed>, Failure> {
     let mut input = std::io::stdin().lock();
     if std::io::stdin().is_terminal() {
         write!(std::io::stderr(), "Type {what} (it is visible): ")?;
     }
-    read_secret(&mut input, what)
+    read_optional_secret(&mut input, what)
 }
 
 /// The next line of `input`, without its end.
 pub(super) fn read_secret(input: &mut dyn BufRead, what: &str) -> Result<Passed, Failure> {
+    needed(read_optional_secret(input, what)?, what)
+}
+
+fn needed(secret: Option<Passed>, what: &str) -> Result<Passed, Failure> {
+    secret.ok_or_else(|| {
+        Failure(format!(
+            "{what} is missing: give it as a line on standard input"
+        ))
+    })
+}
+
+fn read_optional_secret(input: &mut dyn BufRead, what: &str) -> Result<Option<Passed>, Failure> {
     let mut line = zeroize::Zeroizing::new(String::new());
     let read = input.read_line(&mut line);
     read.map_err(|error| {
@@ -265,9 +370,7 @@ pub(super) fn read_secret(input: &mut dyn BufRead, what: &str) -> Result<Passed,
     let text = line.strip_suffix('\n').unwrap_or(&line);
     let text = text.strip_suffix('\r').unwrap_or(text);
     if text.is_empty() {
-        return Err(Failure(format!(
-            "{what} is missing: give it as a line on standard input"
-        )));
+        return Ok(None);
     }
     if text.len() > limits::PASSWORD_BYTES {
         return Err(Failure(format!(
@@ -275,5 +378,5 @@ pub(super) fn read_secret(input: &mut dyn BufRead, what: &str) -> Result<Passed,
             limits::PASSWORD_BYTES
         )));
     }
-    Ok(Passed(Secret::new(text.to_owned())))
+    Ok(Some(Passed(Secret::new(text.to_owned()))))
 }

@@ -29,6 +29,8 @@ pub enum DavError {
     BadRequest(&'static str),
     /// 403 without a named condition.
     Forbidden(&'static str),
+    /// 403: the device may read only this resource, an href (RFC 3744 section 7.1.1).
+    NeedWrite(String),
     /// 404: not there, or not the asker's: the two must look the same (HARDENING H12).
     NotFound,
     /// 405, with what is allowed here.
@@ -65,6 +67,8 @@ impl From<VaultError> for DavError {
             VaultError::Store(StoreError::Full) => {
                 DavError::Named(&precondition::SUFFICIENT_DISK_SPACE)
             }
+            // `Dav` puts the href of the request in.
+            VaultError::ReadOnly => DavError::NeedWrite(String::new()),
             VaultError::Damaged(_) | VaultError::Store(_) | VaultError::Locked => {
                 DavError::Vault(error)
             }
@@ -105,7 +109,7 @@ impl DavError {
         match self {
             DavError::Named(condition) | DavError::NamedWithHrefs(condition, _) => condition.status,
             DavError::BadRequest(_) => StatusCode::BAD_REQUEST,
-            DavError::Forbidden(_) => StatusCode::FORBIDDEN,
+            DavError::Forbidden(_) | DavError::NeedWrite(_) => StatusCode::FORBIDDEN,
             DavError::NotFound => StatusCode::NOT_FOUND,
             DavError::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
             DavError::Conflict(_) => StatusCode::CONFLICT,
@@ -133,6 +137,7 @@ impl DavError {
             | DavError::TooLarge(why)
             | DavError::UnsupportedMediaType(why)
             | DavError::Locked(why) => why,
+            DavError::NeedWrite(_) => "need-privileges",
             DavError::NotFound => "not found",
             DavError::MethodNotAllowed(_) => "method not allowed here",
             DavError::RangeNotSatisfiable(_) => "range not satisfiable",
@@ -148,6 +153,7 @@ impl DavError {
     pub fn condition(&self) -> Option<&'static Precondition> {
         match self {
             DavError::Named(condition) | DavError::NamedWithHrefs(condition, _) => Some(condition),
+            DavError::NeedWrite(_) => Some(&precondition::NEED_PRIVILEGES),
             _ => None,
         }
     }
@@ -157,6 +163,7 @@ impl DavError {
         let (condition, hrefs) = match self {
             DavError::Named(condition) => (condition, [].as_slice()),
             DavError::NamedWithHrefs(condition, hrefs) => (condition, hrefs.as_slice()),
+            DavError::NeedWrite(href) => return write_need_privileges(href, writer),
             _ => return,
         };
         writer.start(dav("error"));
@@ -207,6 +214,21 @@ impl DavError {
     }
 }
 
+/// Which resource lacks which privilege (RFC 3744 section 7.1.1). What a device that may read only
+/// lacks is DAV:write as a whole.
+fn write_need_privileges(href: &str, writer: &mut Writer) {
+    writer.start(dav("error"));
+    writer.start(precondition::NEED_PRIVILEGES.name);
+    writer.start(dav("resource"));
+    writer.element_text(dav("href"), href);
+    writer.start(dav("privilege"));
+    writer.empty(dav("write"));
+    writer.end();
+    writer.end();
+    writer.end();
+    writer.end();
+}
+
 /// The status of what only the vault can have caused; the rest has its own variant.
 fn vault_status(error: &VaultError) -> StatusCode {
     match error {
@@ -218,7 +240,7 @@ fn vault_status(error: &VaultError) -> StatusCode {
         VaultError::Damaged(_) => StatusCode::INTERNAL_SERVER_ERROR,
         VaultError::Missing => StatusCode::NOT_FOUND,
         VaultError::Exists | VaultError::UidConflict(_) => StatusCode::CONFLICT,
-        VaultError::TokenInvalid => StatusCode::FORBIDDEN,
+        VaultError::TokenInvalid | VaultError::ReadOnly => StatusCode::FORBIDDEN,
     }
 }
 

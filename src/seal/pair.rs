@@ -95,6 +95,16 @@ impl PublicKey {
 }
 
 impl Boxed {
+    /// The bytes to keep.
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// As it was kept.
+    pub fn read(bytes: Vec<u8>) -> Self {
+        Boxed(bytes)
+    }
+
     fn parts(&self) -> Result<(PublicKey, &[u8]), OpenError> {
         match self.0.split_first() {
             Some((&VERSION, rest)) if rest.len() > PUBLIC_BYTES => {

@@ -15,7 +15,7 @@ use super::tree::State;
 use super::unlock::Inner;
 use super::{Vault, transaction};
 use crate::ids::{AccountId, CollectionId, Email, ObjectId, Segment, SlotId, UserName};
-use crate::seal::{CHUNK_CONTENT_BYTES, Kind};
+use crate::seal::{Access, CHUNK_CONTENT_BYTES, Kind, Terms};
 use crate::store::Receipt;
 
 /// One unlocked account, acting for one device. Everything it reaches is that account's; no
@@ -24,6 +24,7 @@ use crate::store::Receipt;
 pub struct AccountStore {
     pub(super) inner: Arc<Inner>,
     device: SlotId,
+    terms: Terms,
 }
 
 /// How far a client has got, as its sync-token says.
@@ -63,8 +64,12 @@ impl fmt::Debug for AccountStore {
 }
 
 impl AccountStore {
-    pub(super) fn new(inner: Arc<Inner>, device: SlotId) -> Self {
-        AccountStore { inner, device }
+    pub(super) fn new(inner: Arc<Inner>, device: SlotId, terms: Terms) -> Self {
+        AccountStore {
+            inner,
+            device,
+            terms,
+        }
     }
 
     /// The account's id.
@@ -87,10 +92,16 @@ impl AccountStore {
         self.device
     }
 
+    /// What the device may do.
+    pub fn access(&self) -> Access {
+        self.terms.access
+    }
+
     /// Whether it may still be used: not after the account was locked, disabled or deleted, nor
-    /// after the device's slot was revoked.
+    /// after the device's slot was revoked or has expired.
     pub fn is_open(&self) -> bool {
-        !self.inner.dead.load(Ordering::Acquire)
+        !self.terms.ended(self.inner.vault.ambient.now())
+            && !self.inner.dead.load(Ordering::Acquire)
             && self.inner.vault.has_slot(self.inner.id, self.device)
     }
 
@@ -438,10 +449,17 @@ impl AccountStore {
     /// Runs `work` as the account's one writer: it checks every condition and plans one change;
     /// when it returns Ok the change is enqueued as one atomic commit, durable when `barrier` is.
     /// Reads inside it see the state before. On Err nothing happened.
+    ///
+    /// # Errors
+    /// What `work` says; `ReadOnly` for a device that may read only, whatever its door is;
+    /// `Locked` when the account or the device is out since it signed in.
     pub fn write<T, E: From<VaultError>>(
         &self,
         work: impl FnOnce(&mut transaction::Transaction) -> Result<T, E>,
     ) -> Result<T, E> {
+        if self.terms.access == Access::ReadOnly {
+            return Err(VaultError::ReadOnly.into());
+        }
         let _gate = self.inner.gate.lock();
         if self.inner.dead.load(Ordering::Acquire) {
             return Err(VaultError::Locked.into());

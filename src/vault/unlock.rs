@@ -13,7 +13,10 @@ use super::rows::{HeadRow, LinkRow, RosterRow, RosterState, decode, digest_add, 
 use super::tree::{Entry, State, Tree, prefix_bytes, scanned_place};
 use super::{Lock, Vault};
 use crate::ids::{AccountId, CollectionId, Email, SlotId, UserName};
-use crate::seal::{AccountKey, CollectionKey, Kind, LastingKey, NameKey, RowKey, RowName, Sealed};
+use crate::seal::{
+    AccountKey, CollectionKey, Kind, LastingKey, NameKey, RowKey, RowName, Sealed, SlotContent,
+    SlotKey, Terms,
+};
 use crate::store::{Batch, Receipt, StoreError};
 
 /// One unlocked account. There is at most one for an account (`Vault::registry`).
@@ -78,34 +81,39 @@ fn new_state(vault: &Vault, account: AccountId, id: CollectionId) -> State {
 }
 
 impl Vault {
-    /// Unlocks an account, acting for the device that holds `slot`.
+    /// Unlocks an account by what a slot holds, acting for the device that has the slot's secret.
     ///
     /// # Errors
-    /// `Missing` when the account or the slot is gone or disabled; `Damaged`; `Store`.
+    /// `Missing` when the account or the slot is gone, disabled or expired; `Damaged`; `Store`.
     pub fn unlock(
         self: &Arc<Self>,
         id: AccountId,
-        key: AccountKey,
+        content: SlotContent,
         slot: SlotId,
     ) -> Result<AccountStore, VaultError> {
+        let SlotContent { key, terms } = content;
+        let SlotKey::Whole(key) = key else {
+            return Err(VaultError::Missing);
+        };
         let mut registry = self.registry.lock();
         // Asked while nobody can pass `lock`: else an account that is disabled or deleted, or a
         // slot that is revoked, at this moment would stay open.
         let record = self
             .account(id)
             .filter(|record| record.enabled && self.has_slot(id, slot))
+            .filter(|_| !terms.ended(self.ambient.now()))
             .ok_or(VaultError::Missing)?;
         if let Some(inner) = registry
             .get(&id)
             .and_then(Weak::upgrade)
             .filter(|inner| !inner.dead.load(Ordering::Acquire))
         {
-            return Ok(AccountStore::new(inner, slot));
+            return Ok(AccountStore::new(inner, slot, terms));
         }
         registry.retain(|_, inner| inner.strong_count() > 0);
         let inner = Arc::new(self.load(&record, &key)?);
         registry.insert(id, Arc::downgrade(&inner));
-        Ok(AccountStore::new(inner, slot))
+        Ok(AccountStore::new(inner, slot, terms))
     }
 
     /// Ends the use of an account's keys: requests under way finish, later ones must sign in.
@@ -192,7 +200,7 @@ impl Vault {
         self.registry
             .lock()
             .insert(record.id, Arc::downgrade(&inner));
-        Ok(AccountStore::new(inner, SlotId::NONE))
+        Ok(AccountStore::new(inner, SlotId::NONE, Terms::default()))
     }
 
     fn inner(self: &Arc<Self>, record: &AccountRecord, key: &AccountKey, tree: Tree) -> Inner {
