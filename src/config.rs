@@ -50,6 +50,8 @@ pub struct Config {
     pub tls: Tls,
     /// What is advertised to clients and enforced.
     pub limits: Limits,
+    /// How long keys stay in memory.
+    pub accounts: Accounts,
     /// The cost of a password guess.
     pub argon2: Argon2,
     /// Logging.
@@ -76,6 +78,16 @@ pub struct Limits {
     pub object_bytes: usize,
     /// Most ATTENDEEs of one instance.
     pub attendees: usize,
+}
+
+/// How long the keys of an account stay in memory.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Accounts {
+    /// Minutes after the last request.
+    pub unlocked_idle_minutes: u32,
+    /// Hours after the sign-in, however many requests there are.
+    pub unlocked_hours: u32,
 }
 
 /// The cost of Argon2id.
@@ -134,6 +146,7 @@ impl Default for Config {
             password_over_dav: false,
             tls: Tls::default(),
             limits: Limits::default(),
+            accounts: Accounts::default(),
             argon2: Argon2::default(),
             log: Log::default(),
         }
@@ -145,6 +158,15 @@ impl Default for Limits {
         Limits {
             object_bytes: limits::OBJECT_BYTES,
             attendees: limits::ATTENDEES,
+        }
+    }
+}
+
+impl Default for Accounts {
+    fn default() -> Self {
+        Accounts {
+            unlocked_idle_minutes: limits::UNLOCKED_IDLE_MINUTES,
+            unlocked_hours: limits::UNLOCKED_HOURS,
         }
     }
 }
@@ -355,6 +377,17 @@ impl Config {
             || self.limits.object_bytes > limits::BODY_BYTES_IN_FLIGHT / 4
         {
             return contradiction("limits.object_bytes must be between 1 and 67108864 (64 MiB)");
+        }
+        let Accounts {
+            unlocked_idle_minutes,
+            unlocked_hours,
+        } = self.accounts;
+        if !(1..=limits::UNLOCKED_IDLE_MINUTES_MOST).contains(&unlocked_idle_minutes)
+            || !(1..=limits::UNLOCKED_HOURS_MOST).contains(&unlocked_hours)
+        {
+            return contradiction(
+                "accounts.unlocked_idle_minutes must be between 1 and 1440, accounts.unlocked_hours between 1 and 168",
+            );
         }
         let Argon2 { memory_kib, passes } = self.argon2;
         if !(limits::ARGON2_KIB_LEAST..=limits::ARGON2_KIB_MOST).contains(&memory_kib)
@@ -687,6 +720,17 @@ mod tests {
             .check(),
             Ok(())
         );
+        for (unlocked_idle_minutes, unlocked_hours) in [(0, 24), (1441, 24), (15, 0), (15, 169)] {
+            let accounts = Accounts {
+                unlocked_idle_minutes,
+                unlocked_hours,
+            };
+            let config = Config {
+                accounts,
+                ..Config::default()
+            };
+            assert!(config.check().unwrap_err().to_string().contains("unlocked"));
+        }
         let half = Tls {
             cert: Some("x".into()),
             key: None,

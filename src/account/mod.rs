@@ -43,6 +43,10 @@ pub struct AccountSettings {
     pub argon2_kib: u32,
     /// Argon2id's passes for new password slots.
     pub argon2_passes: u32,
+    /// Minutes without a request after which an account's keys are dropped.
+    pub unlocked_idle_minutes: u32,
+    /// Hours after the sign-in at which they are dropped in any case.
+    pub unlocked_hours: u32,
 }
 
 impl Default for AccountSettings {
@@ -51,6 +55,8 @@ impl Default for AccountSettings {
             password_over_dav: false,
             argon2_kib: limits::ARGON2_KIB,
             argon2_passes: limits::ARGON2_PASSES,
+            unlocked_idle_minutes: limits::UNLOCKED_IDLE_MINUTES,
+            unlocked_hours: limits::UNLOCKED_HOURS,
         }
     }
 }
@@ -91,7 +97,11 @@ impl Accounts {
     /// The accounts of `vault`.
     pub fn open(vault: Arc<Vault>, settings: AccountSettings) -> Self {
         Accounts {
-            cache: Cache::new(vault.ambient().bytes()),
+            cache: Cache::new(
+                vault.ambient().bytes(),
+                settings.unlocked_idle_minutes,
+                settings.unlocked_hours,
+            ),
             throttle: Throttle::new(),
             argon2: Runs::new(limits::ARGON2_RUNS),
             vault,
@@ -249,6 +259,25 @@ impl Accounts {
                 None
             }
         }
+    }
+
+    /// Ends the use of an account's keys, or of all accounts': requests under way finish, and the
+    /// next one has to open the account again by its secret. Gives how many were open.
+    ///
+    /// # Errors
+    /// No such user.
+    pub fn lock(&self, name: Option<&str>) -> Result<usize, AdminError> {
+        let named = name.map(|name| self.record(name)).transpose()?;
+        let mut unlocked = self.vault.unlocked();
+        if let Some(named) = named {
+            unlocked.retain(|id| *id == named.id);
+        }
+        for id in &unlocked {
+            self.vault.lock(*id);
+        }
+        // The keys go with the last handle: here, or with a request that is under way.
+        self.cache.expire(self.vault.ambient().now());
+        Ok(unlocked.len())
     }
 
     /// What is done every minute: a store that failed is opened again, idle keys and old failures

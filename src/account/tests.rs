@@ -43,6 +43,7 @@ fn server(password_over_dav: bool) -> Server {
         password_over_dav,
         argon2_kib: 8,
         argon2_passes: 1,
+        ..AccountSettings::default()
     };
     let accounts = Accounts::open(vault, settings);
     let new = NewUser {
@@ -249,21 +250,52 @@ fn keys_are_dropped_when_idle_and_in_any_case_after_a_day() {
     let server = server(false);
     let (accounts, clock) = (&server.accounts, &server.clock);
     let phone = app_password(accounts, "phone");
-    accounts.sign_in("alice", &phone, PEER).unwrap();
-    let mut left = limits::UNLOCKED_SECONDS;
-    let step = limits::UNLOCKED_IDLE_SECONDS - 1;
+    drop(accounts.sign_in("alice", &phone, PEER).unwrap());
+    let idle = i64::from(limits::UNLOCKED_IDLE_MINUTES) * 60;
+    let mut left = i64::from(limits::UNLOCKED_HOURS) * 3600;
+    let step = idle - 1;
     while left > step {
         clock.fetch_add(step * 1000, Ordering::Relaxed);
         accounts.housekeep();
         assert!(accounts.cached("alice", &phone).is_some());
         left -= step;
     }
+    assert_eq!(accounts.vault().unlocked().len(), 1);
     clock.fetch_add(left * 1000, Ordering::Relaxed);
     assert!(accounts.cached("alice", &phone).is_none(), "a day is over");
-    accounts.sign_in("alice", &phone, PEER).unwrap();
-    clock.fetch_add(limits::UNLOCKED_IDLE_SECONDS * 1000, Ordering::Relaxed);
+    assert!(
+        accounts.vault().unlocked().is_empty(),
+        "nobody holds the keys"
+    );
+    drop(accounts.sign_in("alice", &phone, PEER).unwrap());
+    clock.fetch_add(idle * 1000, Ordering::Relaxed);
     accounts.housekeep();
     assert_eq!(accounts.cache.len(), 0);
+    assert!(accounts.vault().unlocked().is_empty());
+}
+
+#[test]
+fn a_locked_account_is_opened_again_by_its_secret_only() {
+    let server = server(false);
+    let accounts = &server.accounts;
+    let phone = app_password(accounts, "phone");
+    assert_eq!(accounts.lock(None).unwrap(), 0);
+    let under_way = accounts.sign_in("alice", &phone, PEER).unwrap();
+    assert_eq!(accounts.lock(Some("alice")).unwrap(), 1);
+    assert!(!under_way.is_open() && accounts.cached("alice", &phone).is_none());
+    assert_eq!(accounts.cache.len(), 0);
+    let late: Result<(), VaultError> = under_way.write(|_| Ok(()));
+    assert_eq!(late, Err(VaultError::Locked));
+    assert_eq!(
+        under_way.collections(under_way.home().id).len(),
+        2,
+        "it may finish"
+    );
+    drop(under_way);
+    assert!(accounts.vault().unlocked().is_empty());
+    assert!(accounts.sign_in("alice", &phone, PEER).is_ok());
+    assert_eq!(accounts.lock(None).unwrap(), 1);
+    assert!(accounts.lock(Some("nobody")).is_err());
 }
 
 #[test]

@@ -86,6 +86,10 @@ pub(super) enum AdminRequest {
         name: String,
         password: Passed,
     },
+    /// One account, or all.
+    Lock {
+        name: Option<String>,
+    },
     AddAppPassword {
         name: String,
         label: String,
@@ -114,6 +118,8 @@ pub(super) enum AdminResponse {
     Refused { sentence: String },
     /// It is done, and this is shown once.
     RecoveryKey { recovery_key: Passed },
+    /// So many accounts were open.
+    Locked { accounts: usize },
     /// What a recovery key opened.
     Recovered {
         calendars: usize,
@@ -251,6 +257,9 @@ fn change_secrets(office: &Office, request: AdminRequest) -> Result<AdminRespons
                     recovery_key: Passed(key),
                 })
             }),
+        AdminRequest::Lock { name } => accounts
+            .lock(name.as_deref())
+            .map(|accounts| AdminResponse::Locked { accounts }),
         AdminRequest::TryRecoveryKey { name, recovery_key } => accounts
             .try_recovery_key(&name, recovery_key.0)
             .map(|found| AdminResponse::Recovered {

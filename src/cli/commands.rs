@@ -278,6 +278,27 @@ pub(super) fn health(config: &Config, output: &mut dyn Write) -> Result<(), Fail
     }
 }
 
+/// `sealdav lock`
+pub(super) fn lock(
+    config: &Config,
+    name: Option<String>,
+    output: &mut dyn Write,
+) -> Result<(), Failure> {
+    let data = config.data_dir();
+    match socket::ask(&data, &AdminRequest::Lock { name })? {
+        // Keys are in the memory of a server, and nowhere else.
+        None => writeln!(
+            output,
+            "No server runs on {}: nothing is unlocked.",
+            data.display()
+        )?,
+        Some(AdminResponse::Refused { sentence }) => return Err(Failure(sentence)),
+        Some(AdminResponse::Locked { accounts }) => writeln!(output, "Locked: {accounts}.")?,
+        Some(_) => writeln!(output, "Done.")?,
+    }
+    Ok(())
+}
+
 /// Asks the running server, or does it here.
 fn administer(
     config: &Config,

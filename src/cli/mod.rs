@@ -58,6 +58,17 @@ enum Task {
     /// Make, list and revoke app passwords: one for each device, to be entered in its calendar app
     #[command(subcommand)]
     AppPassword(AppPasswordTask),
+    /// Drop the keys of an account from the server's memory now: requests under way finish, the
+    /// next one of each device opens the account again
+    #[command(group(clap::ArgGroup::new("whom").required(true)))]
+    Lock {
+        /// The account
+        #[arg(group = "whom")]
+        name: Option<String>,
+        /// All accounts
+        #[arg(long, group = "whom")]
+        all: bool,
+    },
     /// Ask the running server whether it works; ends with status 1 if not
     Health,
     /// Print the DNS records by which calendar apps find the server (RFC 6764)
@@ -233,6 +244,7 @@ pub fn main() -> ExitCode {
         Task::Dns(flags) => dns::print(&config, &flags, &mut output),
         Task::User(task) => commands::user(&config, task, &mut output),
         Task::AppPassword(task) => commands::app_password(&config, task, &mut output),
+        Task::Lock { name, all: _ } => commands::lock(&config, name, &mut output),
         Task::Health => commands::health(&config, &mut output),
     };
     match done {

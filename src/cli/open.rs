@@ -104,6 +104,8 @@ pub(super) fn accounts(
         password_over_dav: config.password_over_dav,
         argon2_kib: config.argon2.memory_kib,
         argon2_passes: config.argon2.passes,
+        unlocked_idle_minutes: config.accounts.unlocked_idle_minutes,
+        unlocked_hours: config.accounts.unlocked_hours,
     };
     Ok(Arc::new(Accounts::open(vault, settings)))
 }

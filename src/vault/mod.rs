@@ -21,6 +21,7 @@ mod model;
 mod purge;
 mod read;
 mod rows;
+mod sync;
 #[cfg(test)]
 pub mod testing;
 #[cfg(test)]

@@ -116,6 +116,15 @@ impl Vault {
         Ok(AccountStore::new(inner, slot, terms))
     }
 
+    /// The accounts whose keys are in memory.
+    pub fn unlocked(&self) -> Vec<AccountId> {
+        let registry = self.registry.lock();
+        let held = registry
+            .iter()
+            .filter(|(_, inner)| inner.strong_count() > 0);
+        held.map(|(id, _)| *id).collect()
+    }
+
     /// Ends the use of an account's keys: requests under way finish, later ones must sign in.
     pub fn lock(&self, id: AccountId) {
         // It stays in the registry while a writer is waited for, or there would be two gates; and
@@ -126,6 +135,9 @@ impl Vault {
             let _gate = inner.gate.lock();
             inner.dead.store(true, Ordering::Release);
         }
+        // Deleted collections wait here to be freed, with their keys.
+        let discarded = std::mem::take(&mut *self.discarded.lock());
+        drop(discarded);
     }
 
     /// After a failed write or sync the memory of every unlocked account may be ahead of the disk:
