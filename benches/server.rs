@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderValue, Method};
 use sealdav::ambient::{Ambient, OsRandom};
 use sealdav::dav::{Body, Dav, DavSettings, Request};
 use sealdav::ids::{Email, SlotId, UserName};
-use sealdav::seal::{AccountKey, Generated, HostKey, SecretKind, Slot};
+use sealdav::seal::{AccountKey, Generated, HostKey, SecretKind, Slot, Terms, ToWrap};
 use sealdav::store::{Store, StoreOptions};
 use sealdav::vault::{AccountStore, Vault};
 
@@ -88,12 +88,19 @@ fn open(vault: &Arc<Vault>) -> AccountStore {
     let name = UserName::parse("alice").expect("a name");
     let email = Email::parse("alice@example.org").expect("an address");
     let made = vault.create_account(name, email, false, |id, key: &AccountKey| {
-        vec![Slot::for_generated(id, key, &secret, &mut OsRandom)]
+        vec![Slot::for_generated(
+            id,
+            ToWrap::Whole(key),
+            Terms::default(),
+            &secret,
+            vault.host(),
+            vault.ambient(),
+        )]
     });
     let id = made.expect("an account");
     let file = vault.key_file(id).expect("its slots");
     let slot = Slot::find(&file.slots, &secret).expect("its slot");
-    let key = slot.open_generated(id, &secret);
+    let key = slot.open_generated(id, &secret, vault.host());
     let slot: SlotId = slot.id;
     vault
         .unlock(id, key.expect("its key"), slot)

@@ -9,10 +9,13 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use ipnet::IpNet;
 use serde::{Deserialize, Deserializer};
 
 use crate::limits;
+
+mod net;
+
+pub use net::{Network, PublicUrl};
 
 /// The documented settings with their defaults.
 pub const DOCUMENTED: &str = include_str!("../config/sealdav.toml");
@@ -52,6 +55,8 @@ pub struct Config {
     pub tls: Tls,
     /// What is advertised to clients and enforced.
     pub limits: Limits,
+    /// How long keys stay in memory.
+    pub accounts: Accounts,
     /// The cost of a password guess.
     pub argon2: Argon2,
     /// What is remembered of who used what.
@@ -82,6 +87,16 @@ pub struct Limits {
     pub object_bytes: usize,
     /// Most ATTENDEEs of one instance.
     pub attendees: usize,
+}
+
+/// How long the keys of an account stay in memory.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Accounts {
+    /// Minutes after the last request.
+    pub unlocked_idle_minutes: u32,
+    /// Hours after the sign-in, however many requests there are.
+    pub unlocked_hours: u32,
 }
 
 /// The cost of Argon2id.
@@ -160,6 +175,7 @@ impl Default for Config {
             password_over_dav: false,
             tls: Tls::default(),
             limits: Limits::default(),
+            accounts: Accounts::default(),
             argon2: Argon2::default(),
             audit: Audit::default(),
             sign_in: SignIn::default(),
@@ -173,6 +189,15 @@ impl Default for Limits {
         Limits {
             object_bytes: limits::OBJECT_BYTES,
             attendees: limits::ATTENDEES,
+        }
+    }
+}
+
+impl Default for Accounts {
+    fn default() -> Self {
+        Accounts {
+            unlocked_idle_minutes: limits::UNLOCKED_IDLE_MINUTES,
+            unlocked_hours: limits::UNLOCKED_HOURS,
         }
     }
 }
@@ -192,81 +217,6 @@ impl Default for Audit {
             days: limits::AUDIT_DAYS,
             device_days: limits::DEVICE_DAYS,
         }
-    }
-}
-
-/// A network, or a single address, in CIDR form.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
-pub struct Network(pub IpNet);
-
-impl Network {
-    /// Whether `address` is in it; an IPv4 address mapped into IPv6 counts as IPv4.
-    pub fn contains(&self, address: IpAddr) -> bool {
-        self.0.contains(&address.to_canonical())
-    }
-}
-
-impl TryFrom<String> for Network {
-    type Error = String;
-    fn try_from(text: String) -> Result<Self, String> {
-        let single = text.parse::<IpAddr>().map(IpNet::from).ok();
-        let network = single.or_else(|| text.parse().ok());
-        network.map(Network).ok_or_else(|| {
-            format!("{text:?} is no network; write it like \"10.0.0.0/8\" or \"fd00::/8\"")
-        })
-    }
-}
-
-/// `https://host`, `https://host:port`, or the same with http; never with a path, since the
-/// server owns the whole tree (/.well-known included).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PublicUrl {
-    text: String,
-    host: String,
-}
-
-impl PublicUrl {
-    /// Checks `text`; a slash at its end is dropped.
-    ///
-    /// # Errors
-    /// A sentence for the administrator.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        let wrong = || {
-            format!(
-                "{text:?} is no public URL; write it like \"https://calendar.example.org\", without a path"
-            )
-        };
-        let trimmed = text.strip_suffix('/').unwrap_or(text);
-        let uri: http::Uri = trimmed.parse().map_err(|_| wrong())?;
-        let scheme = uri.scheme_str().ok_or_else(wrong)?;
-        let host = uri
-            .host()
-            .filter(|host| !host.is_empty())
-            .ok_or_else(wrong)?;
-        let authority = uri.authority().ok_or_else(wrong)?.as_str();
-        let bare = trimmed.len() == scheme.len() + "://".len() + authority.len();
-        if !matches!(scheme, "http" | "https") || !bare || authority.contains('@') {
-            return Err(wrong());
-        }
-        let host = host
-            .trim_start_matches('[')
-            .trim_end_matches(']')
-            .to_ascii_lowercase();
-        Ok(PublicUrl {
-            text: trimmed.to_owned(),
-            host,
-        })
-    }
-
-    /// The URL, without a slash at its end.
-    pub fn as_str(&self) -> &str {
-        &self.text
-    }
-
-    /// Its host, an IPv6 address without brackets.
-    pub fn host(&self) -> &str {
-        &self.host
     }
 }
 
@@ -392,6 +342,17 @@ impl Config {
             || self.limits.object_bytes > limits::BODY_BYTES_IN_FLIGHT / 4
         {
             return contradiction("limits.object_bytes must be between 1 and 67108864 (64 MiB)");
+        }
+        let Accounts {
+            unlocked_idle_minutes,
+            unlocked_hours,
+        } = self.accounts;
+        if !(1..=limits::UNLOCKED_IDLE_MINUTES_MOST).contains(&unlocked_idle_minutes)
+            || !(1..=limits::UNLOCKED_HOURS_MOST).contains(&unlocked_hours)
+        {
+            return contradiction(
+                "accounts.unlocked_idle_minutes must be between 1 and 1440, accounts.unlocked_hours between 1 and 168",
+            );
         }
         let Argon2 { memory_kib, passes } = self.argon2;
         if !(limits::ARGON2_KIB_LEAST..=limits::ARGON2_KIB_MOST).contains(&memory_kib)
@@ -727,6 +688,17 @@ mod tests {
             .check(),
             Ok(())
         );
+        for (unlocked_idle_minutes, unlocked_hours) in [(0, 24), (1441, 24), (15, 0), (15, 169)] {
+            let accounts = Accounts {
+                unlocked_idle_minutes,
+                unlocked_hours,
+            };
+            let config = Config {
+                accounts,
+                ..Config::default()
+            };
+            assert!(config.check().unwrap_err().to_string().contains("unlocked"));
+        }
         let half = Tls {
             cert: Some("x".into()),
             key: None,

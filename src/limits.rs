@@ -152,10 +152,14 @@ pub const STORE_LET_GO_MILLIS: u64 = 5_000;
 pub const INDEX_SUMMARIES: usize = 500_000;
 /// Unlocked accounts held at once.
 pub const UNLOCKED_ACCOUNTS: usize = 1_000;
-/// Seconds without a request after which an account's keys are dropped.
-pub const UNLOCKED_IDLE_SECONDS: i64 = 15 * 60;
-/// Seconds after which an account's keys are dropped in any case.
-pub const UNLOCKED_SECONDS: i64 = 24 * 60 * 60;
+/// Default for the minutes without a request after which an account's keys are dropped.
+pub const UNLOCKED_IDLE_MINUTES: u32 = 15;
+/// The most of them that may be configured: a day.
+pub const UNLOCKED_IDLE_MINUTES_MOST: u32 = 24 * 60;
+/// Default for the hours after which an account's keys are dropped in any case.
+pub const UNLOCKED_HOURS: u32 = 24;
+/// The most of them that may be configured: a week.
+pub const UNLOCKED_HOURS_MOST: u32 = 7 * 24;
 /// Bytes that one step of a copied collection commits: other requests wait while a commit is applied.
 pub const COPY_STEP_BYTES: usize = 512 * 1024;
 /// Rows removed by one step of a purge, so that writers are never kept waiting.
@@ -167,6 +171,11 @@ pub const PURGE_ROWS: usize = 1_000;
 pub const PASSWORD_BYTES: usize = 1_024;
 /// Characters of a new password, unless --allow-weak.
 pub const PASSWORD_CHARACTERS: usize = 10;
+/// The least strength of a new password on zxcvbn's scale of 0 to 4, unless --allow-weak: 3 needs
+/// 10^8 guesses or more, each of which costs an Argon2 run.
+pub const PASSWORD_SCORE: u8 = 3;
+/// Characters of a password that are looked at for its strength: it takes longer than their number.
+pub const PASSWORD_SCORED_CHARACTERS: usize = 100;
 /// Bytes of a key file: a hundred slots need a tenth of it.
 pub const KEY_FILE_BYTES: u64 = 256 * 1024;
 /// App passwords of one account.

@@ -12,7 +12,7 @@ use base64::Engine;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 
-const PASSWORD: &str = "correct horse battery";
+const PASSWORD: &str = "correct horse battery staple";
 
 /// A data directory of the test's own, with a path that no socket address can hold.
 struct Data(PathBuf);
@@ -55,9 +55,13 @@ impl Data {
     }
 
     fn app_password(&self, label: &str) -> (String, String, String) {
+        self.app_password_by(label, PASSWORD)
+    }
+
+    fn app_password_by(&self, label: &str, password: &str) -> (String, String, String) {
         let words = format!("app-password add alice --label {label} --password-stdin --json");
         let object: serde_json::Value =
-            serde_json::from_str(&self.run(&words, PASSWORD).unwrap()).unwrap();
+            serde_json::from_str(&self.run(&words, password).unwrap()).unwrap();
         let part = |key: &str| object[key].as_str().unwrap().to_owned();
         (part("user"), part("password"), part("url"))
     }
@@ -247,6 +251,33 @@ fn accounts_with_and_without_a_server() {
     );
     data.run("app-password revoke alice phone", "").unwrap();
     assert_eq!((ask(&first), ask(&second)), (401, 207));
+    let add =
+        "app-password add alice --label guest --read-only --expires 3s --password-stdin --json";
+    let guest: serde_json::Value = serde_json::from_str(&data.run(add, PASSWORD).unwrap()).unwrap();
+    assert!(
+        guest["read_only"] == true && guest["expires"].is_i64(),
+        "{guest}"
+    );
+    let guest = guest["password"].as_str().unwrap().to_owned();
+    assert_eq!(ask(&guest), 207);
+    let listed = data.run("app-password list alice", "").unwrap();
+    assert!(
+        listed.contains("\tread only\tends ")
+            && listed.contains("\tread and write\tno end\ttablet\n"),
+        "{listed}"
+    );
+    std::thread::sleep(Duration::from_secs(3));
+    assert_eq!((ask(&guest), ask(&second)), (401, 207), "it has ended");
+    let listed = data.run("app-password list alice --json", "").unwrap();
+    let listed: serde_json::Value = serde_json::from_str(&listed).unwrap();
+    assert!(
+        listed[1]["label"] == "guest" && listed[1]["expired"] == true,
+        "{listed}"
+    );
+    assert_eq!(data.run("lock alice", "").unwrap(), "Locked: 1.\n");
+    assert_eq!(data.run("lock --all", "").unwrap(), "Locked: 0.\n");
+    assert_eq!(ask(&second), 207, "its secret opens the account again");
+    assert!(data.run("lock nobody", "").is_err());
     data.run("user disable alice", "").unwrap();
     assert_eq!(ask(&second), 401);
     data.run("user enable alice", "").unwrap();
@@ -254,13 +285,13 @@ fn accounts_with_and_without_a_server() {
     assert!(
         data.run(
             "user password alice --password-stdin",
-            "wrong password\nanother password\n"
+            "wrong password\nanother password of mine\n"
         )
         .is_err()
     );
     data.run(
         "user password alice --password-stdin",
-        &format!("{PASSWORD}\nanother password\n"),
+        &format!("{PASSWORD}\nanother password of mine\n"),
     )
     .unwrap();
     data.run(
@@ -269,6 +300,46 @@ fn accounts_with_and_without_a_server() {
     )
     .unwrap();
     assert_eq!(ask(&second), 207);
+    let told = data
+        .run("user recover alice", &format!("{recovery}\n"))
+        .unwrap();
+    assert!(
+        told.contains("2 calendars, 0 objects") && told.contains("as it was"),
+        "{told}"
+    );
+    assert!(
+        data.run("user recover alice", &format!("{PASSWORD}\n"))
+            .is_err()
+    );
+    let weak = data
+        .run("user recover alice", &format!("{recovery}\npassword1234\n"))
+        .unwrap_err();
+    assert!(weak.contains("strength is 1 of 4"), "{weak}");
+    let told = data
+        .run(
+            "user recover alice",
+            &format!("{recovery}\nanother password of mine\n"),
+        )
+        .unwrap();
+    assert!(told.contains("The password is changed."), "{told}");
+    let anew = data
+        .run(
+            "user recovery-key alice --password-stdin",
+            "another password of mine\n",
+        )
+        .unwrap();
+    let anew = anew
+        .split_whitespace()
+        .find(|word| word.starts_with("sdrk-"))
+        .unwrap()
+        .to_owned();
+    assert!(
+        data.run("user recover alice", &format!("{recovery}\n"))
+            .is_err(),
+        "the old one ended"
+    );
+    data.run("user recover alice", &format!("{anew}\n{PASSWORD}\n"))
+        .unwrap();
     drop(connection);
     let log = server.stop();
     for secret in [first.as_str(), &second, PASSWORD, &recovery] {
@@ -277,21 +348,35 @@ fn accounts_with_and_without_a_server() {
     assert!(!data.0.join("admin.sock").exists());
 
     assert!(
-        data.run("user password alice --abandon-data", "another password\n")
-            .unwrap_err()
-            .contains("--yes")
+        data.run(
+            "user password alice --abandon-data",
+            "another password of mine\n"
+        )
+        .unwrap_err()
+        .contains("--yes")
     );
     let renewed = data
         .run(
             "user password alice --abandon-data --yes",
-            "another password\n",
+            "another password of mine\n",
         )
         .unwrap();
     assert!(
         renewed.contains("sdrk-") && !renewed.contains(&recovery),
         "{renewed}"
     );
+    assert!(
+        data.run("lock --all", "")
+            .unwrap()
+            .contains("nothing is unlocked")
+    );
+    let (_, third, _) = data.app_password_by("phone", "another password of mine");
+    let server = data.serve("");
+    let mut connection = server.connect(&data);
+    let mut ask = || connection.ask("PROPFIND", "/dav/", &third, "").0;
+    assert_eq!(ask(), 207);
     data.run("user delete alice", "").unwrap();
+    assert_eq!(ask(), 401);
     assert_eq!(data.run("user list", "").unwrap(), "");
 }
 

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
-use sealdav::account::{AccountSettings, Accounts, Authority};
+use sealdav::account::{AccountSettings, Accounts, Authority, NewAppPassword};
 use sealdav::ambient::Ambient;
 use sealdav::ids::{CollectionId, Secret, Segment};
 use sealdav::seal::HostKey;
@@ -210,9 +210,11 @@ fn format_1_secrets_open_what_they_opened() {
         assert!(!sign_in(other, "password"));
         assert!(!sign_in(other, "app-password"));
         let key = Authority::RecoveryKey(fixture.secret("recovery-key", name));
-        let added = fixture
-            .accounts
-            .add_app_password(name, "by the recovery key", key);
+        let added = fixture.accounts.add_app_password(
+            name,
+            NewAppPassword::labelled("by the recovery key"),
+            key,
+        );
         added.map(drop).expect("the recovery key opens its account");
     }
 }

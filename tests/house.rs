@@ -34,6 +34,7 @@ const OWNED: &[(&str, &[&str])] = &[
     ("sha2", &["seal"]),
     ("sled", &["store"]),
     ("governor", &["account"]),
+    ("zxcvbn", &["account"]),
     ("hyper", &["http"]),
     ("hyper_util", &["http"]),
     ("tokio", &["http"]),

@@ -9,6 +9,7 @@ use std::fs;
 /// Files with the methods of `AccountStore` and `Transaction`.
 const FILES: &[&str] = &[
     "src/vault/read.rs",
+    "src/vault/sync.rs",
     "src/vault/copy.rs",
     "src/vault/transaction/mod.rs",
     "src/vault/transaction/objects.rs",
@@ -43,6 +44,7 @@ const WITHOUT_IDS: &[&str] = &[
     "name",
     "email",
     "device",
+    "access",
     "is_open",
     "barrier",
     "home",

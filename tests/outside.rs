@@ -380,7 +380,7 @@ fn key_file(path: &Path) {
             other => panic!("a slot of the unknown kind {other:?}"),
         }
         fields.sealed();
-        // of a password or a recovery key there is nothing to tell
+        // of a password there is nothing to tell
         match fields.0.first() {
             Some(0) => {
                 fields.take(1);

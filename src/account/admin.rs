@@ -7,11 +7,13 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::Accounts;
+use super::about::About;
+use super::{Accounts, password};
 use crate::ambient::UnixMillis;
 use crate::ids::{AccountId, Email, NameError, Secret, SlotId, UserName};
-use crate::limits;
-use crate::seal::{AccountKey, Generated, SecretKind, Slot, SlotLock};
+use crate::seal::{
+    AccountKey, Generated, SecretKind, Slot, SlotContent, SlotKey, SlotLock, ToWrap,
+};
 use crate::vault::{AccountRecord, CreateError};
 
 /// An account to make.
@@ -64,35 +66,6 @@ pub enum Authority {
     AbandonData,
 }
 
-/// A new app password.
-#[derive(Debug)]
-pub struct AddedAppPassword {
-    /// The account's name.
-    pub user: String,
-    /// The secret: shown once, kept nowhere.
-    pub password: Secret,
-    /// Its slot, which names the device.
-    pub slot: SlotId,
-}
-
-/// An app password, for lists.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct AppPasswordInfo {
-    /// Its slot, which names the device.
-    pub slot: SlotId,
-    /// What its user calls the device.
-    pub label: String,
-    /// When it was made.
-    pub created: UnixMillis,
-}
-
-/// What is sealed with a slot for lists.
-#[derive(Serialize, Deserialize)]
-struct About {
-    label: String,
-    created: UnixMillis,
-}
-
 /// Why an administrative call did nothing; a sentence for the administrator.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AdminError(pub String);
@@ -121,7 +94,7 @@ impl From<CreateError> for AdminError {
     }
 }
 
-fn refused<T>(sentence: &str) -> Result<T, AdminError> {
+pub(super) fn refused<T>(sentence: &str) -> Result<T, AdminError> {
     Err(AdminError(sentence.to_owned()))
 }
 
@@ -136,14 +109,15 @@ impl Accounts {
         if !self.settings.allows(&email) {
             return refused("addresses of that domain are not allowed (sign_in.email_domains)");
         }
-        check_password(&new.password, &name, new.allow_weak)?;
+        password::check(&new.password, &name, &email, new.allow_weak)?;
         let ambient = self.vault.ambient();
         let recovery = ambient.random(|random| Generated::random(SecretKind::RecoveryKey, random));
         self.vault
             .create_account(name, email, new.admin, |id, key| {
+                let about = About::recovery_key(&recovery, ambient.now());
                 vec![
                     self.password_slot(id, key, &new.password),
-                    ambient.random(|random| Slot::for_generated(id, key, &recovery, random)),
+                    self.generated_slot(id, ToWrap::Whole(key), &recovery, &about),
                 ]
             })?;
         self.cache.forget_failures();
@@ -156,6 +130,19 @@ impl Accounts {
         let _run = self.argon2.take();
         let (cost, host) = (self.settings.cost(), self.vault.host());
         Slot::for_password(id, key, password, cost, host, self.vault.ambient())
+    }
+
+    /// A slot for a generated secret, with what is sealed for the host beside it.
+    pub(super) fn generated_slot(
+        &self,
+        id: AccountId,
+        key: ToWrap<'_>,
+        secret: &Generated,
+        about: &About,
+    ) -> Slot {
+        let (host, ambient) = (self.vault.host(), self.vault.ambient());
+        let slot = Slot::for_generated(id, key, about.terms(), secret, host, ambient);
+        ambient.random(|random| slot.with_about(id, &about.encode(), host, random))
     }
 
     /// All accounts, by name.
@@ -209,7 +196,18 @@ impl Accounts {
         record: &AccountRecord,
         authority: &Authority,
     ) -> Result<AccountKey, AdminError> {
-        let key = match authority {
+        match self.opened_by(record, authority)?.0.key {
+            SlotKey::Whole(key) => Ok(key),
+            SlotKey::Limited(_) => refused("the password or recovery key is wrong"),
+        }
+    }
+
+    pub(super) fn opened_by(
+        &self,
+        record: &AccountRecord,
+        authority: &Authority,
+    ) -> Result<(SlotContent, SlotId), AdminError> {
+        let opened = match authority {
             Authority::Password(password) => self.open_password(Some(record), password),
             Authority::RecoveryKey(text) => match Generated::read(text.expose()) {
                 Some(secret) if secret.kind() == SecretKind::RecoveryKey => {
@@ -219,8 +217,7 @@ impl Accounts {
             },
             Authority::AbandonData => return refused("the password or the recovery key is needed"),
         };
-        key.map(|(key, _)| key)
-            .ok_or_else(|| AdminError("the password or recovery key is wrong".into()))
+        opened.ok_or_else(|| AdminError("the password or recovery key is wrong".into()))
     }
 
     /// Gives an account a new password. App passwords and the recovery key stay. With
@@ -236,7 +233,7 @@ impl Accounts {
         allow_weak: bool,
     ) -> Result<Option<Secret>, AdminError> {
         let record = self.record(name)?;
-        check_password(&new, &record.name, allow_weak)?;
+        password::check(&new, &record.name, &record.email, allow_weak)?;
         if matches!(authority, Authority::AbandonData) {
             self.vault.delete_account(record.id)?;
             let new = NewUser {
@@ -257,7 +254,7 @@ impl Accounts {
         Ok(None)
     }
 
-    fn change_slots(
+    pub(super) fn change_slots(
         &self,
         record: &AccountRecord,
         change: impl FnOnce(&mut Vec<Slot>),
@@ -268,129 +265,8 @@ impl Accounts {
         self.cache.forget_failures();
         Ok(())
     }
-
-    /// Cuts an app password for a device.
-    ///
-    /// # Errors
-    /// No such user, a wrong secret, a label that is in use, too many app passwords, a failing disk.
-    pub fn add_app_password(
-        &self,
-        name: &str,
-        label: &str,
-        authority: Authority,
-    ) -> Result<AddedAppPassword, AdminError> {
-        let record = self.record(name)?;
-        if label.is_empty()
-            || label.chars().count() > limits::LABEL_CHARACTERS
-            || label.contains(char::is_control)
-        {
-            return refused("a label has 1 to 100 characters");
-        }
-        let others = self.app_passwords(name)?;
-        if others.iter().any(|other| other.label == label) {
-            return refused(
-                "there is an app password of that label already; revoke it first or choose another label",
-            );
-        }
-        if others.len() >= limits::APP_PASSWORDS {
-            return refused(
-                "the account has as many app passwords as it may have (100); revoke unused ones first",
-            );
-        }
-        let key = self.open_by(&record, &authority)?;
-        let ambient = self.vault.ambient();
-        let secret = ambient.random(|random| Generated::random(SecretKind::AppPassword, random));
-        let about = About {
-            label: label.to_owned(),
-            created: ambient.now(),
-        };
-        let about =
-            postcard::to_allocvec(&about).expect("writing to memory, of types that postcard takes");
-        let slot = ambient.random(|random| {
-            Slot::for_generated(record.id, &key, &secret, random).with_about(
-                record.id,
-                &about,
-                self.vault.host(),
-                random,
-            )
-        });
-        let id = slot.id;
-        self.change_slots(&record, |slots| slots.push(slot))?;
-        Ok(AddedAppPassword {
-            user: record.name.to_string(),
-            password: secret.to_text(),
-            slot: id,
-        })
-    }
-
-    /// The app passwords of an account, oldest first.
-    ///
-    /// # Errors
-    /// No such user.
-    pub fn app_passwords(&self, name: &str) -> Result<Vec<AppPasswordInfo>, AdminError> {
-        let record = self.record(name)?;
-        let file = self.vault.key_file(record.id);
-        let slots = file
-            .iter()
-            .flat_map(|file| &file.slots)
-            .filter(|slot| is_app_password(slot));
-        let info = |slot: &Slot| {
-            let about = slot.about(record.id, self.vault.host()).ok();
-            let about = about.and_then(|about| postcard::from_bytes::<About>(&about).ok());
-            let (label, created) =
-                about.map_or_else(Default::default, |about| (about.label, about.created));
-            AppPasswordInfo {
-                slot: slot.id,
-                label,
-                created,
-            }
-        };
-        Ok(slots.map(info).collect())
-    }
-
-    /// Revokes an app password, by its slot or its label; it holds from the next request on.
-    ///
-    /// # Errors
-    /// No such user or app password, a failing disk.
-    pub fn revoke_app_password(&self, name: &str, slot_or_label: &str) -> Result<(), AdminError> {
-        let record = self.record(name)?;
-        let found = self
-            .app_passwords(name)?
-            .into_iter()
-            .find(|info| info.slot.to_string() == slot_or_label || info.label == slot_or_label);
-        let Some(found) = found else {
-            return refused(
-                "there is no such app password; 'sealdav app-password list NAME' shows them",
-            );
-        };
-        self.change_slots(&record, |slots| slots.retain(|slot| slot.id != found.slot))
-    }
 }
 
-fn is_app_password(slot: &Slot) -> bool {
+pub(super) fn is_app_password(slot: &Slot) -> bool {
     matches!(slot.lock, SlotLock::AppPassword { .. })
-}
-
-fn check_password(password: &Secret, name: &UserName, allow_weak: bool) -> Result<(), AdminError> {
-    let text = password.expose();
-    if text.is_empty() {
-        return refused("the password is empty");
-    }
-    if text.len() > limits::PASSWORD_BYTES {
-        return refused("a password has at most 1024 bytes");
-    }
-    if allow_weak {
-        return Ok(());
-    }
-    if text.chars().count() < limits::PASSWORD_CHARACTERS {
-        return refused("a password has at least 10 characters (or pass --allow-weak)");
-    }
-    if text.to_lowercase().contains(name.as_str())
-        && text.len() < name.as_str().len() + limits::PASSWORD_CHARACTERS
-    {
-        return refused(
-            "a password may not be little more than the user's name (or pass --allow-weak)",
-        );
-    }
-    Ok(())
 }

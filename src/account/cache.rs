@@ -20,14 +20,19 @@ struct Unlocked {
 
 pub(super) struct Cache {
     key: Digest,
+    /// Milliseconds after the last use, and after the sign-in.
+    idle: i64,
+    most: i64,
     unlocked: Mutex<HashMap<Digest, Unlocked>>,
     failed: Mutex<HashMap<Digest, UnixMillis>>,
 }
 
 impl Cache {
-    pub fn new(key: Digest) -> Self {
+    pub fn new(key: Digest, idle_minutes: u32, hours: u32) -> Self {
         Cache {
             key,
+            idle: i64::from(idle_minutes) * 60_000,
+            most: i64::from(hours) * 3_600_000,
             unlocked: Mutex::default(),
             failed: Mutex::default(),
         }
@@ -48,7 +53,7 @@ impl Cache {
         let digest = self.digest(name, secret);
         let mut unlocked = self.unlocked.lock();
         let entry = unlocked.get_mut(&digest)?;
-        if !expired(entry, now) && entry.account.is_open() {
+        if !self.expired(entry, now) && entry.account.is_open() {
             entry.used = now;
             return Some(entry.account.clone());
         }
@@ -110,7 +115,7 @@ impl Cache {
 
     pub fn expire(&self, now: UnixMillis) {
         let ended =
-            |_: &Digest, entry: &mut Unlocked| expired(entry, now) || !entry.account.is_open();
+            |_: &Digest, entry: &mut Unlocked| self.expired(entry, now) || !entry.account.is_open();
         let ended: Vec<_> = self.unlocked.lock().extract_if(ended).collect();
         drop(ended);
         self.failed
@@ -118,13 +123,12 @@ impl Cache {
             .retain(|_, at| now.0 - at.0 < limits::FAILURE_MEMORY_SECONDS * 1000);
     }
 
+    fn expired(&self, entry: &Unlocked, now: UnixMillis) -> bool {
+        now.0 - entry.used.0 >= self.idle || now.0 - entry.since.0 >= self.most
+    }
+
     #[cfg(test)]
     pub fn len(&self) -> usize {
         self.unlocked.lock().len()
     }
-}
-
-fn expired(entry: &Unlocked, now: UnixMillis) -> bool {
-    now.0 - entry.used.0 >= limits::UNLOCKED_IDLE_SECONDS * 1000
-        || now.0 - entry.since.0 >= limits::UNLOCKED_SECONDS * 1000
 }

@@ -5,18 +5,23 @@
 //! name that is not there), unlock. So a valid generated secret is never throttled and costs no
 //! Argon2 run, and nothing tells from outside whether a name exists (HARDENING H3).
 
+mod about;
 mod admin;
+mod app_passwords;
 mod cache;
 mod devices;
+mod expiry;
+mod password;
+mod recovery;
 mod throttle;
 mod trail;
 
 #[cfg(test)]
 mod tests;
 
-pub use admin::{
-    AddedAppPassword, AddedUser, AdminError, AppPasswordInfo, Authority, NewUser, UserInfo,
-};
+pub use admin::{AddedUser, AdminError, Authority, NewUser, UserInfo};
+pub use app_passwords::{AddedAppPassword, AppPasswordInfo, NewAppPassword};
+pub use recovery::Recovered;
 
 pub use devices::{DeviceInfo, family_name, family_of};
 pub use trail::{Trail, TrailLine};
@@ -28,7 +33,7 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::ids::{AccountId, Email, Secret, SlotId};
 use crate::limits;
-use crate::seal::{AccountKey, Argon2Cost, Generated, SecretKind, Slot, SlotLock, dummy_work};
+use crate::seal::{Argon2Cost, Generated, SecretKind, Slot, SlotContent, SlotLock, dummy_work};
 use crate::store::StoreError;
 use crate::vault::{AccountRecord, AccountStore, Action, Happening, Vault, VaultError};
 use cache::Cache;
@@ -50,6 +55,10 @@ pub struct AccountSettings {
     pub device_days: u32,
     /// Domains of e-mail addresses whose accounts may be made and sign in; empty for all.
     pub email_domains: Vec<String>,
+    /// Minutes without a request after which an account's keys are dropped.
+    pub unlocked_idle_minutes: u32,
+    /// Hours after the sign-in at which they are dropped in any case.
+    pub unlocked_hours: u32,
 }
 
 impl Default for AccountSettings {
@@ -61,6 +70,8 @@ impl Default for AccountSettings {
             audit_days: limits::AUDIT_DAYS,
             device_days: limits::DEVICE_DAYS,
             email_domains: Vec::new(),
+            unlocked_idle_minutes: limits::UNLOCKED_IDLE_MINUTES,
+            unlocked_hours: limits::UNLOCKED_HOURS,
         }
     }
 }
@@ -109,7 +120,11 @@ impl Accounts {
     /// The accounts of `vault`.
     pub fn open(vault: Arc<Vault>, settings: AccountSettings) -> Self {
         Accounts {
-            cache: Cache::new(vault.ambient().bytes()),
+            cache: Cache::new(
+                vault.ambient().bytes(),
+                settings.unlocked_idle_minutes,
+                settings.unlocked_hours,
+            ),
             throttle: Throttle::new(),
             argon2: Runs::new(limits::ARGON2_RUNS),
             devices: Devices::default(),
@@ -217,12 +232,12 @@ impl Accounts {
         name: &str,
         secret: &Secret,
         record: &AccountRecord,
-        key: AccountKey,
+        content: SlotContent,
         slot: SlotId,
     ) -> Result<AccountStore, SignInError> {
-        let account = self.vault.unlock(record.id, key, slot).map_err(|error| {
+        let account = self.vault.unlock(record.id, content, slot).map_err(|error| {
             if error == VaultError::Missing {
-                // Disabled, deleted or revoked at this moment.
+                // Disabled, deleted or revoked at this moment, or expired.
                 return SignInError::Wrong;
             }
             tracing::error!(account = %record.id, ?error, "an account with the right secret does not open");
@@ -239,7 +254,7 @@ impl Accounts {
         &self,
         record: Option<&AccountRecord>,
         secret: &Generated,
-    ) -> Option<(AccountKey, SlotId)> {
+    ) -> Option<(SlotContent, SlotId)> {
         (secret.kind() == SecretKind::AppPassword).then_some(())?;
         self.open_generated(record, secret)
     }
@@ -248,11 +263,12 @@ impl Accounts {
         &self,
         record: Option<&AccountRecord>,
         secret: &Generated,
-    ) -> Option<(AccountKey, SlotId)> {
+    ) -> Option<(SlotContent, SlotId)> {
         let file = record.and_then(|record| self.vault.key_file(record.id));
         let slots = file.as_deref().map_or(&[][..], |file| &file.slots);
         let slot = Slot::find(slots, secret)?;
-        Some((slot.open_generated(record?.id, secret).ok()?, slot.id))
+        let content = slot.open_generated(record?.id, secret, self.vault.host());
+        Some((content.ok()?, slot.id))
     }
 
     /// One Argon2 run, whether there is such an account or not.
@@ -260,7 +276,7 @@ impl Accounts {
         &self,
         record: Option<&AccountRecord>,
         password: &Secret,
-    ) -> Option<(AccountKey, SlotId)> {
+    ) -> Option<(SlotContent, SlotId)> {
         let _run = self.argon2.take();
         let file = record.and_then(|record| self.vault.key_file(record.id));
         let slot = file.as_ref().and_then(|file| {
@@ -298,6 +314,25 @@ impl Accounts {
         if let Err(error) = done.and_then(|()| self.vault.cut_audit(self.settings.audit_days)) {
             tracing::error!(%error, "the audit trail cannot be written; what it has to tell waits in memory");
         }
+    }
+
+    /// Ends the use of an account's keys, or of all accounts': requests under way finish, and the
+    /// next one has to open the account again by its secret. Gives how many were open.
+    ///
+    /// # Errors
+    /// No such user.
+    pub fn lock(&self, name: Option<&str>) -> Result<usize, AdminError> {
+        let named = name.map(|name| self.record(name)).transpose()?;
+        let mut unlocked = self.vault.unlocked();
+        if let Some(named) = named {
+            unlocked.retain(|id| *id == named.id);
+        }
+        for id in &unlocked {
+            self.vault.lock(*id);
+        }
+        // The keys go with the last handle: here, or with a request that is under way.
+        self.cache.expire(self.vault.ambient().now());
+        Ok(unlocked.len())
     }
 
     /// What is done every minute: a store that failed is opened again, the audit trail is written,

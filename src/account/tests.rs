@@ -6,9 +6,10 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use super::*;
 use crate::ambient::{Ambient, OsRandom, UnixMillis};
-use crate::seal::HostKey;
+use crate::seal::{Access, HostKey};
 use crate::store::{Store, StoreOptions};
 
+const PASSWORD: &str = "correct horse riding";
 const PEER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
 
 struct Server {
@@ -48,7 +49,7 @@ fn server(password_over_dav: bool) -> Server {
     let new = NewUser {
         name: "alice".into(),
         email: "Alice@example.org".into(),
-        password: secret("correct horse"),
+        password: secret(PASSWORD),
         allow_weak: false,
         admin: false,
     };
@@ -62,7 +63,11 @@ fn server(password_over_dav: bool) -> Server {
 
 fn app_password(accounts: &Accounts, label: &str) -> Secret {
     accounts
-        .add_app_password("alice", label, Authority::Password(secret("correct horse")))
+        .add_app_password(
+            "alice",
+            NewAppPassword::labelled(label),
+            Authority::Password(secret(PASSWORD)),
+        )
         .unwrap()
         .password
 }
@@ -114,9 +119,7 @@ fn the_account_password_is_for_dav_only_where_allowed() {
         let server = server(allowed);
         let accounts = &server.accounts;
         assert_eq!(
-            accounts
-                .sign_in("alice", &secret("correct horse"), PEER)
-                .is_ok(),
+            accounts.sign_in("alice", &secret(PASSWORD), PEER).is_ok(),
             allowed
         );
         assert!(
@@ -124,11 +127,7 @@ fn the_account_password_is_for_dav_only_where_allowed() {
                 .sign_in("alice", &secret("wrong horse"), PEER)
                 .is_err()
         );
-        assert!(
-            accounts
-                .sign_in("nobody", &secret("correct horse"), PEER)
-                .is_err()
-        );
+        assert!(accounts.sign_in("nobody", &secret(PASSWORD), PEER).is_err());
     }
 }
 
@@ -159,6 +158,35 @@ fn a_revoked_app_password_ends_at_once_and_others_do_not() {
             .collect::<Vec<_>>(),
         ["laptop"]
     );
+}
+
+#[test]
+fn an_app_password_ends_at_its_time_also_where_it_is_signed_in() {
+    let server = server(false);
+    let (accounts, clock) = (&server.accounts, &server.clock);
+    let new = NewAppPassword {
+        access: Access::ReadOnly,
+        expires: Some("1m".into()),
+        ..NewAppPassword::labelled("visitor")
+    };
+    let authority = Authority::Password(secret(PASSWORD));
+    let visitor = accounts.add_app_password("alice", new, authority).unwrap();
+    let open = accounts.sign_in("alice", &visitor.password, PEER).unwrap();
+    assert_eq!(open.access(), Access::ReadOnly);
+    let refused: Result<(), VaultError> = open.write(|_| Ok(()));
+    assert_eq!(refused, Err(VaultError::ReadOnly));
+    let listed = &accounts.app_passwords("alice").unwrap()[0];
+    assert_eq!((listed.access, listed.ended), (Access::ReadOnly, false));
+    assert_eq!(listed.expires, visitor.expires);
+    clock.fetch_add(59_999, Ordering::Relaxed);
+    assert!(open.is_open() && accounts.cached("alice", &visitor.password).is_some());
+    clock.fetch_add(1, Ordering::Relaxed);
+    assert!(!open.is_open() && accounts.cached("alice", &visitor.password).is_none());
+    assert_eq!(
+        accounts.sign_in("alice", &visitor.password, PEER).err(),
+        Some(SignInError::Wrong)
+    );
+    assert!(accounts.app_passwords("alice").unwrap()[0].ended);
 }
 
 #[test]
@@ -195,7 +223,7 @@ fn failures_are_throttled_and_a_valid_secret_never_is() {
         Err(SignInError::Throttled { .. })
     ));
     assert!(matches!(
-        accounts.sign_in("alice", &secret("correct horse"), PEER),
+        accounts.sign_in("alice", &secret(PASSWORD), PEER),
         Err(SignInError::Throttled { .. })
     ));
     assert!(accounts.sign_in("alice", &phone, PEER).is_ok());
@@ -222,21 +250,52 @@ fn keys_are_dropped_when_idle_and_in_any_case_after_a_day() {
     let server = server(false);
     let (accounts, clock) = (&server.accounts, &server.clock);
     let phone = app_password(accounts, "phone");
-    accounts.sign_in("alice", &phone, PEER).unwrap();
-    let mut left = limits::UNLOCKED_SECONDS;
-    let step = limits::UNLOCKED_IDLE_SECONDS - 1;
+    drop(accounts.sign_in("alice", &phone, PEER).unwrap());
+    let idle = i64::from(limits::UNLOCKED_IDLE_MINUTES) * 60;
+    let mut left = i64::from(limits::UNLOCKED_HOURS) * 3600;
+    let step = idle - 1;
     while left > step {
         clock.fetch_add(step * 1000, Ordering::Relaxed);
         accounts.housekeep();
         assert!(accounts.cached("alice", &phone).is_some());
         left -= step;
     }
+    assert_eq!(accounts.vault().unlocked().len(), 1);
     clock.fetch_add(left * 1000, Ordering::Relaxed);
     assert!(accounts.cached("alice", &phone).is_none(), "a day is over");
-    accounts.sign_in("alice", &phone, PEER).unwrap();
-    clock.fetch_add(limits::UNLOCKED_IDLE_SECONDS * 1000, Ordering::Relaxed);
+    assert!(
+        accounts.vault().unlocked().is_empty(),
+        "nobody holds the keys"
+    );
+    drop(accounts.sign_in("alice", &phone, PEER).unwrap());
+    clock.fetch_add(idle * 1000, Ordering::Relaxed);
     accounts.housekeep();
     assert_eq!(accounts.cache.len(), 0);
+    assert!(accounts.vault().unlocked().is_empty());
+}
+
+#[test]
+fn a_locked_account_is_opened_again_by_its_secret_only() {
+    let server = server(false);
+    let accounts = &server.accounts;
+    let phone = app_password(accounts, "phone");
+    assert_eq!(accounts.lock(None).unwrap(), 0);
+    let under_way = accounts.sign_in("alice", &phone, PEER).unwrap();
+    assert_eq!(accounts.lock(Some("alice")).unwrap(), 1);
+    assert!(!under_way.is_open() && accounts.cached("alice", &phone).is_none());
+    assert_eq!(accounts.cache.len(), 0);
+    let late: Result<(), VaultError> = under_way.write(|_| Ok(()));
+    assert_eq!(late, Err(VaultError::Locked));
+    assert_eq!(
+        under_way.collections(under_way.home().id).len(),
+        2,
+        "it may finish"
+    );
+    drop(under_way);
+    assert!(accounts.vault().unlocked().is_empty());
+    assert!(accounts.sign_in("alice", &phone, PEER).is_ok());
+    assert_eq!(accounts.lock(None).unwrap(), 1);
+    assert!(accounts.lock(Some("nobody")).is_err());
 }
 
 #[test]
@@ -247,20 +306,16 @@ fn a_password_changes_by_itself_or_the_recovery_key() {
     let by =
         |authority, new: &str| accounts.change_password("alice", authority, secret(new), false);
     assert!(by(Authority::Password(secret("wrong")), "longer than ten").is_err());
-    assert!(by(Authority::Password(secret("correct horse")), "short").is_err());
+    assert!(by(Authority::Password(secret(PASSWORD)), "short").is_err());
     by(
-        Authority::Password(secret("correct horse")),
-        "battery staple",
+        Authority::Password(secret(PASSWORD)),
+        "battery staple horse",
     )
     .unwrap();
+    assert!(accounts.sign_in("alice", &secret(PASSWORD), PEER).is_err());
     assert!(
         accounts
-            .sign_in("alice", &secret("correct horse"), PEER)
-            .is_err()
-    );
-    assert!(
-        accounts
-            .sign_in("alice", &secret("battery staple"), PEER)
+            .sign_in("alice", &secret("battery staple horse"), PEER)
             .is_ok()
     );
     assert!(
@@ -288,6 +343,65 @@ fn a_password_changes_by_itself_or_the_recovery_key() {
 }
 
 #[test]
+fn a_new_password_rewraps_one_slot() {
+    let server = server(true);
+    let accounts = &server.accounts;
+    app_password(accounts, "phone");
+    let slots = || {
+        let id = accounts.vault().account_named("alice").unwrap().id;
+        let file = accounts.vault().key_file(id).unwrap();
+        let bytes = |slot: &Slot| (slot.id, postcard::to_allocvec(slot).unwrap());
+        file.slots.iter().map(bytes).collect::<Vec<_>>()
+    };
+    let before = slots();
+    let authority = Authority::Password(secret(PASSWORD));
+    accounts
+        .change_password("alice", authority, secret("battery staple horse"), false)
+        .unwrap();
+    let after = slots();
+    assert_eq!((before.len(), after.len()), (3, 3));
+    assert_ne!(before[0].0, after[0].0, "the password's slot is another");
+    assert_eq!(before[1..], after[1..], "the others are as they were");
+}
+
+#[test]
+fn a_recovery_key_is_tried_and_replaced() {
+    let server = server(true);
+    let accounts = &server.accounts;
+    let phone = app_password(accounts, "phone");
+    let account = accounts.sign_in("alice", &phone, PEER).unwrap();
+    account.barrier().wait().unwrap();
+    let wrong = || accounts.try_recovery_key("alice", secret("sdrk-none"));
+    assert!(wrong().unwrap_err().0.contains("mistyped"));
+    assert!(accounts.try_recovery_key("alice", phone.clone()).is_err());
+    assert!(accounts.new_recovery_key("alice", phone).is_err());
+    let first = accounts
+        .new_recovery_key("alice", secret(PASSWORD))
+        .unwrap();
+    let found = accounts.try_recovery_key("alice", first.clone()).unwrap();
+    let expected = Recovered {
+        calendars: 2,
+        objects: 0,
+        damaged: 0,
+    };
+    assert_eq!(found, expected);
+    let second = accounts
+        .new_recovery_key("alice", secret(PASSWORD))
+        .unwrap();
+    assert!(
+        accounts.try_recovery_key("alice", first).is_err(),
+        "the old one ended"
+    );
+    accounts.set_enabled("alice", false).unwrap();
+    let disabled = accounts
+        .try_recovery_key("alice", second.clone())
+        .unwrap_err();
+    assert!(disabled.0.contains("disabled"), "{disabled}");
+    accounts.set_enabled("alice", true).unwrap();
+    assert!(accounts.try_recovery_key("alice", second).is_ok());
+}
+
+#[test]
 fn an_app_password_cannot_cut_slots() {
     let server = server(false);
     let accounts = &server.accounts;
@@ -301,7 +415,7 @@ fn an_app_password_cannot_cut_slots() {
     for authority in authorities {
         assert!(
             accounts
-                .add_app_password("alice", "more", authority)
+                .add_app_password("alice", NewAppPassword::labelled("more"), authority)
                 .is_err()
         );
     }
@@ -344,7 +458,7 @@ fn devices_are_remembered_by_the_hour_and_forgotten_when_unused() {
     assert_eq!(device.families, ["iOS", "curl"]);
     let last = clock.load(Ordering::Relaxed);
     assert_eq!(device.used, Some((UnixMillis(start), UnixMillis(last))));
-    let password = Authority::Password(secret("correct horse"));
+    let password = Authority::Password(secret(PASSWORD));
     let told = |what: &str| {
         let trail = accounts.trail("alice", &password, UnixMillis(0)).unwrap();
         let lines = trail.lines.into_iter();
@@ -379,7 +493,7 @@ fn devices_are_remembered_by_the_hour_and_forgotten_when_unused() {
 fn failures_are_counted_by_the_hour_for_whom_they_were_meant() {
     let server = server(true);
     let accounts = &server.accounts;
-    let password = Authority::Password(secret("correct horse"));
+    let password = Authority::Password(secret(PASSWORD));
     for number in 0..200 {
         let wrong = secret(&format!("wrong {}", number % 50));
         assert!(accounts.sign_in("alice", &wrong, PEER).is_err());
@@ -415,7 +529,7 @@ fn a_trail_has_the_names_that_its_user_knows() {
     let calendars = account.collections(home);
     account.members(calendars[0].id).unwrap();
     account.members(home).unwrap();
-    let password = Authority::Password(secret("correct horse"));
+    let password = Authority::Password(secret(PASSWORD));
     let trail = accounts.trail("alice", &password, UnixMillis(0)).unwrap();
     let reads = trail.lines.iter();
     let reads = reads.filter(|line| line.entry.action == Action::Read);

@@ -7,6 +7,7 @@ use super::{Accounts, AdminError, Authority};
 use crate::ambient::UnixMillis;
 use crate::ids::{CollectionId, SlotId};
 use crate::limits;
+use crate::seal::SlotKey;
 use crate::vault::{AccountStore, AuditLine, AuditLines};
 use crate::xml::{self, Name};
 
@@ -50,7 +51,10 @@ impl Accounts {
         since: UnixMillis,
     ) -> Result<Trail, AdminError> {
         let record = self.record(name)?;
-        let key = self.open_by(&record, authority)?;
+        let (content, slot) = self.opened_by(&record, authority)?;
+        let SlotKey::Whole(key) = &content.key else {
+            return Err(AdminError("the password or recovery key is wrong".into()));
+        };
         let pair = key.pair();
         // What waits in memory too, if it can be written.
         if let Err(error) = self.vault.flush_audit() {
@@ -65,10 +69,8 @@ impl Accounts {
             .into_iter()
             .map(|info| (info.slot, info.label))
             .collect();
-        let any = self.vault.key_file(record.id);
-        let any = any.and_then(|file| file.slots.first().map(|slot| slot.id));
         // An account that may not sign in reads its trail with ids in place of names.
-        let account = any.and_then(|slot| self.vault.unlock(record.id, key, slot).ok());
+        let account = self.vault.unlock(record.id, content, slot).ok();
         let calendar = |id: CollectionId| title(account.as_ref()?, id);
         Ok(Trail::of(found, |entry| TrailLine {
             device: entry.device.and_then(|slot| labels.get(&slot).cloned()),

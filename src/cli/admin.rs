@@ -7,8 +7,9 @@ use std::sync::Arc;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::audit::{self, AuditAnswer, AuditRequest};
-use crate::account::{Accounts, Authority, NewUser};
+use crate::account::{Accounts, AppPasswordInfo, Authority, NewAppPassword, NewUser};
 use crate::ids::Secret;
+use crate::seal::Access;
 
 /// A secret on the local socket, which only the server's own user can open.
 #[derive(Clone)]
@@ -78,9 +79,25 @@ pub(super) enum AdminRequest {
         new: Passed,
         allow_weak: bool,
     },
+    TryRecoveryKey {
+        name: String,
+        recovery_key: Passed,
+    },
+    NewRecoveryKey {
+        name: String,
+        password: Passed,
+    },
+    /// One account, or all.
+    Lock {
+        name: Option<String>,
+    },
     AddAppPassword {
         name: String,
         label: String,
+        #[serde(default)]
+        read_only: bool,
+        #[serde(default)]
+        expires: Option<String>,
         opener: Opener,
     },
     AppPasswords {
@@ -105,11 +122,22 @@ pub(super) enum AdminResponse {
     Refused { sentence: String },
     /// It is done, and this is shown once.
     RecoveryKey { recovery_key: Passed },
+    /// So many accounts were open.
+    Locked { accounts: usize },
+    /// What a recovery key opened.
+    Recovered {
+        calendars: usize,
+        objects: u64,
+        damaged: usize,
+    },
     /// A new app password, shown once.
     AppPassword {
         user: String,
         password: Passed,
         url: String,
+        read_only: bool,
+        /// Milliseconds since 1970.
+        expires: Option<i64>,
     },
     /// All accounts.
     Users { users: Vec<UserLine> },
@@ -140,6 +168,11 @@ pub(super) struct AppPasswordLine {
     pub created: i64,
     /// The same; none when it was not used, or not for long.
     pub last_used: Option<i64>,
+    pub read_only: bool,
+    /// Milliseconds since 1970; none when it has no end.
+    pub expires: Option<i64>,
+    /// Whether it has ended.
+    pub expired: bool,
 }
 
 /// What administration works on.
@@ -221,6 +254,18 @@ fn change_user(accounts: &Accounts, request: AdminRequest) -> Result<AdminRespon
         .map_err(|error| error.to_string())
 }
 
+fn app_password_line(info: AppPasswordInfo) -> AppPasswordLine {
+    AppPasswordLine {
+        slot: info.slot.to_string(),
+        label: info.label,
+        created: info.created.0,
+        last_used: None,
+        read_only: info.access == Access::ReadOnly,
+        expires: info.expires.map(|end| end.0),
+        expired: info.ended,
+    }
+}
+
 fn change_secrets(office: &Office, request: AdminRequest) -> Result<AdminResponse, String> {
     let accounts = &office.accounts;
     let answered = match request {
@@ -236,17 +281,47 @@ fn change_secrets(office: &Office, request: AdminRequest) -> Result<AdminRespons
                     recovery_key: Passed(key),
                 })
             }),
+        AdminRequest::Lock { name } => accounts
+            .lock(name.as_deref())
+            .map(|accounts| AdminResponse::Locked { accounts }),
+        AdminRequest::TryRecoveryKey { name, recovery_key } => accounts
+            .try_recovery_key(&name, recovery_key.0)
+            .map(|found| AdminResponse::Recovered {
+                calendars: found.calendars,
+                objects: found.objects,
+                damaged: found.damaged,
+            }),
+        AdminRequest::NewRecoveryKey { name, password } => accounts
+            .new_recovery_key(&name, password.0)
+            .map(|key| AdminResponse::RecoveryKey {
+                recovery_key: Passed(key),
+            }),
         AdminRequest::AddAppPassword {
             name,
             label,
+            read_only,
+            expires,
             opener,
-        } => accounts
-            .add_app_password(&name, &label, opener.into())
-            .map(|added| AdminResponse::AppPassword {
+        } => {
+            let access = if read_only {
+                Access::ReadOnly
+            } else {
+                Access::ReadWrite
+            };
+            let new = NewAppPassword {
+                label,
+                access,
+                expires,
+            };
+            let added = accounts.add_app_password(&name, new, opener.into());
+            added.map(|added| AdminResponse::AppPassword {
                 user: added.user,
                 password: Passed(added.password),
                 url: office.url.clone(),
-            }),
+                read_only,
+                expires: added.expires.map(|end| end.0),
+            })
+        }
         AdminRequest::AppPasswords { name } => accounts.app_passwords(&name).map(|list| {
             let devices = accounts.device_list(&name).unwrap_or_default();
             let last_used = |slot| {
@@ -255,11 +330,9 @@ fn change_secrets(office: &Office, request: AdminRequest) -> Result<AdminRespons
                     .and_then(|device| device.used)
                     .map(|(_, last)| last.0)
             };
-            let line = |info: crate::account::AppPasswordInfo| AppPasswordLine {
-                slot: info.slot.to_string(),
-                label: info.label,
-                created: info.created.0,
+            let line = |info: AppPasswordInfo| AppPasswordLine {
                 last_used: last_used(info.slot),
+                ..app_password_line(info)
             };
             AdminResponse::AppPasswords {
                 app_passwords: list.into_iter().map(line).collect(),

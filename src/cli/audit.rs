@@ -2,13 +2,12 @@
 //! printed.
 
 use std::io::Write;
-use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::admin::{AdminRequest, AdminResponse, Opener};
-use super::commands::{administer, secret_line};
+use super::commands::{administer, date, secret_line};
 use super::open::Absent;
 use super::{AuditTask, DeviceTask, Failure};
 use crate::account::{Accounts, Authority, Trail, TrailLine};
@@ -187,7 +186,7 @@ fn exported(page: ExportPage) -> Value {
     json!({
         "account": account,
         "page": page.number,
-        "hour": time(page.hour.0),
+        "hour": date(page.hour.0),
         "changes": page.changes,
         "heads": page.heads,
         "previous": page.previous,
@@ -243,7 +242,7 @@ pub(super) fn device(
             writeln!(output, "{}", json!(line))?;
             continue;
         }
-        let when = |at: Option<i64>| at.map_or("never".to_owned(), time);
+        let when = |at: Option<i64>| at.map_or("never".to_owned(), date);
         let (first, last) = (when(line.first), when(line.last));
         let label = line.label.as_deref().unwrap_or("(the account's password)");
         let clients = line.clients.join(", ");
@@ -292,7 +291,7 @@ fn show(answer: AuditAnswer, json: bool, output: &mut dyn Write) -> Result<(), F
             Some(_) => named(&line.account, &line.account_id),
             None => named(&line.calendar, &line.collection),
         };
-        let (last, what, count) = (time(line.last), &line.what, line.count);
+        let (last, what, count) = (date(line.last), &line.what, line.count);
         writeln!(output, "{last}\t{what}\t{count}\t{about}\t{device}")?;
     }
     if more {
@@ -348,10 +347,4 @@ fn export(config: &Config, output: &mut dyn Write) -> Result<(), Failure> {
         return Err(unexpected());
     };
     Ok(writeln!(output, "{}", json!({ "heads": text }))?)
-}
-
-/// A time, as it is printed.
-pub(super) fn time(millis: i64) -> String {
-    let since = Duration::from_millis(u64::try_from(millis).unwrap_or(0));
-    httpdate::fmt_http_date(SystemTime::UNIX_EPOCH + since)
 }

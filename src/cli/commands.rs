@@ -2,10 +2,9 @@
 
 use std::io::{BufRead, IsTerminal, Write};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::admin::{AdminRequest, AdminResponse, Office, Opener, Passed, execute};
-use super::audit::time;
 use super::open::{self, Absent, Unopened};
 use super::{AppPasswordTask, Failure, UserTask, socket};
 use crate::ambient::Ambient;
@@ -56,6 +55,16 @@ pub(super) fn user(config: &Config, task: UserTask, output: &mut dyn Write) -> R
             }
             AdminRequest::DeleteUser { name }
         }
+        UserTask::Recover { name, allow_weak } => {
+            return recover(config, name, allow_weak, output);
+        }
+        UserTask::RecoveryKey {
+            name,
+            password_stdin: _,
+        } => AdminRequest::NewRecoveryKey {
+            name,
+            password: secret_line("the account's password")?,
+        },
         UserTask::Password {
             name,
             password_stdin: _,
@@ -107,6 +116,45 @@ pub(super) fn user(config: &Config, task: UserTask, output: &mut dyn Write) -> R
     Ok(())
 }
 
+/// `sealdav user recover`: tries the key, then sets the password that follows it, if one does.
+fn recover(
+    config: &Config,
+    name: String,
+    allow_weak: bool,
+    output: &mut dyn Write,
+) -> Result<(), Failure> {
+    let recovery_key = secret_line("the recovery key")?;
+    let request = AdminRequest::TryRecoveryKey {
+        name: name.clone(),
+        recovery_key: recovery_key.clone(),
+    };
+    if let AdminResponse::Recovered {
+        calendars,
+        objects,
+        damaged,
+    } = administer(config, request, Absent::Refuse)?
+    {
+        writeln!(
+            output,
+            "The recovery key opens the account: {calendars} calendars, {objects} objects."
+        )?;
+        if damaged > 0 {
+            writeln!(output, "{damaged} objects are damaged.")?;
+        }
+    }
+    let Some(new) = optional_secret_line("a new password, or nothing to keep the old one")? else {
+        return Ok(writeln!(output, "The password is as it was.")?);
+    };
+    let request = AdminRequest::ChangePassword {
+        name,
+        opener: Opener::RecoveryKey(recovery_key),
+        new,
+        allow_weak,
+    };
+    administer(config, request, Absent::Refuse)?;
+    Ok(writeln!(output, "The password is changed.")?)
+}
+
 /// `sealdav app-password ..`
 pub(super) fn app_password(
     config: &Config,
@@ -115,7 +163,10 @@ pub(super) fn app_password(
 ) -> Result<(), Failure> {
     let mut as_json = false;
     let request = match task {
-        AppPasswordTask::List { name } => AdminRequest::AppPasswords { name },
+        AppPasswordTask::List { name, json } => {
+            as_json = json;
+            AdminRequest::AppPasswords { name }
+        }
         AppPasswordTask::Revoke {
             name,
             slot_or_label,
@@ -128,6 +179,8 @@ pub(super) fn app_password(
             label,
             password_stdin: _,
             recovery_key_stdin,
+            read_only,
+            expires,
             json,
         } => {
             as_json = json;
@@ -138,6 +191,8 @@ pub(super) fn app_password(
             AdminRequest::AddAppPassword {
                 name,
                 label,
+                read_only,
+                expires,
                 opener,
             }
         }
@@ -147,14 +202,20 @@ pub(super) fn app_password(
             user,
             password,
             url,
+            read_only,
+            expires,
         } if as_json => {
-            let object = serde_json::json!({ "user": user, "password": password, "url": url });
+            let object = serde_json::json!({
+                "user": user, "password": password, "url": url, "read_only": read_only, "expires": expires
+            });
             writeln!(output, "{object}")?;
         }
         AdminResponse::AppPassword {
             user,
             password,
             url,
+            read_only,
+            expires,
         } => {
             writeln!(
                 output,
@@ -165,20 +226,50 @@ pub(super) fn app_password(
                 output,
                 "It is shown only now: enter it in the calendar app of one device."
             )?;
+            if read_only {
+                writeln!(output, "The device may read, and change nothing.")?;
+            }
+            if let Some(end) = expires {
+                writeln!(output, "It ends on {}.", date(end))?;
+            }
+        }
+        AdminResponse::AppPasswords { app_passwords } if as_json => {
+            writeln!(output, "{}", serde_json::to_string(&app_passwords)?)?;
         }
         AdminResponse::AppPasswords { app_passwords } => {
             for line in app_passwords {
-                let created = time(line.created);
+                let access = if line.read_only {
+                    "read only"
+                } else {
+                    "read and write"
+                };
+                let end = match line.expires {
+                    None => "no end".to_owned(),
+                    Some(end) if line.expired => format!("ended {}", date(end)),
+                    Some(end) => format!("ends {}", date(end)),
+                };
                 let used = match line.last_used {
-                    Some(used) => format!("last used {}", time(used)),
+                    Some(used) => format!("last used {}", date(used)),
                     None => "not used".to_owned(),
                 };
-                writeln!(output, "{}\t{created}\t{used}\t{}", line.slot, line.label)?;
+                let (slot, created, label) = (line.slot, date(line.created), line.label);
+                writeln!(
+                    output,
+                    "{slot}\t{created}\t{used}\t{access}\t{end}\t{label}"
+                )?;
             }
         }
         _ => writeln!(output, "Done.")?,
     }
     Ok(())
+}
+
+/// A moment in milliseconds since 1970, for people.
+pub(super) fn date(millis: i64) -> String {
+    // Later than a date can be written is the latest that can.
+    let latest = Duration::from_secs(253_402_300_799);
+    let since = Duration::from_millis(u64::try_from(millis).unwrap_or(0)).min(latest);
+    httpdate::fmt_http_date(SystemTime::UNIX_EPOCH + since)
 }
 
 /// `sealdav health`
@@ -199,6 +290,27 @@ pub(super) fn health(config: &Config, output: &mut dyn Write) -> Result<(), Fail
         }
         Some(_) => Ok(writeln!(output, "ok")?),
     }
+}
+
+/// `sealdav lock`
+pub(super) fn lock(
+    config: &Config,
+    name: Option<String>,
+    output: &mut dyn Write,
+) -> Result<(), Failure> {
+    let data = config.data_dir();
+    match socket::ask(&data, &AdminRequest::Lock { name })? {
+        // Keys are in the memory of a server, and nowhere else.
+        None => writeln!(
+            output,
+            "No server runs on {}: nothing is unlocked.",
+            data.display()
+        )?,
+        Some(AdminResponse::Refused { sentence }) => return Err(Failure(sentence)),
+        Some(AdminResponse::Locked { accounts }) => writeln!(output, "Locked: {accounts}.")?,
+        Some(_) => writeln!(output, "Done.")?,
+    }
+    Ok(())
 }
 
 /// Asks the running server, or does it here.
@@ -259,15 +371,27 @@ fn confirm(name: &str, warning: &str) -> Result<(), Failure> {
 
 /// The next line of standard input.
 pub(super) fn secret_line(what: &str) -> Result<Passed, Failure> {
+    needed(optional_secret_line(what)?, what)
+}
+
+/// The next line of standard input; none when it is empty, or there is none.
+fn optional_secret_line(what: &str) -> Result<Option<Passed>, Failure> {
     let mut input = std::io::stdin().lock();
     if std::io::stdin().is_terminal() {
         write!(std::io::stderr(), "Type {what} (it is visible): ")?;
     }
-    read_secret(&mut input, what)
+    read_optional_secret(&mut input, what)
 }
 
-/// The next line of `input`, without its end.
-pub(super) fn read_secret(input: &mut dyn BufRead, what: &str) -> Result<Passed, Failure> {
+fn needed(secret: Option<Passed>, what: &str) -> Result<Passed, Failure> {
+    secret.ok_or_else(|| {
+        Failure(format!(
+            "{what} is missing: give it as a line on standard input"
+        ))
+    })
+}
+
+fn read_optional_secret(input: &mut dyn BufRead, what: &str) -> Result<Option<Passed>, Failure> {
     let mut line = zeroize::Zeroizing::new(String::new());
     let read = input.read_line(&mut line);
     read.map_err(|error| {
@@ -278,9 +402,7 @@ pub(super) fn read_secret(input: &mut dyn BufRead, what: &str) -> Result<Passed,
     let text = line.strip_suffix('\n').unwrap_or(&line);
     let text = text.strip_suffix('\r').unwrap_or(text);
     if text.is_empty() {
-        return Err(Failure(format!(
-            "{what} is missing: give it as a line on standard input"
-        )));
+        return Ok(None);
     }
     if text.len() > limits::PASSWORD_BYTES {
         return Err(Failure(format!(
@@ -288,5 +410,5 @@ pub(super) fn read_secret(input: &mut dyn BufRead, what: &str) -> Result<Passed,
             limits::PASSWORD_BYTES
         )));
     }
-    Ok(Passed(Secret::new(text.to_owned())))
+    Ok(Some(Passed(Secret::new(text.to_owned()))))
 }

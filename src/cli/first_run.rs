@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::Path;
 
 use super::Failure;
-use crate::account::{Accounts, Authority, NewUser};
+use crate::account::{Accounts, Authority, NewAppPassword, NewUser};
 use crate::ambient::Ambient;
 use crate::config;
 use crate::ids::{Email, Secret, UserName};
@@ -42,7 +42,7 @@ pub(super) fn welcome(
     let added = accounts.add_user(new).map_err(refused)?;
     let app = accounts.add_app_password(
         name.as_str(),
-        "first device",
+        NewAppPassword::labelled("first device"),
         Authority::Password(password.clone()),
     );
     let app = app.map_err(refused)?;

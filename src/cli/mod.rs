@@ -69,6 +69,17 @@ enum Task {
     /// List the devices of an account
     #[command(subcommand)]
     Device(DeviceTask),
+    /// Drop the keys of an account from the server's memory now: requests under way finish, the
+    /// next one of each device opens the account again
+    #[command(group(clap::ArgGroup::new("whom").required(true)))]
+    Lock {
+        /// The account
+        #[arg(group = "whom")]
+        name: Option<String>,
+        /// All accounts
+        #[arg(long, group = "whom")]
+        all: bool,
+    },
     /// Ask the running server whether it works; ends with status 1 if not
     Health,
     /// Print the DNS records by which calendar apps find the server (RFC 6764)
@@ -152,6 +163,25 @@ enum UserTask {
         #[arg(long)]
         allow_weak: bool,
     },
+    /// Try the recovery key, and set a new password by it if you like
+    ///
+    /// Standard input has one or two lines: the recovery key, and a new password. With the first
+    /// alone nothing changes: it tells whether the key opens the account, and what is in it.
+    Recover {
+        /// The account
+        name: String,
+        /// Take a password that is easy to guess
+        #[arg(long)]
+        allow_weak: bool,
+    },
+    /// Make a new recovery key and print it, once; the old one ends
+    RecoveryKey {
+        /// The account
+        name: String,
+        /// Read the account's password from standard input (one line)
+        #[arg(long, required = true)]
+        password_stdin: bool,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -169,7 +199,13 @@ enum AppPasswordTask {
         /// Read its recovery key instead
         #[arg(long, conflicts_with = "password_stdin")]
         recovery_key_stdin: bool,
-        /// Print a JSON object: user, password, url
+        /// The device may read, and change nothing
+        #[arg(long)]
+        read_only: bool,
+        /// It ends by itself: after 90d, 12h or 30m, or after a day (UTC) such as 2027-01-31
+        #[arg(long, value_name = "WHEN")]
+        expires: Option<String>,
+        /// Print a JSON object: user, password, url, read_only, expires
         #[arg(long)]
         json: bool,
     },
@@ -177,6 +213,9 @@ enum AppPasswordTask {
     List {
         /// The account
         name: String,
+        /// Print a JSON array; times in milliseconds since 1970
+        #[arg(long)]
+        json: bool,
     },
     /// Revoke an app password; its device is out at once
     Revoke {
@@ -278,6 +317,7 @@ pub fn main() -> ExitCode {
         Task::HostKey(task) => host_key::run(&config, task, &mut output),
         Task::Audit(task) => audit::audit(&config, task, &mut output),
         Task::Device(task) => audit::device(&config, task, &mut output),
+        Task::Lock { name, all: _ } => commands::lock(&config, name, &mut output),
         Task::Health => commands::health(&config, &mut output),
     };
     match done {

@@ -99,6 +99,8 @@ pub(super) fn accounts(
         audit_days: config.audit.days,
         device_days: config.audit.device_days,
         email_domains: config.sign_in.email_domains.clone(),
+        unlocked_idle_minutes: config.accounts.unlocked_idle_minutes,
+        unlocked_hours: config.accounts.unlocked_hours,
     };
     Ok(Arc::new(Accounts::open(vault, settings)))
 }

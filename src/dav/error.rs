@@ -33,6 +33,8 @@ pub enum DavError {
     BadRequest(&'static str),
     /// 403 without a named condition.
     Forbidden(&'static str),
+    /// 403: the device may read only this resource, an href (RFC 3744 section 7.1.1).
+    NeedWrite(String),
     /// 404: not there, or not the asker's: the two must look the same (HARDENING H12).
     NotFound,
     /// 405, with what is allowed here.
@@ -69,6 +71,8 @@ impl From<VaultError> for DavError {
             VaultError::Store(StoreError::Full) => {
                 DavError::Named(&precondition::SUFFICIENT_DISK_SPACE)
             }
+            // `Dav` puts the href of the request in.
+            VaultError::ReadOnly => DavError::NeedWrite(String::new()),
             VaultError::Damaged(_) | VaultError::Store(_) | VaultError::Locked => {
                 DavError::Vault(error)
             }
@@ -111,7 +115,7 @@ impl DavError {
             | DavError::NamedWithHrefs(condition, _)
             | DavError::NamedWithRefusal(condition, _) => condition.status,
             DavError::BadRequest(_) => StatusCode::BAD_REQUEST,
-            DavError::Forbidden(_) => StatusCode::FORBIDDEN,
+            DavError::Forbidden(_) | DavError::NeedWrite(_) => StatusCode::FORBIDDEN,
             DavError::NotFound => StatusCode::NOT_FOUND,
             DavError::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
             DavError::Conflict(_) => StatusCode::CONFLICT,
@@ -139,6 +143,7 @@ impl DavError {
             | DavError::TooLarge(why)
             | DavError::UnsupportedMediaType(why)
             | DavError::Locked(why) => why,
+            DavError::NeedWrite(_) => "need-privileges",
             DavError::NotFound => "not found",
             DavError::MethodNotAllowed(_) => "method not allowed here",
             DavError::RangeNotSatisfiable(_) => "range not satisfiable",
@@ -156,6 +161,7 @@ impl DavError {
             DavError::Named(condition)
             | DavError::NamedWithHrefs(condition, _)
             | DavError::NamedWithRefusal(condition, _) => Some(condition),
+            DavError::NeedWrite(_) => Some(&precondition::NEED_PRIVILEGES),
             _ => None,
         }
     }
@@ -164,6 +170,9 @@ impl DavError {
     /// an element of our own beside the condition: a client that does not know it takes it for a
     /// condition that it does not know, and MUST ignore it (section 14.5).
     pub fn write_error(&self, writer: &mut Writer) {
+        if let DavError::NeedWrite(href) = self {
+            return write_need_privileges(href, writer);
+        }
         let Some(condition) = self.condition() else {
             return;
         };
@@ -222,6 +231,21 @@ impl DavError {
     }
 }
 
+/// Which resource lacks which privilege (RFC 3744 section 7.1.1). What a device that may read only
+/// lacks is DAV:write as a whole.
+fn write_need_privileges(href: &str, writer: &mut Writer) {
+    writer.start(dav("error"));
+    writer.start(precondition::NEED_PRIVILEGES.name);
+    writer.start(dav("resource"));
+    writer.element_text(dav("href"), href);
+    writer.start(dav("privilege"));
+    writer.empty(dav("write"));
+    writer.end();
+    writer.end();
+    writer.end();
+    writer.end();
+}
+
 /// The status of what only the vault can have caused; the rest has its own variant.
 fn vault_status(error: &VaultError) -> StatusCode {
     match error {
@@ -233,7 +257,7 @@ fn vault_status(error: &VaultError) -> StatusCode {
         VaultError::Damaged(_) => StatusCode::INTERNAL_SERVER_ERROR,
         VaultError::Missing => StatusCode::NOT_FOUND,
         VaultError::Exists | VaultError::UidConflict(_) => StatusCode::CONFLICT,
-        VaultError::TokenInvalid => StatusCode::FORBIDDEN,
+        VaultError::TokenInvalid | VaultError::ReadOnly => StatusCode::FORBIDDEN,
     }
 }
 

@@ -132,7 +132,10 @@ impl Dav {
             }
             BodyKind::Refused | BodyKind::Ignored | BodyKind::Any => {}
         }
-        (row.run)(&context)
+        (row.run)(&context).map_err(|error| match error {
+            DavError::NeedWrite(_) => DavError::NeedWrite(context.own_href()),
+            error => error,
+        })
     }
 
     /// What needs no sign-in: OPTIONS, whose answer is then the same for every path, and the

@@ -1,7 +1,9 @@
 //! Live properties of RFC 3744 and RFC 5397.
 //!
 //! Everything in an account's tree is its owner's, with all privileges, and nobody else's: one
-//! protected ACE says so. What is outside of the homes can be read by who is signed in.
+//! protected ACE says so. What is outside of the homes can be read by who is signed in. A device
+//! whose slot is for reading only has no more than DAV:read, whatever the ACE grants its owner;
+//! current-user-privilege-set says so, and clients then do not offer to change anything.
 
 use super::context::Kind;
 use super::property::{
@@ -99,24 +101,27 @@ const fn leaf(name: QName, description: &'static str) -> Privilege {
     }
 }
 
+/// To read what is in a home.
+const READ: Privilege = Privilege {
+    name: dav("read"),
+    description: "Read",
+    contains: &[
+        leaf(dav("read-acl"), "Read the access control list"),
+        leaf(
+            dav("read-current-user-privilege-set"),
+            "Read one's own privileges",
+        ),
+        leaf(caldav("read-free-busy"), "Read busy times"),
+    ],
+};
+
 /// The privileges of what is in a home (RFC 3744 section 3, RFC 4791 section 6.1.1). DAV:write-acl
 /// is not among them, because no ACL can be changed.
 const ALL: Privilege = Privilege {
     name: dav("all"),
     description: "Everything",
     contains: &[
-        Privilege {
-            name: dav("read"),
-            description: "Read",
-            contains: &[
-                leaf(dav("read-acl"), "Read the access control list"),
-                leaf(
-                    dav("read-current-user-privilege-set"),
-                    "Read one's own privileges",
-                ),
-                leaf(caldav("read-free-busy"), "Read busy times"),
-            ],
-        },
+        READ,
         Privilege {
             name: dav("write"),
             description: "Write",
@@ -175,7 +180,11 @@ fn current_user_privilege_set(
     writer: &mut Writer,
 ) -> Result<Found, VaultError> {
     writer.start(dav("current-user-privilege-set"));
-    write_flat(privileges(subject.kind), writer);
+    let granted = match subject.scene.account.access() {
+        crate::seal::Access::ReadOnly if in_tree(subject.kind) => &READ,
+        _ => privileges(subject.kind),
+    };
+    write_flat(granted, writer);
     writer.end();
     Ok(Found::Yes)
 }

@@ -36,9 +36,11 @@ impl KeyBytes {
 }
 
 /// Seals and opens rows.
+#[derive(ZeroizeOnDrop)]
 pub struct RowKey(pub(super) KeyBytes);
 
 /// Names rows, so that equal names mean equal things to this key only.
+#[derive(ZeroizeOnDrop)]
 pub struct NameKey(KeyBytes);
 
 impl NameKey {
@@ -89,6 +91,7 @@ fn first16(hasher: &blake3::Hasher) -> [u8; 16] {
 }
 
 /// Makes entity tags and the digest of a collection's rows.
+#[derive(ZeroizeOnDrop)]
 pub struct EtagKey(KeyBytes);
 
 impl EtagKey {
@@ -123,6 +126,7 @@ impl EtagKey {
 }
 
 /// The server's own key: seals what the server itself must know, and every password slot once more.
+#[derive(ZeroizeOnDrop)]
 pub struct HostKey(KeyBytes);
 
 /// Why a text is no host key.
@@ -190,6 +194,7 @@ impl HostKey {
 }
 
 /// An account's key: opens all that is the account's. Obtained from a key slot only.
+#[derive(ZeroizeOnDrop)]
 pub struct AccountKey(pub(super) KeyBytes);
 
 impl AccountKey {
@@ -210,6 +215,7 @@ impl AccountKey {
 }
 
 /// A collection's shared key of one epoch: a new one is made when a member is removed.
+#[derive(ZeroizeOnDrop)]
 pub struct CollectionKey(KeyBytes);
 
 impl CollectionKey {
@@ -260,6 +266,7 @@ impl DayKey {
 }
 
 /// A collection's key that lasts through all epochs: row names, entity tags and digest hang on it.
+#[derive(ZeroizeOnDrop)]
 pub struct LastingKey(KeyBytes);
 
 impl LastingKey {
@@ -317,6 +324,23 @@ mod tests {
         for bad in ["", "00", &"g".repeat(64), &"é".repeat(32)] {
             assert!(HostKey::read(bad).is_err());
         }
+    }
+
+    #[test]
+    fn every_key_is_overwritten_when_it_is_dropped() {
+        fn overwritten<T: ZeroizeOnDrop>() {}
+        overwritten::<RowKey>();
+        overwritten::<NameKey>();
+        overwritten::<EtagKey>();
+        overwritten::<HostKey>();
+        overwritten::<AccountKey>();
+        overwritten::<CollectionKey>();
+        overwritten::<LastingKey>();
+        overwritten::<crate::seal::PairKey>();
+        // What they are made of: the only bytes that a test can look at without `unsafe`.
+        let mut bytes = KeyBytes([7; 32]);
+        bytes.zeroize();
+        assert_eq!(bytes.0, [0; 32]);
     }
 
     #[test]

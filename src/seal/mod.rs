@@ -35,7 +35,9 @@ pub use key::{
 pub use pair::{Boxed, PairKey, PublicKey, Signer, verified};
 pub use row::{Kind, OpenError, Opened, Place, RowName, RowPrefix, Sealed, Stored};
 pub use secret::{Generated, SecretKind};
-pub use slot::{Argon2Cost, Slot, SlotError, SlotLock, dummy_work};
+pub use slot::{
+    Access, Argon2Cost, Slot, SlotContent, SlotError, SlotKey, SlotLock, Terms, ToWrap, dummy_work,
+};
 
 /// Bytes of a chunk that, with its padding header, stay within the store's bound for one row.
 pub const CHUNK_CONTENT_BYTES: usize = crate::limits::CHUNK_BYTES - row::HEADER_BYTES;

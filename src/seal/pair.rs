@@ -15,7 +15,7 @@ use aws_lc_rs::agreement::{PrivateKey, UnparsedPublicKey, X25519, agree};
 use aws_lc_rs::error::Unspecified;
 use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair as _};
 use serde::{Deserialize, Serialize};
-use zeroize::Zeroizing;
+use zeroize::{ZeroizeOnDrop, Zeroizing};
 
 use super::key::{AccountKey, HostKey, KeyBytes, RowKey};
 use super::row::{OpenError, Place, Stored};
@@ -29,6 +29,7 @@ const PUBLIC_BYTES: usize = 32;
 pub struct PublicKey([u8; PUBLIC_BYTES]);
 
 /// The private half: opens what was sealed for its public half. Zeroed when dropped.
+#[derive(ZeroizeOnDrop)]
 pub struct PairKey(KeyBytes);
 
 /// What was sealed for a public key.
@@ -95,6 +96,16 @@ impl PublicKey {
 }
 
 impl Boxed {
+    /// The bytes to keep.
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// As it was kept.
+    pub fn read(bytes: Vec<u8>) -> Self {
+        Boxed(bytes)
+    }
+
     fn parts(&self) -> Result<(PublicKey, &[u8]), OpenError> {
         match self.0.split_first() {
             Some((&VERSION, rest)) if rest.len() > PUBLIC_BYTES => {

@@ -1,13 +1,20 @@
-//! Key slots: each wraps the account key for one secret that may open the account.
+//! Key slots: each wraps a key, and what may be done with it, for one secret.
 //!
 //! ```text
-//! password slot  = seal[host slots key](place, seal[Argon2id(NFC password, salt16)](place, account key))
-//! generated slot = seal[kek](place, account key)          kek from the secret, see `secret`
-//! about          = seal[host row key](place, label, time)  what a list of devices shows
+//! password slot  = seal[host slots key](place, seal[Argon2id(NFC password, salt16)](place, content))
+//! generated slot = seal[host slots key](place, box[public key of the secret's pair](place, content))
+//! content        = 02 || whole account key, or private key of a pair; access; end (postcard)
+//! about          = seal[host row key](place, label, time, public key, ..)  what a list of devices shows
 //! ```
 //!
 //! The outer seal of a password slot makes a stolen disk without the host key worthless to a
-//! guesser. The place holds account and slot id, so a slot copied into another file does not open.
+//! guesser; that of a generated slot keeps a writer of the disk from wrapping a key of its own for
+//! a public key. The place holds account and slot id, so a slot copied into another file does not
+//! open. A generated slot is made without its secret, so that the account can be given another key.
+//!
+//! Slots of before are read: their content is the account key alone (whole, for reading and
+//! writing, without an end), and a generated one is `seal[kek](place, content)`, kek from the
+//! secret (see `secret`).
 
 use argon2::{Algorithm, Argon2, Params, Version};
 use serde::{Deserialize, Serialize};
@@ -15,9 +22,10 @@ use unicode_normalization::UnicodeNormalization;
 use zeroize::Zeroizing;
 
 use super::key::{AccountKey, HostKey, KeyBytes, RowKey};
+use super::pair::{Boxed, PairKey, PublicKey};
 use super::row::{Kind, OpenError, Place, Stored};
 use super::secret::{Generated, SecretKind};
-use crate::ambient::{Ambient, Random};
+use crate::ambient::{Ambient, Random, UnixMillis};
 use crate::ids::{AccountId, CollectionId, ObjectId, Secret, SlotId};
 use crate::limits;
 
@@ -28,6 +36,121 @@ pub struct Argon2Cost {
     pub kib: u32,
     /// Passes over it.
     pub passes: u32,
+}
+
+/// What a device may do with what it reaches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum Access {
+    /// Read and change.
+    #[default]
+    ReadWrite,
+    /// Read only.
+    ReadOnly,
+}
+
+/// What the holder of a slot's secret may do, and until when. It stands inside the slot's seal:
+/// nobody without the secret can read it, or change it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Terms {
+    /// What may be done.
+    pub access: Access,
+    /// When it ends by itself.
+    pub expires: Option<UnixMillis>,
+}
+
+impl Terms {
+    /// Whether they have ended at `now`.
+    pub fn ended(&self, now: UnixMillis) -> bool {
+        self.expires.is_some_and(|expires| expires <= now)
+    }
+}
+
+/// The key that a slot holds.
+pub enum SlotKey {
+    /// Opens the whole account.
+    Whole(AccountKey),
+    /// Opens what was sealed for its public half: the keys of the granted calendars.
+    Limited(PairKey),
+}
+
+/// What a slot holds.
+pub struct SlotContent {
+    /// The key.
+    pub key: SlotKey,
+    /// What may be done with it.
+    pub terms: Terms,
+}
+
+/// The key to put into a slot.
+#[derive(Clone, Copy)]
+pub enum ToWrap<'a> {
+    /// See [`SlotKey::Whole`].
+    Whole(&'a AccountKey),
+    /// See [`SlotKey::Limited`].
+    Limited(&'a PairKey),
+}
+
+const CONTENT_VERSION: u8 = 2;
+
+#[derive(Serialize, Deserialize)]
+enum StoredKey {
+    Whole([u8; 32]),
+    Limited([u8; 32]),
+}
+
+impl Drop for StoredKey {
+    fn drop(&mut self) {
+        let (StoredKey::Whole(bytes) | StoredKey::Limited(bytes)) = self;
+        zeroize::Zeroize::zeroize(bytes);
+    }
+}
+
+/// The stored form of `SlotContent`.
+#[derive(Serialize, Deserialize)]
+struct StoredContent {
+    key: StoredKey,
+    access: Access,
+    expires: Option<UnixMillis>,
+}
+
+fn encode(key: ToWrap<'_>, terms: Terms) -> Zeroizing<Vec<u8>> {
+    let content = StoredContent {
+        key: match key {
+            ToWrap::Whole(key) => StoredKey::Whole(key.0.0),
+            ToWrap::Limited(key) => StoredKey::Limited(*key.expose()),
+        },
+        access: terms.access,
+        expires: terms.expires,
+    };
+    let mut bytes = Zeroizing::new([0; 64]);
+    bytes[0] = CONTENT_VERSION;
+    let length = postcard::to_slice(&content, &mut bytes[1..])
+        .expect("a content has at most 46 bytes")
+        .len();
+    Zeroizing::new(bytes[..=length].to_vec())
+}
+
+fn decode(content: &[u8]) -> Result<SlotContent, SlotError> {
+    if let Ok(key) = content.try_into() {
+        return Ok(SlotContent {
+            key: SlotKey::Whole(AccountKey(KeyBytes(key))),
+            terms: Terms::default(),
+        });
+    }
+    let Some((&CONTENT_VERSION, rest)) = content.split_first() else {
+        return Err(SlotError::Damaged);
+    };
+    let stored: StoredContent = postcard::from_bytes(rest).map_err(|_| SlotError::Damaged)?;
+    Ok(SlotContent {
+        key: match &stored.key {
+            StoredKey::Whole(key) => SlotKey::Whole(AccountKey(KeyBytes(*key))),
+            StoredKey::Limited(key) => SlotKey::Limited(PairKey::read(key)),
+        },
+        terms: Terms {
+            access: stored.access,
+            expires: stored.expires,
+        },
+    })
 }
 
 /// What opens a slot.
@@ -59,7 +182,7 @@ pub struct Slot {
     pub id: SlotId,
     /// What opens it.
     pub lock: SlotLock,
-    /// The sealed account key.
+    /// The sealed content.
     wrapped: Vec<u8>,
     /// The sealed label and time.
     about: Vec<u8>,
@@ -77,7 +200,7 @@ pub enum SlotError {
 }
 
 impl Slot {
-    /// Cuts a slot for a password.
+    /// Cuts a slot for a password: it opens the whole account.
     pub fn for_password(
         account: AccountId,
         key: &AccountKey,
@@ -92,7 +215,11 @@ impl Slot {
         // Not inside `Ambient::random`: all threads share that generator, and this takes long.
         let inner = stretch(password, &salt, cost)
             .expect("the configuration checks the cost")
-            .seal_by(&place, &key.0.0, ambient);
+            .seal_by(
+                &place,
+                &encode(ToWrap::Whole(key), Terms::default()),
+                ambient,
+            );
         let wrapped = host
             .slots()
             .seal_by(&place, inner.bytes(), ambient)
@@ -109,26 +236,46 @@ impl Slot {
     /// Cuts a slot for a generated secret.
     pub fn for_generated(
         account: AccountId,
-        key: &AccountKey,
+        key: ToWrap<'_>,
+        terms: Terms,
         secret: &Generated,
-        random: &mut dyn Random,
+        host: &HostKey,
+        ambient: &Ambient,
     ) -> Slot {
-        let id = SlotId::random(random);
-        let (tag, kek) = secret.tag_and_key();
-        let wrapped = kek
-            .seal(&place(Kind::Slot, account, id), &key.0.0, random)
-            .bytes()
-            .to_vec();
+        let id = SlotId::from_bytes(ambient.bytes());
+        let (tag, _) = secret.tag_and_key();
         let lock = match secret.kind() {
             SecretKind::AppPassword => SlotLock::AppPassword { tag },
             SecretKind::RecoveryKey => SlotLock::RecoveryKey { tag },
         };
-        Slot {
+        let slot = Slot {
             id,
             lock,
-            wrapped,
+            wrapped: Vec::new(),
             about: Vec::new(),
-        }
+        };
+        slot.rewrapped(account, key, terms, &secret.pair().public(), host, ambient)
+    }
+
+    /// The same slot of a generated secret with another content; `public` is the public key of the
+    /// secret's pair.
+    pub fn rewrapped(
+        mut self,
+        account: AccountId,
+        key: ToWrap<'_>,
+        terms: Terms,
+        public: &PublicKey,
+        host: &HostKey,
+        ambient: &Ambient,
+    ) -> Slot {
+        let place = place(Kind::Slot, account, self.id);
+        let boxed = public.seal(&place, &encode(key, terms), ambient);
+        self.wrapped = host
+            .slots()
+            .seal_by(&place, boxed.bytes(), ambient)
+            .bytes()
+            .to_vec();
+        self
     }
 
     /// The same slot with `about` (a label and a time, encoded) sealed for the host.
@@ -178,10 +325,14 @@ impl Slot {
             Ok(new.seal_by(place, &content, ambient).bytes().to_vec())
         };
         let mut slot = self.clone();
-        if matches!(self.lock, SlotLock::Password { .. }) {
-            let place = place(Kind::Slot, account, self.id);
-            slot.wrapped = again(&self.wrapped, &place, &old.slots(), &new.slots())?;
-        }
+        let whole = place(Kind::Slot, account, self.id);
+        slot.wrapped = match again(&self.wrapped, &whole, &old.slots(), &new.slots()) {
+            // A generated slot of the first format has no seal of the host's.
+            Err(OpenError::Commitment) if !matches!(self.lock, SlotLock::Password { .. }) => {
+                self.wrapped.clone()
+            }
+            wrapped => wrapped?,
+        };
         if !self.about.is_empty() {
             let place = place(Kind::SlotAbout, account, self.id);
             slot.about = again(&self.about, &place, &old.rows(), &new.rows())?;
@@ -209,12 +360,23 @@ impl Slot {
         &self,
         account: AccountId,
         secret: &Generated,
-    ) -> Result<AccountKey, SlotError> {
-        let (_, kek) = secret.tag_and_key();
-        let opened = Stored::read(self.wrapped.clone())
-            .open(&kek, &place(Kind::Slot, account, self.id))
-            .map_err(|_| SlotError::WrongSecret)?;
-        account_key(&opened)
+        host: &HostKey,
+    ) -> Result<SlotContent, SlotError> {
+        let place = place(Kind::Slot, account, self.id);
+        // The commitment in the seal tells a slot of today from one of before.
+        match Stored::read(self.wrapped.clone()).open(&host.slots(), &place) {
+            Ok(boxed) => {
+                let opened = secret.pair().open(&place, &Boxed::read(boxed.to_vec()));
+                decode(&opened.map_err(|_| SlotError::WrongSecret)?)
+            }
+            Err(_) => {
+                let (_, kek) = secret.tag_and_key();
+                let opened = Stored::read(self.wrapped.clone())
+                    .open(&kek, &place)
+                    .map_err(|_| SlotError::WrongSecret)?;
+                decode(&opened)
+            }
+        }
     }
 
     /// Opens a password's slot: one Argon2 run, as long as its cost says.
@@ -223,7 +385,7 @@ impl Slot {
         account: AccountId,
         password: &Secret,
         host: &HostKey,
-    ) -> Result<AccountKey, SlotError> {
+    ) -> Result<SlotContent, SlotError> {
         let SlotLock::Password { salt, cost } = &self.lock else {
             return Err(SlotError::WrongSecret);
         };
@@ -235,7 +397,7 @@ impl Slot {
         let opened = Stored::read(inner.to_vec())
             .open(&stretched, &place)
             .map_err(|_| SlotError::WrongSecret)?;
-        account_key(&opened)
+        decode(&opened)
     }
 }
 
@@ -251,15 +413,6 @@ fn place(kind: Kind, account: AccountId, slot: SlotId) -> Place {
         CollectionId::NONE,
         ObjectId::from_bytes(*slot.bytes()),
     )
-}
-
-fn account_key(content: &[u8]) -> Result<AccountKey, SlotError> {
-    let mut key = KeyBytes([0; 32]);
-    if content.len() != 32 {
-        return Err(SlotError::Damaged);
-    }
-    key.0.copy_from_slice(content);
-    Ok(AccountKey(key))
 }
 
 /// `Argon2id(NFC password, salt, cost)`, 32 bytes (RFC 9106). NFC, because keyboards differ in
@@ -297,11 +450,7 @@ mod tests {
         let slot = Slot::for_password(ACCOUNT, &key, &password, CHEAP, &host, &ambient);
         let composed_otherwise = Secret::new("Gru\u{308}n".into());
         assert_eq!(
-            slot.open_password(ACCOUNT, &composed_otherwise, &host)
-                .ok()
-                .unwrap()
-                .0
-                .0,
+            whole(slot.open_password(ACCOUNT, &composed_otherwise, &host)),
             key.0.0
         );
         let wrong = Secret::new("gr\u{fc}n".into());
@@ -337,22 +486,101 @@ mod tests {
         }
     }
 
+    fn whole(opened: Result<SlotContent, SlotError>) -> [u8; 32] {
+        let SlotContent {
+            key: SlotKey::Whole(key),
+            terms,
+        } = opened.ok().unwrap()
+        else {
+            panic!("a limited slot");
+        };
+        assert_eq!(terms, Terms::default());
+        key.0.0
+    }
+
+    fn generated(host: &HostKey, key: ToWrap<'_>, terms: Terms, secret: &Generated) -> Slot {
+        Slot::for_generated(ACCOUNT, key, terms, secret, host, &Ambient::system())
+    }
+
     #[test]
-    fn a_generated_slot_opens_with_its_secret_only() {
+    fn a_generated_slot_opens_with_its_secret_and_host_key_only() {
+        let host = HostKey::generate(&mut OsRandom);
         let key = AccountKey::generate(&mut OsRandom);
         let secret = Generated::random(SecretKind::AppPassword, &mut OsRandom);
-        let slot = Slot::for_generated(ACCOUNT, &key, &secret, &mut OsRandom);
+        let slot = generated(&host, ToWrap::Whole(&key), Terms::default(), &secret);
         assert!(Slot::find(std::slice::from_ref(&slot), &secret).is_some());
-        assert_eq!(
-            slot.open_generated(ACCOUNT, &secret).ok().unwrap().0.0,
-            key.0.0
-        );
+        assert_eq!(whole(slot.open_generated(ACCOUNT, &secret, &host)), key.0.0);
         let other = Generated::random(SecretKind::AppPassword, &mut OsRandom);
         assert!(Slot::find(std::slice::from_ref(&slot), &other).is_none());
-        assert_eq!(
-            slot.open_generated(ACCOUNT, &other).err(),
-            Some(SlotError::WrongSecret)
+        let hosts = HostKey::generate(&mut OsRandom);
+        for (account, secret, host) in [
+            (ACCOUNT, &other, &host),
+            (ACCOUNT, &secret, &hosts),
+            (AccountId::NONE, &secret, &host),
+        ] {
+            assert_eq!(
+                slot.open_generated(account, secret, host).err(),
+                Some(SlotError::WrongSecret)
+            );
+        }
+    }
+
+    #[test]
+    fn a_slot_of_before_opens_whole_and_for_ever() {
+        let host = HostKey::generate(&mut OsRandom);
+        let key = AccountKey::generate(&mut OsRandom);
+        let secret = Generated::random(SecretKind::RecoveryKey, &mut OsRandom);
+        let mut slot = generated(&host, ToWrap::Whole(&key), Terms::default(), &secret);
+        let (_, kek) = secret.tag_and_key();
+        let place = place(Kind::Slot, ACCOUNT, slot.id);
+        slot.wrapped = kek.seal(&place, &key.0.0, &mut OsRandom).bytes().to_vec();
+        assert_eq!(whole(slot.open_generated(ACCOUNT, &secret, &host)), key.0.0);
+    }
+
+    #[test]
+    fn terms_and_a_limited_key_come_back_and_all_slots_look_alike() {
+        let host = HostKey::generate(&mut OsRandom);
+        let (key, pair) = (
+            AccountKey::generate(&mut OsRandom),
+            PairKey::generate(&Ambient::system()),
         );
+        let secret = Generated::random(SecretKind::AppPassword, &mut OsRandom);
+        let terms = Terms {
+            access: Access::ReadOnly,
+            expires: Some(UnixMillis(i64::MAX)),
+        };
+        let slot = generated(&host, ToWrap::Limited(&pair), terms, &secret);
+        let opened = slot.open_generated(ACCOUNT, &secret, &host).ok().unwrap();
+        assert_eq!(opened.terms, terms);
+        let SlotKey::Limited(again) = opened.key else {
+            panic!("a whole slot");
+        };
+        assert_eq!(again.expose(), pair.expose());
+        let plain = generated(&host, ToWrap::Whole(&key), Terms::default(), &secret);
+        assert_eq!(slot.wrapped.len(), plain.wrapped.len());
+        // Made anew without the secret, as when the account gets another key.
+        let public = secret.pair().public();
+        let ambient = Ambient::system();
+        let anew = slot.rewrapped(
+            ACCOUNT,
+            ToWrap::Whole(&key),
+            terms,
+            &public,
+            &host,
+            &ambient,
+        );
+        let opened = anew.open_generated(ACCOUNT, &secret, &host).ok().unwrap();
+        assert!(matches!(opened.key, SlotKey::Whole(again) if again.0.0 == key.0.0));
+    }
+
+    #[test]
+    fn terms_end_at_their_moment() {
+        let terms = Terms {
+            access: Access::ReadWrite,
+            expires: Some(UnixMillis(10)),
+        };
+        assert!(!terms.ended(UnixMillis(9)) && terms.ended(UnixMillis(10)));
+        assert!(!Terms::default().ended(UnixMillis(i64::MAX)));
     }
 
     #[test]
@@ -362,7 +590,7 @@ mod tests {
             AccountKey::generate(&mut OsRandom),
         );
         let secret = Generated::random(SecretKind::AppPassword, &mut OsRandom);
-        let slot = Slot::for_generated(ACCOUNT, &key, &secret, &mut OsRandom).with_about(
+        let slot = generated(&host, ToWrap::Whole(&key), Terms::default(), &secret).with_about(
             ACCOUNT,
             b"phone",
             &host,

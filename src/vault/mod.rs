@@ -24,6 +24,7 @@ mod purge;
 mod read;
 mod rekey;
 mod rows;
+mod sync;
 #[cfg(test)]
 pub mod testing;
 #[cfg(test)]

@@ -260,4 +260,6 @@ pub enum VaultError {
     Store(crate::store::StoreError),
     /// The account was locked or disabled meanwhile; sign in again.
     Locked,
+    /// The device may read only.
+    ReadOnly,
 }

@@ -6,16 +6,14 @@ use std::sync::atomic::Ordering;
 
 use zeroize::Zeroizing;
 
-use super::index::{At, Index};
-use super::model::{
-    Change, Changes, Collection, Lock, Members, Node, Properties, Summary, VaultError,
-};
+use super::index::Index;
+use super::model::{Collection, Lock, Members, Node, Properties, Summary, VaultError};
 use super::rows::{SummaryRow, decode};
 use super::tree::State;
 use super::unlock::Inner;
 use super::{Vault, transaction};
 use crate::ids::{AccountId, CollectionId, Email, ObjectId, Segment, SlotId, UserName};
-use crate::seal::{CHUNK_CONTENT_BYTES, Kind};
+use crate::seal::{Access, CHUNK_CONTENT_BYTES, Kind, Terms};
 use crate::store::Receipt;
 
 /// One unlocked account, acting for one device. Everything it reaches is that account's; no
@@ -24,36 +22,7 @@ use crate::store::Receipt;
 pub struct AccountStore {
     pub(super) inner: Arc<Inner>,
     device: SlotId,
-}
-
-/// How far a client has got, as its sync-token says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Since {
-    /// The last change that it was told of.
-    revision: u64,
-    /// The revision from which on it needs tombstones. Ahead of `revision` only while a first
-    /// listing is told in parts: what was gone before it began, the client never had.
-    known: u64,
-}
-
-impl Since {
-    fn all(revision: u64) -> Self {
-        Since {
-            revision,
-            known: revision,
-        }
-    }
-
-    fn read(token: &str) -> Option<Self> {
-        let text = token.rsplit(':').next()?;
-        let Some((revision, known)) = text.split_once('-') else {
-            return text.parse().ok().map(Since::all);
-        };
-        Some(Since {
-            revision: revision.parse().ok()?,
-            known: known.parse().ok()?,
-        })
-    }
+    terms: Terms,
 }
 
 impl fmt::Debug for AccountStore {
@@ -63,8 +32,12 @@ impl fmt::Debug for AccountStore {
 }
 
 impl AccountStore {
-    pub(super) fn new(inner: Arc<Inner>, device: SlotId) -> Self {
-        AccountStore { inner, device }
+    pub(super) fn new(inner: Arc<Inner>, device: SlotId, terms: Terms) -> Self {
+        AccountStore {
+            inner,
+            device,
+            terms,
+        }
     }
 
     /// The account's id.
@@ -87,10 +60,16 @@ impl AccountStore {
         self.device
     }
 
+    /// What the device may do.
+    pub fn access(&self) -> Access {
+        self.terms.access
+    }
+
     /// Whether it may still be used: not after the account was locked, disabled or deleted, nor
-    /// after the device's slot was revoked.
+    /// after the device's slot was revoked or has expired.
     pub fn is_open(&self) -> bool {
-        !self.inner.dead.load(Ordering::Acquire)
+        !self.terms.ended(self.inner.vault.ambient.now())
+            && !self.inner.dead.load(Ordering::Acquire)
             && self.inner.vault.has_slot(self.inner.id, self.device)
     }
 
@@ -291,160 +270,20 @@ impl AccountStore {
             .collect()
     }
 
-    /// A collection's sync-token (RFC 6578 section 3), which serves as its ctag too. Bound to the
-    /// collection and to the store's epoch, so that a token from before a restore is refused
-    /// instead of silently losing changes.
-    pub fn token(&self, collection: &Collection) -> String {
-        self.token_at(collection.id, Since::all(collection.revision))
-    }
-
-    fn token_at(&self, id: CollectionId, since: Since) -> String {
-        let tree = self.inner.tree.read();
-        let tag = tree
-            .entries
-            .get(&id)
-            .map_or([0; 16], |entry| entry.state.etags.tag(b"sync-token"));
-        let tag = u64::from_le_bytes(tag[..8].try_into().expect("8 bytes"));
-        let Since { revision, known } = since;
-        let epoch = self.inner.vault.store.epoch();
-        if known == revision {
-            format!("urn:sealdav:sync:{tag:016x}:{epoch:x}:{revision}")
-        } else {
-            format!("urn:sealdav:sync:{tag:016x}:{epoch:x}:{revision}-{known}")
-        }
-    }
-
-    /// A tag that changes when anything below the home does: computed from the revisions of all
-    /// collections, never stored.
-    pub fn home_ctag(&self) -> String {
-        let tree = self.inner.tree.read();
-        let mut revisions: Vec<_> = tree
-            .entries
-            .values()
-            .map(|entry| (entry.collection.id, entry.head.revision))
-            .collect();
-        revisions.sort_unstable();
-        let mut hasher = blake3::Hasher::new();
-        for (id, revision) in revisions {
-            hasher.update(id.bytes()).update(&revision.to_le_bytes());
-        }
-        let tag = tree.entries[&tree.home]
-            .state
-            .etags
-            .tag(hasher.finalize().as_bytes());
-        format!("urn:sealdav:home:{:032x}", u128::from_le_bytes(tag))
-    }
-
-    /// What changed in a calendar, or in the home, since a token, at most `limit` changes; without
-    /// a token everything live.
-    ///
-    /// # Errors
-    /// `TokenInvalid` (DAV:valid-sync-token) when the token is not of this collection and epoch,
-    /// lies ahead, or is older than the tombstones kept.
-    pub fn changes(
-        &self,
-        id: CollectionId,
-        since: Option<&str>,
-        limit: usize,
-    ) -> Result<Changes, VaultError> {
-        let since = match since {
-            None => Since::all(0),
-            Some(token) => Since::read(token)
-                .filter(|since| token == self.token_at(id, *since))
-                .ok_or(VaultError::TokenInvalid)?,
-        };
-        self.note_read(id);
-        self.with_index(id, |index| self.changes_in(index, id, since, limit))?
-    }
-
-    fn changes_in(
-        &self,
-        index: &Index,
-        id: CollectionId,
-        since: Since,
-        limit: usize,
-    ) -> Result<Changes, VaultError> {
-        let tree = self.inner.tree.read();
-        let entry = tree.entries.get(&id).ok_or(VaultError::Missing)?;
-        let head = entry.head.revision;
-        let Since { revision, known } = since;
-        if revision.max(known) > head || (revision != 0 && known < entry.head.floor) {
-            return Err(VaultError::TokenInvalid);
-        }
-        // A first listing knows of no tombstone before it, and so misses none.
-        let known = if revision == 0 { head } else { known };
-        let since = revision;
-        let mut children: Vec<_> = entry
-            .children
-            .values()
-            .filter_map(|child| tree.entries.get(child))
-            .filter(|child| child.collection.changed_in_parent > since)
-            .map(|child| {
-                (
-                    child.collection.changed_in_parent,
-                    Change::Collection(child.collection.clone()),
-                )
-            })
-            .collect();
-        children.sort_by_key(|(revision, _)| *revision);
-        let mut children = children.into_iter().peekable();
-        // From nothing, only what lives is told; so that a continued first sync does not report
-        // what the client never saw, it would have to know: it is told of those, which is harmless.
-        let mut members = index
-            .changes
-            .range(since + 1..)
-            .filter(|(_, at)| since != 0 || matches!(at, At::Live(_)))
-            .map(|(revision, at)| {
-                let change = match at {
-                    At::Live(summary) => Change::Object(summary.clone()),
-                    At::Gone(tombstone) => Change::Gone(tombstone.segment.clone()),
-                };
-                (*revision, change)
-            })
-            .peekable();
-        let mut changes = Vec::new();
-        let mut reached = since;
-        while changes.len() < limit {
-            let child_first = match (children.peek(), members.peek()) {
-                (Some((child, _)), Some((member, _))) => child < member,
-                (child, _) => child.is_some(),
-            };
-            let next = if child_first {
-                children.next()
-            } else {
-                members.next()
-            };
-            let Some((revision, change)) = next else {
-                break;
-            };
-            reached = revision;
-            changes.push(change);
-        }
-        let truncated = children.peek().is_some() || members.peek().is_some();
-        let reached = match truncated {
-            true => Since {
-                revision: reached,
-                known: known.max(reached),
-            },
-            false => Since::all(head),
-        };
-        let collection = entry.collection.clone();
-        drop(tree);
-        Ok(Changes {
-            collection,
-            changes,
-            token: self.token_at(id, reached),
-            truncated,
-        })
-    }
-
     /// Runs `work` as the account's one writer: it checks every condition and plans one change;
     /// when it returns Ok the change is enqueued as one atomic commit, durable when `barrier` is.
     /// Reads inside it see the state before. On Err nothing happened.
+    ///
+    /// # Errors
+    /// What `work` says; `ReadOnly` for a device that may read only, whatever its door is;
+    /// `Locked` when the account or the device is out since it signed in.
     pub fn write<T, E: From<VaultError>>(
         &self,
         work: impl FnOnce(&mut transaction::Transaction) -> Result<T, E>,
     ) -> Result<T, E> {
+        if self.terms.access == Access::ReadOnly {
+            return Err(VaultError::ReadOnly.into());
+        }
         let _gate = self.inner.gate.lock();
         if self.inner.dead.load(Ordering::Acquire) {
             return Err(VaultError::Locked.into());

@@ -105,7 +105,7 @@ mod tests {
     use super::*;
     use crate::ambient::{Ambient, OsRandom};
     use crate::ids::Secret;
-    use crate::seal::{Argon2Cost, Generated, SecretKind, Slot};
+    use crate::seal::{Argon2Cost, Generated, SecretKind, Slot, Terms, ToWrap};
     use crate::store::{Store, StoreOptions};
     use crate::vault::VaultOpenError;
 
@@ -137,12 +137,11 @@ mod tests {
                 |id, key| {
                     let slot =
                         Slot::for_password(id, key, &password, CHEAP, vault.host(), &ambient);
-                    let app = Slot::for_generated(id, key, &secret, &mut OsRandom).with_about(
-                        id,
-                        b"phone",
-                        vault.host(),
-                        &mut OsRandom,
-                    );
+                    let whole = ToWrap::Whole(key);
+                    let host = vault.host();
+                    let terms = Terms::default();
+                    let app = Slot::for_generated(id, whole, terms, &secret, host, &ambient)
+                        .with_about(id, b"phone", vault.host(), &mut OsRandom);
                     vec![slot, app]
                 },
             )
@@ -166,7 +165,7 @@ mod tests {
             let file = vault.key_file(id).unwrap();
             let opened = file.slots[0].open_password(id, &password, vault.host());
             let slot = Slot::find(&file.slots, &secret).unwrap();
-            assert!(slot.open_generated(id, &secret).is_ok());
+            assert!(slot.open_generated(id, &secret, vault.host()).is_ok());
             assert_eq!(slot.about(id, vault.host()).unwrap(), b"phone");
             let account = vault.unlock(id, opened.ok().unwrap(), slot.id).unwrap();
             assert_eq!(account.name().as_str(), "anna");

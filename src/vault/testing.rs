@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use super::{AccountStore, Vault, VaultError};
 use crate::ambient::{Ambient, OsRandom, UnixMillis};
 use crate::ids::{Email, Secret, SlotId, UserName};
-use crate::seal::{AccountKey, Argon2Cost, Generated, HostKey, SecretKind, Slot};
+use crate::seal::{Argon2Cost, Generated, HostKey, SecretKind, Slot, SlotContent, Terms, ToWrap};
 use crate::store::{Store, StoreOptions};
 
 /// While it is set, no sync of a test vault of this process succeeds.
@@ -119,11 +119,26 @@ impl TestVault {
                         self.vault.host(),
                         self.vault.ambient(),
                     ),
-                    Slot::for_generated(id, key, &secret, &mut OsRandom),
+                    Slot::for_generated(
+                        id,
+                        ToWrap::Whole(key),
+                        Terms::default(),
+                        &secret,
+                        self.vault.host(),
+                        self.vault.ambient(),
+                    ),
                 ]
             })
             .unwrap();
         secret
+    }
+
+    /// A handle of alice's that may do no more than `terms` say.
+    pub fn unlock_under(&self, name: &str, secret: &Generated, terms: Terms) -> AccountStore {
+        let (content, slot) = self.key(name, secret);
+        let id = self.vault.account_named(name).unwrap().id;
+        let content = SlotContent { terms, ..content };
+        self.vault.unlock(id, content, slot).unwrap()
     }
 
     /// Unlocks an account by what `add` gave.
@@ -143,11 +158,12 @@ impl TestVault {
         self.vault.unlock(id, key, slot)
     }
 
-    pub(super) fn key(&self, name: &str, secret: &Generated) -> (AccountKey, SlotId) {
+    pub(super) fn key(&self, name: &str, secret: &Generated) -> (SlotContent, SlotId) {
         let id = self.vault.account_named(name).unwrap().id;
         let file = self.vault.key_file(id).unwrap();
         let slot = Slot::find(&file.slots, secret).unwrap();
-        (slot.open_generated(id, secret).ok().unwrap(), slot.id)
+        let content = slot.open_generated(id, secret, self.vault.host());
+        (content.ok().unwrap(), slot.id)
     }
 }
 

@@ -14,7 +14,10 @@ use super::rows::{HeadRow, LinkRow, RosterRow, RosterState, decode, digest_add, 
 use super::tree::{Entry, State, Tree, prefix_bytes, scanned_place};
 use super::{Lock, Vault};
 use crate::ids::{AccountId, CollectionId, Email, SlotId, UserName};
-use crate::seal::{AccountKey, CollectionKey, Kind, LastingKey, NameKey, RowKey, RowName, Sealed};
+use crate::seal::{
+    AccountKey, CollectionKey, Kind, LastingKey, NameKey, RowKey, RowName, Sealed, SlotContent,
+    SlotKey, Terms,
+};
 use crate::store::{Batch, Receipt, StoreError};
 
 /// One unlocked account. There is at most one for an account (`Vault::registry`).
@@ -81,21 +84,28 @@ fn new_state(vault: &Vault, account: AccountId, id: CollectionId) -> State {
 }
 
 impl Vault {
-    /// Unlocks an account, acting for the device that holds `slot`.
+    /// Unlocks an account by what a slot holds, acting for the device that has the slot's secret.
     ///
     /// # Errors
-    /// `Missing` when the account or the slot is gone or disabled; `Damaged`; `Store`.
+    /// `Missing` when the account or the slot is gone, disabled or expired; `Damaged`; `Store`.
     pub fn unlock(
         self: &Arc<Self>,
         id: AccountId,
-        key: AccountKey,
+        content: SlotContent,
         slot: SlotId,
     ) -> Result<AccountStore, VaultError> {
+        let SlotContent { key, terms } = content;
+        let SlotKey::Whole(key) = key else {
+            return Err(VaultError::Missing);
+        };
+        if terms.ended(self.ambient.now()) {
+            return Err(VaultError::Missing);
+        }
         // One loads an account, others that want the same one wait; those who want another do not.
         let loading = Arc::clone(self.loading.lock().entry(id).or_default());
         let _one = loading.lock();
-        if let Some(inner) = self.unlocked(id, slot)? {
-            return Ok(AccountStore::new(inner, slot));
+        if let Some(inner) = self.already_unlocked(id, slot)? {
+            return Ok(AccountStore::new(inner, slot, terms));
         }
         let record = self.account(id).ok_or(VaultError::Missing)?;
         let inner = Arc::new(self.load(&record, &key)?);
@@ -109,12 +119,25 @@ impl Vault {
         self.loading
             .lock()
             .retain(|_, one| Arc::strong_count(one) > 1);
-        Ok(AccountStore::new(inner, slot))
+        Ok(AccountStore::new(inner, slot, terms))
+    }
+
+    /// The accounts whose keys are in memory.
+    pub fn unlocked(&self) -> Vec<AccountId> {
+        let registry = self.registry.lock();
+        let held = registry
+            .iter()
+            .filter(|(_, inner)| inner.strong_count() > 0);
+        held.map(|(id, _)| *id).collect()
     }
 
     /// The account if it is unlocked already. Asked while nobody can pass `lock`: else an account
     /// that is disabled or deleted, or a slot that is revoked, at this moment would stay open.
-    fn unlocked(&self, id: AccountId, slot: SlotId) -> Result<Option<Arc<Inner>>, VaultError> {
+    fn already_unlocked(
+        &self,
+        id: AccountId,
+        slot: SlotId,
+    ) -> Result<Option<Arc<Inner>>, VaultError> {
         let registry = self.registry.lock();
         self.may_open(id, slot)?;
         let inner = registry.get(&id).and_then(Weak::upgrade);
@@ -138,6 +161,9 @@ impl Vault {
             let _gate = inner.gate.lock();
             inner.dead.store(true, Ordering::Release);
         }
+        // Deleted collections wait here to be freed, with their keys.
+        let discarded = std::mem::take(&mut *self.discarded.lock());
+        drop(discarded);
     }
 
     /// After a failed write or sync the memory of every unlocked account may be ahead of the disk:
@@ -219,7 +245,7 @@ impl Vault {
         self.registry
             .lock()
             .insert(record.id, Arc::downgrade(&inner));
-        Ok(AccountStore::new(inner, SlotId::NONE))
+        Ok(AccountStore::new(inner, SlotId::NONE, Terms::default()))
     }
 
     fn inner(self: &Arc<Self>, record: &AccountRecord, key: &AccountKey, tree: Tree) -> Inner {

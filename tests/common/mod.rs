@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 pub use client::{Answer, Client};
 
 /// The account password that `Server::add_user` gives.
-pub const PASSWORD: &str = "correct horse battery";
+pub const PASSWORD: &str = "correct horse battery staple";
 
 /// The program, its data directory and its log.
 pub struct Server {

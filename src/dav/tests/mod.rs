@@ -4,6 +4,7 @@
 
 mod clients;
 mod clients_rules;
+mod devices;
 mod discovery;
 mod free_busy;
 mod instances;

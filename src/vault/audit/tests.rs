@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicI64;
 use super::page::{HOUR_MILLIS, day_of};
 use super::*;
 use crate::ids::ObjectId;
-use crate::seal::{Generated, Kind, PairKey, RowName, Sealed};
+use crate::seal::{AccountKey, Generated, Kind, PairKey, RowName, Sealed, SlotContent, SlotKey};
 use crate::vault::testing::{SYNC_FAILS, TestVault};
 use crate::vault::tests::{calendar, event, property, put, segment};
 use crate::vault::{AccountStore, VaultError};
@@ -13,6 +13,13 @@ use crate::vault::{AccountStore, VaultError};
 const ALWAYS: UnixMillis = UnixMillis(0);
 /// Noon of some day.
 const NOON: i64 = 20_000 * 24 * HOUR_MILLIS + 12 * HOUR_MILLIS;
+
+fn whole(content: SlotContent) -> AccountKey {
+    match content.key {
+        SlotKey::Whole(key) => key,
+        SlotKey::Limited(_) => panic!("the slot opens the whole account"),
+    }
+}
 
 struct Scene {
     vault: TestVault,
@@ -45,7 +52,7 @@ impl Scene {
     }
 
     fn keys(&self) -> Vec<PairKey> {
-        vec![self.vault.key("alice", &self.alice).0.pair()]
+        vec![whole(self.vault.key("alice", &self.alice).0).pair()]
     }
 
     fn pass(&self, hours: i64) {
@@ -167,7 +174,7 @@ fn a_user_reads_their_own_trail_and_nobody_elses() {
     };
     assert_eq!((changed(Action::Change), changed(Action::Delete)), (1, 1));
     // Neither another user's key nor the host's opens a page of hers.
-    let bobs = vec![scene.vault.key("bob", &bob).0.pair()];
+    let bobs = vec![whole(scene.vault.key("bob", &bob).0).pair()];
     let shown = scene
         .vault()
         .audit_of(scene.id(), &bobs, ALWAYS, 9)
