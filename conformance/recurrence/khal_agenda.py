@@ -149,6 +149,11 @@ class Difference:
                 self.theirs.discard(found)
 
 
+def exactly(moment):
+    """A time with a zone in UTC, where differences are exact; others as they are."""
+    return moment.astimezone(timezone.utc) if getattr(moment, "tzinfo", None) else moment
+
+
 def length(component) -> timedelta:
     """How long khal takes a component to last."""
     if "DTEND" in component or "DURATION" in component or not isinstance(component["DTSTART"].dt, datetime):
@@ -207,11 +212,11 @@ def later_override(difference: Difference) -> None:
     """K4: a change of all future instances replaces later overrides of single ones, for khal."""
     for future in difference.future:
         identity = future["RECURRENCE-ID"].dt
-        shift = future["DTSTART"].dt - identity
+        shift = exactly(future["DTSTART"].dt) - exactly(identity)
         for one in difference.components:
             if "RECURRENCE-ID" not in one or one in difference.future or one["RECURRENCE-ID"].dt < identity:
                 continue
-            start = one["RECURRENCE-ID"].dt + shift
+            start = exactly(one["RECURRENCE-ID"].dt) + shift
             uid = str(one["UID"])
             difference.ours.discard((uid, stamp(one["DTSTART"].dt), stamp(end_of(one))))
             difference.theirs.discard((uid, stamp(start), stamp(start + length(future))))
@@ -225,7 +230,7 @@ def clock_shift(difference: Difference) -> None:
     for future in difference.future:
         identity, start = future["RECURRENCE-ID"].dt, future["DTSTART"].dt
         on_clock = start.replace(tzinfo=None) - identity.replace(tzinfo=None)
-        exact = start.astimezone(timezone.utc) - identity.astimezone(timezone.utc)
+        exact = exactly(start) - exactly(identity)
 
         def same(one: Entry, other: Entry) -> bool:
             moved = moment(other[1]) - exact
