@@ -1,8 +1,11 @@
 //! Answers that are made while they are sent: large objects, and long listings that meet changes.
 
+use std::sync::atomic::Ordering;
+
 use super::{HOME, Server};
 use crate::dav::{Body, Response, Steps};
 use crate::limits;
+use crate::vault::testing::SYNC_FAILS;
 
 const FILE: &str = "/dav/calendars/alice/files/large";
 
@@ -104,4 +107,32 @@ fn a_large_object_that_changes_meanwhile_is_cut() {
         assert!(steps.any(|step| step.is_err()), "{change}");
         put(&server, &content);
     }
+}
+
+/// A listing that is still being sent shows a lock that was taken meanwhile. Run by nextest in a
+/// process of its own, which the failing syncs need.
+#[test]
+fn a_late_step_tells_of_nothing_that_is_not_durable() {
+    let server = Server::new();
+    server.expect(201, "MKCOL", &format!("{HOME}files/"), &[], "");
+    let file = |number: usize| format!("{HOME}files/{number:04}");
+    for number in 0..400 {
+        server.expect(201, "PUT", &file(number), &[], "x");
+    }
+    let lock = "<D:lockinfo xmlns:D='DAV:'><D:lockscope><D:exclusive/></D:lockscope>\
+                <D:locktype><D:write/></D:locktype><D:owner>late</D:owner></D:lockinfo>";
+    server.expect(200, "LOCK", &file(0), &[], lock);
+    server.account.barrier().wait().unwrap();
+    let body = "<D:propfind xmlns:D='DAV:'><D:prop><D:lockdiscovery/><D:supportedlock/></D:prop></D:propfind>";
+    let listing = || {
+        let files = format!("{HOME}files/");
+        steps(server.respond("PROPFIND", &files, &[("depth", "1")], body))
+    };
+    assert!(listing().all(|step| step.is_ok()));
+    let mut late = listing();
+    assert!(late.next().unwrap().is_ok());
+    SYNC_FAILS.store(true, Ordering::Relaxed);
+    let taken = server.respond("LOCK", &file(399), &[], lock);
+    assert!(taken.receipt.wait().is_err(), "it was acknowledged");
+    assert!(late.next().unwrap().is_err());
 }
