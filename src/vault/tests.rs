@@ -458,6 +458,10 @@ fn a_second_account_sees_nothing_of_the_first() {
     );
     assert_eq!(bob.object_by_uid(id, "u").unwrap_err(), VaultError::Missing);
     assert_eq!(bob.body(id, &object).unwrap_err(), VaultError::Missing);
+    for id in [id, calendar(&bob)] {
+        let read = bob.body_from(id, &object, 0);
+        assert_eq!(read.unwrap_err(), VaultError::Missing);
+    }
     assert_eq!(bob.changes(id, None, 9).unwrap_err(), VaultError::Missing);
     let into = || Destination {
         parent: id,
@@ -849,6 +853,18 @@ fn properties_of_all_collections_are_bounded() {
         made.len() as u64,
         limits::ACCOUNT_PROPERTIES_BYTES / 1_000_000
     );
+    let copy = |name: &str| {
+        let to = Destination {
+            parent: account.home().id,
+            segment: segment(name),
+            calendar: None,
+        };
+        let may = |_: &Transaction| Ok::<(), VaultError>(());
+        account.copy_collection(made[1], LockDepth::Zero, to, may)
+    };
+    let refused = copy("copy").unwrap_err();
+    assert_eq!(refused, VaultError::Limit("properties of all collections"));
+    assert!(!copy("c2").unwrap(), "it takes the place of another");
     account
         .write(|tx| tx.set_collection_properties(made[0], Properties::new()))
         .unwrap();

@@ -159,6 +159,14 @@ impl Transaction {
     /// Counts the stored properties of all collections, which are in memory while the account is
     /// unlocked, when `new` bytes take the place of `old` ones.
     fn weigh_properties(&mut self, old: u64, new: u64) -> Result<(), VaultError> {
+        let all = self.count_properties(old, new);
+        match new > old && all > limits::ACCOUNT_PROPERTIES_BYTES {
+            true => Err(VaultError::Limit("properties of all collections")),
+            false => Ok(()),
+        }
+    }
+
+    fn count_properties(&mut self, old: u64, new: u64) -> u64 {
         let inner = &self.account.inner;
         let all = self.properties.unwrap_or_else(|| {
             let tree = inner.tree.read();
@@ -167,10 +175,7 @@ impl Transaction {
         });
         let all = all.saturating_sub(old) + new;
         self.properties = Some(all);
-        match new > old && all > limits::ACCOUNT_PROPERTIES_BYTES {
-            true => Err(VaultError::Limit("properties of all collections")),
-            false => Ok(()),
-        }
+        all
     }
 
     /// Replaces all stored properties of a collection.
@@ -247,6 +252,11 @@ impl Transaction {
             let Ok(state) = self.account.state(id) else {
                 continue;
             };
+            // what replaces it may have as many
+            if let Ok(head) = self.head(id) {
+                let bytes = head.properties_bytes;
+                self.count_properties(bytes, 0);
+            }
             self.batch.delete(inner.link_name(id));
             let row = RosterRow {
                 state: RosterState::Doomed,
