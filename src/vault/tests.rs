@@ -868,7 +868,41 @@ fn properties_of_all_collections_are_bounded() {
     account
         .write(|tx| tx.set_collection_properties(made[0], Properties::new()))
         .unwrap();
+    assert!(copy("copy").unwrap());
+    account
+        .write(|tx| tx.set_collection_properties(made[1], Properties::new()))
+        .unwrap();
     account
         .write(|tx| tx.make_collection(with("again")))
         .unwrap();
+}
+
+/// One account's slow loading keeps no other out; it is waited for by what locks that account, and
+/// leaves nothing behind when it fails.
+#[test]
+fn accounts_are_loaded_each_for_itself() {
+    let vault = TestVault::new();
+    let (alice, bob) = (vault.add("alice"), vault.add("bob"));
+    let id = vault.vault.account_named("alice").unwrap().id;
+    // as a load of alice's that takes long holds it
+    let loading = Arc::clone(vault.vault.loading.lock().entry(id).or_default());
+    let slow = loading.lock();
+    assert!(vault.unlock("bob", &bob).is_open());
+    assert_eq!(vault.vault.unlocked(), [id]);
+    let (vaults, (sent, locked)) = (vault.vault.clone(), std::sync::mpsc::channel());
+    let locking = std::thread::spawn(move || {
+        vaults.lock(id);
+        sent.send(()).unwrap();
+    });
+    let moment = std::time::Duration::from_millis(100);
+    assert!(locked.recv_timeout(moment).is_err(), "it was overtaken");
+    drop(slow);
+    drop(loading);
+    locking.join().unwrap();
+    locked.recv().unwrap();
+    assert!(vault.unlock("alice", &alice).is_open());
+    vault.vault.set_enabled(id, false).unwrap();
+    let refused = vault.try_unlock("alice", &alice).unwrap_err();
+    assert_eq!(refused, VaultError::Missing);
+    assert!(vault.vault.loading.lock().is_empty());
 }

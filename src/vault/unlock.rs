@@ -1,6 +1,6 @@
 //! Unlocking: from an account's key to its tree in memory, and back.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
@@ -103,32 +103,49 @@ impl Vault {
         }
         // One loads an account, others that want the same one wait; those who want another do not.
         let loading = Arc::clone(self.loading.lock().entry(id).or_default());
-        let _one = loading.lock();
+        let one = loading.lock();
+        let unlocked = self.unlock_alone(id, &key, slot);
+        drop(one);
+        drop(loading);
+        self.loading
+            .lock()
+            .retain(|_, one| Arc::strong_count(one) > 1);
+        Ok(AccountStore::new(unlocked?, slot, terms))
+    }
+
+    /// Unlocks an account while nobody else loads it.
+    fn unlock_alone(
+        self: &Arc<Self>,
+        id: AccountId,
+        key: &AccountKey,
+        slot: SlotId,
+    ) -> Result<Arc<Inner>, VaultError> {
         if let Some(inner) = self.already_unlocked(id, slot)? {
-            return Ok(AccountStore::new(inner, slot, terms));
+            return Ok(inner);
         }
         let record = self.account(id).ok_or(VaultError::Missing)?;
-        let inner = Arc::new(self.load(&record, &key)?);
+        let inner = Arc::new(self.load(&record, key)?);
         let mut registry = self.registry.lock();
         // Asked again, while nobody can pass `lock`: what was disabled, deleted or revoked
         // meanwhile must not be opened.
         self.may_open(id, slot)?;
         registry.retain(|_, inner| inner.strong_count() > 0);
         registry.insert(id, Arc::downgrade(&inner));
-        drop(registry);
-        self.loading
-            .lock()
-            .retain(|_, one| Arc::strong_count(one) > 1);
-        Ok(AccountStore::new(inner, slot, terms))
+        Ok(inner)
     }
 
-    /// The accounts whose keys are in memory.
+    /// The accounts whose keys are in memory, those that are being loaded among them.
     pub fn unlocked(&self) -> Vec<AccountId> {
+        let loading = self.loading.lock();
+        let begun = loading.iter().filter(|(_, one)| Arc::strong_count(one) > 1);
+        let begun: HashSet<AccountId> = begun.map(|(id, _)| *id).collect();
+        drop(loading);
         let registry = self.registry.lock();
         let held = registry
             .iter()
             .filter(|(_, inner)| inner.strong_count() > 0);
-        held.map(|(id, _)| *id).collect()
+        let held: HashSet<AccountId> = held.map(|(id, _)| *id).collect();
+        held.union(&begun).copied().collect()
     }
 
     /// The account if it is unlocked already. Asked while nobody can pass `lock`: else an account
@@ -153,6 +170,9 @@ impl Vault {
 
     /// Ends the use of an account's keys: requests under way finish, later ones must sign in.
     pub fn lock(&self, id: AccountId) {
+        // Whoever is loading it is waited for: what was asked before must not be open after this.
+        let loading = self.loading.lock().get(&id).cloned();
+        let loading = loading.as_ref().map(|one| one.lock());
         // It stays in the registry while a writer is waited for, or there would be two gates; and
         // the registry is not held meanwhile, or one long write would keep everybody out.
         let inner = self.registry.lock().get(&id).and_then(Weak::upgrade);
@@ -161,6 +181,7 @@ impl Vault {
             let _gate = inner.gate.lock();
             inner.dead.store(true, Ordering::Release);
         }
+        drop(loading);
         // Deleted collections wait here to be freed, with their keys.
         let discarded = std::mem::take(&mut *self.discarded.lock());
         drop(discarded);
