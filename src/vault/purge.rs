@@ -64,14 +64,34 @@ impl Vault {
         self.purges.lock().push(row);
     }
 
-    /// Removes some rows of what is to be purged; false when nothing is left to do.
+    /// Removes some rows of what is to be purged; false when nothing is left to do. What cannot be
+    /// purged is put behind all else, and its roster row stays for the next start.
+    ///
+    /// # Errors
+    /// Why it could not; the next call goes on with the others.
     pub fn purge_step(&self) -> Result<bool, StoreError> {
+        self.purge_next(|row| self.purge_some(row))
+    }
+
+    /// The same by `purge`, which is given the roster row of what comes next.
+    pub(super) fn purge_next(
+        &self,
+        purge: impl FnOnce(&RosterRow) -> Result<(), StoreError>,
+    ) -> Result<bool, StoreError> {
         let discarded = std::mem::take(&mut *self.discarded.lock());
         // Freed with no lock held.
         drop(discarded);
         let Some(row) = self.purges.lock().last().cloned() else {
             return Ok(false);
         };
+        purge(&row).map(|()| true).inspect_err(|_| {
+            let mut purges = self.purges.lock();
+            purges.retain(|other| *other != row);
+            purges.insert(0, row.clone());
+        })
+    }
+
+    pub(super) fn purge_some(&self, row: &RosterRow) -> Result<(), StoreError> {
         // Rows that were enqueued and not applied yet would be missed, and then never be purged.
         self.store.barrier().wait()?;
         let mut batch = Batch::new();
@@ -84,12 +104,12 @@ impl Vault {
         }
         let finished = left > 0;
         if finished {
-            batch.delete(self.roster_name(&row));
+            batch.delete(self.roster_name(row));
         }
         self.store.commit(batch).wait()?;
         if finished {
-            self.purges.lock().retain(|other| *other != row);
+            self.purges.lock().retain(|other| other != row);
         }
-        Ok(true)
+        Ok(())
     }
 }

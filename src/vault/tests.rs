@@ -906,3 +906,23 @@ fn accounts_are_loaded_each_for_itself() {
     assert_eq!(refused, VaultError::Missing);
     assert!(vault.vault.loading.lock().is_empty());
 }
+
+#[test]
+fn what_cannot_be_purged_stops_nothing_else() {
+    let (vault, account) = account();
+    let home = account.home().id;
+    for name in ["a", "b", "c"] {
+        let id = plain(&account, home, name);
+        account.write(|tx| tx.delete_collection(id)).unwrap();
+    }
+    let bad = vault.vault.purges.lock().last().unwrap().clone();
+    let fails = |row: &super::rows::RosterRow| match *row == bad {
+        true => Err(crate::store::StoreError::Failed),
+        false => vault.vault.purge_some(row),
+    };
+    let errors = (0..20).filter(|_| vault.vault.purge_next(fails).is_err());
+    assert!(errors.count() > 1, "it is tried again");
+    assert_eq!(*vault.vault.purges.lock(), [bad]);
+    while vault.vault.purge_step().unwrap() {}
+    assert!(vault.vault.purges.lock().is_empty());
+}
