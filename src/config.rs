@@ -338,9 +338,7 @@ impl Config {
     /// The bound, as a sentence.
     pub fn check_bounds(&self) -> Result<(), ConfigError> {
         let contradiction = |sentence| Err(ConfigError::Contradiction(sentence));
-        if self.limits.object_bytes == 0
-            || self.limits.object_bytes > limits::BODY_BYTES_IN_FLIGHT / 4
-        {
+        if self.limits.object_bytes == 0 || self.limits.object_bytes > limits::OBJECT_BYTES_MOST {
             return contradiction("limits.object_bytes must be between 1 and 67108864 (64 MiB)");
         }
         let Accounts {

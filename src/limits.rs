@@ -18,6 +18,8 @@ pub const REQUEST_TARGET_BYTES: usize = 8 * 1024;
 
 /// Default for the largest calendar object or file in bytes (CALDAV:max-resource-size, RFC 4791 section 5.2.5).
 pub const OBJECT_BYTES: usize = 10 * 1024 * 1024;
+/// The most of them that may be configured: a quarter of what all request bodies may take.
+pub const OBJECT_BYTES_MOST: usize = BODY_BYTES_IN_FLIGHT / 4;
 /// Default for the most ATTENDEEs in one instance (CALDAV:max-attendees-per-instance, RFC 4791 section 5.2.9).
 pub const ATTENDEES: usize = 1_000;
 /// Bytes of a body beyond the largest object that are still received, so that the refusal can name
@@ -53,8 +55,9 @@ pub const TOMBSTONES: usize = 100_000;
 
 /// Nesting of components: VCALENDAR, VEVENT, VALARM is three; unknown ones may nest further.
 pub const ICAL_DEPTH: usize = 16;
-/// Bytes of one unfolded content line: an inline attachment is one line.
-pub const ICAL_LINE_BYTES: usize = OBJECT_BYTES;
+/// Bytes of one unfolded content line: an inline attachment is one line, and may be as large as
+/// the largest object that can be configured. The configured size bounds the text beforehand.
+pub const ICAL_LINE_BYTES: usize = OBJECT_BYTES_MOST;
 /// Content lines of one object.
 pub const ICAL_LINES: usize = 200_000;
 /// Components of one object (overrides, alarms, zones).

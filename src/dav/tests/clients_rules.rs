@@ -3,6 +3,16 @@
 use super::clients::{CALENDAR, object};
 use super::*;
 
+/// A line, such as an attachment, may be as long as the objects that are configured.
+#[test]
+fn a_line_may_fill_the_largest_object_that_is_configured() {
+    let mut server = Server::new();
+    server.dav.settings.object_bytes = crate::limits::OBJECT_BYTES + 2_000_000;
+    let attachment = "A".repeat(crate::limits::OBJECT_BYTES + 1_000_000);
+    let line = format!("ATTACH;ENCODING=BASE64;VALUE=BINARY:{attachment}\r\n");
+    server.put(&format!("{WORK}large.ics"), &event("large", 10, &line));
+}
+
 #[test]
 fn clients_rule_stored_byte_for_byte_with_a_strong_tag() {
     let server = Server::new();
