@@ -538,3 +538,18 @@ fn no_core_is_dumped_and_nobody_else_reads_the_memory() {
     assert_eq!(core.split_whitespace().nth(4), Some("0"), "{core}");
     server.stop();
 }
+
+/// Whoever stands in the wrong directory learns at once that a new one was made.
+#[test]
+fn a_new_data_directory_is_told_of() {
+    let data = Data::new("made");
+    let add = |name: &str| {
+        let words = format!("user add {name} --email {name}@example.org --password-stdin");
+        data.run(&words, PASSWORD).unwrap()
+    };
+    let first = add("alice");
+    let path = data.0.canonicalize().unwrap().display().to_string();
+    assert!(first.contains(&path), "{first}");
+    let second = add("bob");
+    assert!(!second.contains(&path), "{second}");
+}

@@ -92,7 +92,15 @@ pub(super) fn user(config: &Config, task: UserTask, output: &mut dyn Write) -> R
             }
         }
     };
-    match administer(config, request, absent)? {
+    let fresh = absent == Absent::Make && !open::exists(config);
+    let answer = administer(config, request, absent);
+    // Whoever stands in the wrong directory learns it now, also when the account was refused.
+    if fresh && open::exists(config) {
+        let data = config.data_dir();
+        let data = data.canonicalize().unwrap_or(data);
+        writeln!(output, "A new data directory was made: {}", data.display())?;
+    }
+    match answer? {
         AdminResponse::Users { users } => {
             for user in users {
                 let state = if user.enabled { "enabled" } else { "disabled" };

@@ -71,6 +71,11 @@ pub(super) fn accounts_soon(
     }
 }
 
+/// Whether the data directory has a store.
+pub(super) fn exists(config: &Config) -> bool {
+    config.data_dir().join("db").exists()
+}
+
 /// Opens everything; this process then owns the store.
 pub(super) fn accounts(
     config: &Config,
@@ -80,7 +85,7 @@ pub(super) fn accounts(
     config.check_bounds().map_err(Failure::from)?;
     let data = config.data_dir();
     let store = data.join("db");
-    if absent == Absent::Refuse && !store.exists() {
+    if absent == Absent::Refuse && !exists(config) {
         return Err(Unopened::Other(Failure(format!(
             "there are no accounts in {}; make one with `sealdav user add`, or name the right directory with --data",
             data.display()
