@@ -159,10 +159,7 @@ pub fn check_read(
 /// # Errors
 /// What the vault answers.
 pub fn node(account: &AccountStore, tree: &TreePath) -> Result<Node, VaultError> {
-    if tree.path.len() > limits::TREE_DEPTH {
-        return Ok(Node::Nowhere);
-    }
-    Ok(match account.resolve(&tree.path)? {
+    Ok(match taken(account, tree)? {
         Node::Object(..) if tree.trailing_slash => Node::Nowhere,
         node => node,
     })
@@ -193,6 +190,18 @@ pub fn bad_header(error: HeaderError) -> DavError {
 
 /// The strong entity tag of an object.
 pub fn entity_tag(object: &Summary) -> EntityTag {
+/// What has a name, whether '/' stands after it or not: who copies a collection to `x/` replaces
+/// the object `x`, since a collection has only one member of a name (RFC 4918 sections 5.2, 9.8.4).
+///
+/// # Errors
+/// What the vault answers.
+pub fn taken(account: &AccountStore, tree: &TreePath) -> Result<Node, VaultError> {
+    match tree.path.len() > limits::TREE_DEPTH {
+        true => Ok(Node::Nowhere),
+        false => account.resolve(&tree.path),
+    }
+}
+
     EntityTag::strong(object.etag.to_string().trim_matches('"'))
 }
 

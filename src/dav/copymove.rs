@@ -109,7 +109,7 @@ impl<'a> Plan<'a> {
     /// # Errors
     /// 409 without a parent, 412, 423.
     fn check(&self, account: &AccountStore) -> Result<Place, DavError> {
-        let node = conditions::node(account, &self.to)?;
+        let node = conditions::taken(account, &self.to)?;
         let (parent, segment, taken) = match &node {
             Node::Missing(parent, segment) => (parent.clone(), segment.clone(), false),
             Node::Object(parent, object) => (parent.clone(), object.segment.clone(), true),
@@ -205,7 +205,7 @@ fn facts_there(
     object: &Summary,
 ) -> Result<Option<CalendarFacts>, DavError> {
     let account = context.account;
-    let kind = match conditions::node(account, &plan.to)? {
+    let kind = match conditions::taken(account, &plan.to)? {
         Node::Missing(parent, _) | Node::Object(parent, _) => parent.kind,
         Node::Collection(there) => parent_of(account, &there)?.kind,
         Node::Nowhere => return Ok(None),

@@ -52,6 +52,10 @@ fn create(context: &Context<'_>, info: &Element) -> Result<Response, DavError> {
             _ => &[],
         };
         conditions::check(tx.account(), &conditions, path, writes)?;
+        if tree.trailing_slash && matches!(node, Node::Missing(..)) {
+            // what a lock makes is no collection (section 7.3), and would not be found there
+            return Err(DavError::Conflict("an object's URL does not end in '/'"));
+        }
         if let Some(other) = locks::conflicts(&tx.account().locks(), path, depth, scope) {
             let error = lock_error(tx.account(), &named::NO_CONFLICTING_LOCK, other);
             if locks::covers(other, path) {

@@ -368,6 +368,42 @@ fn an_object_is_found_by_the_url_it_was_put_to() {
     server.expect(404, "GET", "/files/x", &[], "");
 }
 
+/// RFC 4918 sections 5.2 and 9.8.4: a collection's URL ends in '/', also where an object has its name.
+#[test]
+fn a_slash_behind_the_name_of_an_object() {
+    let server = Server::new();
+    server.expect(201, "MKCOL", "/files/coll/", &[], "");
+    server.put("/files/coll/member", "m");
+    let to = format!("{HOME}/files/x/");
+    for (method, overwrite, status) in [("COPY", "F", 412), ("COPY", "T", 204), ("MOVE", "T", 204)]
+    {
+        server.ask("DELETE", "/files/x", &[], "");
+        server.put("/files/x", "object");
+        let headers = [("destination", to.as_str()), ("overwrite", overwrite)];
+        server.expect(status, method, "/files/coll/", &headers, "");
+        match status {
+            204 => assert_eq!(server.get("/files/x/member"), "m"),
+            _ => assert_eq!(server.get("/files/x"), "object"),
+        }
+    }
+    // an object over an object
+    server.put("/files/a", "a");
+    server.put("/files/b", "b");
+    let to = format!("{HOME}/files/b/");
+    server.expect(204, "COPY", "/files/a", &[("destination", &to)], "");
+    assert_eq!(server.get("/files/b"), "a");
+    // what LOCK makes is no collection
+    server.expect(
+        409,
+        "LOCK",
+        "/files/new/",
+        &[("depth", "0")],
+        &lock_info("exclusive"),
+    );
+    server.expect(404, "GET", "/files/new", &[], "");
+    assert!(server.account.locks().is_empty());
+}
+
 #[test]
 fn rfc9110_conditional_and_partial_get() {
     let server = Server::new();
