@@ -114,7 +114,7 @@ pub fn check(
     writes: &[Write<'_>],
 ) -> Result<(), DavError> {
     let state = State::of(&account.resolve(target)?);
-    if !conditions.entity_holds(&state) || !conditions.states_hold(account, target)? {
+    if !conditions.entity_holds(&state) || !conditions.states_hold(account, Some(target))? {
         return Err(FAILED);
     }
     let locks = account.locks();
@@ -138,7 +138,7 @@ pub fn check_read(
 ) -> Result<Freshness, DavError> {
     let state = State::of_object(object);
     let sound = conditions.unchanged(&state) && conditions.schedule_tag_holds();
-    if !sound || !conditions.states_hold(account, target)? {
+    if !sound || !conditions.states_hold(account, Some(target))? {
         return Err(FAILED);
     }
     let known = match (&conditions.if_none_match, conditions.if_modified_since) {
@@ -153,6 +153,31 @@ pub fn check_read(
     })
 }
 
+/// Checks the If header of a method that reads more than one object: it applies to any method (RFC
+/// 4918 section 10.4). The conditions of RFC 9110 are about one representation, of which there is none.
+///
+/// # Errors
+/// 400 for a header that is not understood, 412 for one that does not hold; what the vault answers.
+pub fn check_states(context: &Context<'_>) -> Result<(), DavError> {
+    let Some(states) = headers::if_header(&context.request.headers).map_err(bad_header)? else {
+        return Ok(());
+    };
+    let public_url = context.dav.settings.public_url.as_deref();
+    let conditions = Conditions {
+        states: Some(states),
+        authorities: Authorities::new(&context.request.authorities, public_url),
+        ..Conditions::default()
+    };
+    let target = match &context.target {
+        Target::Tree(tree) => Some(tree.path.as_slice()),
+        _ => None,
+    };
+    match conditions.states_hold(context.account, target)? {
+        true => Ok(()),
+        false => Err(FAILED),
+    }
+}
+
 /// What stands at a path of the account's own tree: `x.ics/` is no name of the object `x.ics`,
 /// and nothing can be deeper than `limits::TREE_DEPTH`.
 ///
@@ -163,6 +188,18 @@ pub fn node(account: &AccountStore, tree: &TreePath) -> Result<Node, VaultError>
         Node::Object(..) if tree.trailing_slash => Node::Nowhere,
         node => node,
     })
+}
+
+/// What has a name, whether '/' stands after it or not: who copies a collection to `x/` replaces
+/// the object `x`, since a collection has only one member of a name (RFC 4918 sections 5.2, 9.8.4).
+///
+/// # Errors
+/// What the vault answers.
+pub fn taken(account: &AccountStore, tree: &TreePath) -> Result<Node, VaultError> {
+    match tree.path.len() > limits::TREE_DEPTH {
+        true => Ok(Node::Nowhere),
+        false => account.resolve(&tree.path),
+    }
 }
 
 /// The refusal that names the root of `lock` (RFC 4918 section 16).
@@ -190,18 +227,6 @@ pub fn bad_header(error: HeaderError) -> DavError {
 
 /// The strong entity tag of an object.
 pub fn entity_tag(object: &Summary) -> EntityTag {
-/// What has a name, whether '/' stands after it or not: who copies a collection to `x/` replaces
-/// the object `x`, since a collection has only one member of a name (RFC 4918 sections 5.2, 9.8.4).
-///
-/// # Errors
-/// What the vault answers.
-pub fn taken(account: &AccountStore, tree: &TreePath) -> Result<Node, VaultError> {
-    match tree.path.len() > limits::TREE_DEPTH {
-        true => Ok(Node::Nowhere),
-        false => account.resolve(&tree.path),
-    }
-}
-
     EntityTag::strong(object.etag.to_string().trim_matches('"'))
 }
 
@@ -270,8 +295,12 @@ impl Conditions {
         !matches!(self.schedule_tag, Some(ScheduleTag::Some(_)))
     }
 
-    /// The If header (RFC 4918 section 10.4.3).
-    fn states_hold(&self, account: &AccountStore, target: &[Segment]) -> Result<bool, VaultError> {
+    /// The If header (RFC 4918 section 10.4.3). What is not in a home has no states.
+    fn states_hold(
+        &self,
+        account: &AccountStore,
+        target: Option<&[Segment]>,
+    ) -> Result<bool, VaultError> {
         let Some(states) = &self.states else {
             return Ok(true);
         };
@@ -281,9 +310,11 @@ impl Conditions {
             let tagged = resource.map(|href| self.own_path(account, href));
             let path = match &tagged {
                 None => target,
-                Some(Some(path)) => path,
-                // of a resource that is not ours, or not this user's, nothing is known
-                Some(None) => return false,
+                Some(path) => path.as_deref(),
+            };
+            // of a resource that is not ours, or not this user's, nothing is known
+            let Some(path) = path else {
+                return false;
             };
             has_state(account, &locks, path, kind).unwrap_or_else(|error| {
                 failure = Some(error);

@@ -50,7 +50,10 @@ pub fn run(context: &Context<'_>) -> Result<Response, DavError> {
     match &context.resource {
         Resource::Object(..) => object(context),
         Resource::Missing(..) | Resource::Nowhere => Err(DavError::NotFound),
-        _ => Ok(page(context)),
+        _ => {
+            conditions::check_states(context)?;
+            Ok(page(context))
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::conditions;
 use super::context::{Context, Kind, Resource, finite_depth};
 use super::error::DavError;
 use super::headers::{self, Depth};
@@ -16,8 +17,9 @@ use crate::xml::{Element, Writer, dav};
 /// Answers PROPFIND.
 ///
 /// # Errors
-/// 403 propfind-finite-depth for Depth: infinity, which is also what no Depth means.
+/// 403 propfind-finite-depth for Depth: infinity, which is also what no Depth means; 412.
 pub fn run(context: &Context<'_>) -> Result<Response, DavError> {
+    conditions::check_states(context)?;
     let selection = selection(context.xml.as_ref())?;
     let depth = headers::depth(&context.request.headers);
     let depth = depth.map_err(|error| DavError::BadRequest(error.header()))?;

@@ -12,6 +12,7 @@ mod sync;
 pub use calendar_data::selection;
 
 use super::context::{Context, Kind, required};
+use super::conditions::check_states;
 use super::error::DavError;
 use super::message::Response;
 use super::precondition::SUPPORTED_REPORT;
@@ -93,7 +94,7 @@ fn above_homes(kind: Kind) -> bool {
 /// Answers REPORT: 403 supported-report for one that is not in the table or not here.
 ///
 /// # Errors
-/// As the report.
+/// As the report; 412.
 pub fn run(context: &Context<'_>) -> Result<Response, DavError> {
     let body = required(context)?;
     let kind = context.resource.kind().ok_or(DavError::NotFound)?;
@@ -102,3 +103,4 @@ pub fn run(context: &Context<'_>) -> Result<Response, DavError> {
         .find(|row| body.is(row.name) && (row.on)(kind));
     (row.ok_or(&SUPPORTED_REPORT)?.run)(context, body)
 }
+    check_states(context)?;

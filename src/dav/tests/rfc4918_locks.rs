@@ -227,3 +227,47 @@ fn rfc4918_shared_locks_of_a_resource_are_bounded() {
     assert_eq!(*last, 507);
     assert_eq!(lock("b"), 200);
 }
+
+/// "The If request header ... applies to any method": reads too.
+#[test]
+fn rfc4918_10_4_the_if_header_counts_for_reads() {
+    let server = server(&["a"]);
+    let file = format!("{FILES}a");
+    let locked = server.ask("LOCK", &file, &[("depth", "0")], LOCK_INFO);
+    let token = format!(
+        "(<{}>)",
+        locked.header("lock-token").trim_matches(['<', '>'])
+    );
+    let find = "<D:propfind xmlns:D='DAV:'><D:prop><D:getetag/></D:prop></D:propfind>";
+    let report =
+        "<D:expand-property xmlns:D='DAV:'><D:property name='getetag'/></D:expand-property>";
+    let ask = |method: &str, href: &str, states: &str| {
+        let body = match method {
+            "PROPFIND" => find,
+            "REPORT" => report,
+            _ => "",
+        };
+        let headers = [("depth", "0"), ("if", states)];
+        server.ask(method, href, &headers, body).status
+    };
+    let places = [FILES, &file, "/dav/principals/alice/", "/dav/"];
+    for (method, href) in ["GET", "HEAD", "PROPFIND", "REPORT"]
+        .into_iter()
+        .flat_map(|method| places.map(|href| (method, href)))
+    {
+        for never in ["(<urn:x>)", "([\"x\"])", "(<DAV:no-lock>)"] {
+            assert_eq!(ask(method, href, never), 412, "{method} {href} {never}");
+        }
+        assert!(
+            ask(method, href, "(Not <DAV:no-lock>)") < 300,
+            "{method} {href}"
+        );
+        assert!(
+            ask(method, href, &format!("<{file}> {token}")) < 300,
+            "{method} {href}"
+        );
+        assert_eq!(ask(method, href, "nonsense"), 400, "{method} {href}");
+        let own = ask(method, href, &token);
+        assert_eq!(own < 300, href == file, "{method} {href}: {own}");
+    }
+}
