@@ -11,7 +11,7 @@ use super::multistatus::{self, Item, Progress, Responder, Selection};
 use super::property::Wanted;
 use super::target::{self, CALENDARS, DAV_ROOT, HrefForm, PRINCIPALS, encode_segment};
 use crate::limits;
-use crate::vault::{Collection, Summary};
+use crate::vault::{AccountStore, Collection, Summary, VaultError};
 use crate::xml::{Element, Writer, dav};
 
 /// Answers PROPFIND.
@@ -28,7 +28,7 @@ pub fn run(context: &Context<'_>) -> Result<Response, DavError> {
         Some(Depth::Zero) => Listing::default(),
         // below an object there is nothing, however deep one looks
         _ if !context.resource.is_collection() => Listing::default(),
-        Some(Depth::One) => members(context)?,
+        Some(Depth::One) => members_of(context.account, &context.own_href(), &context.resource)?,
         Some(Depth::Infinity) | None => return Err(finite_depth()),
     };
     if depth == Some(Depth::Zero) || !prefer.depth_noroot {
@@ -127,12 +127,18 @@ impl Listing {
     }
 }
 
-/// The members of the request's resource.
-fn members(context: &Context<'_>) -> Result<Listing, DavError> {
-    let account = context.account;
+/// The members of a resource with that href.
+///
+/// # Errors
+/// What the vault answers.
+pub fn members_of(
+    account: &AccountStore,
+    href: &str,
+    resource: &Resource,
+) -> Result<Listing, VaultError> {
     let mut listing = Listing::default();
     let mut add = |href: &str, resource| listing.others.push((href.to_owned(), resource));
-    match &context.resource {
+    match resource {
         Resource::Root => add(DAV_ROOT, Resource::DavRoot),
         Resource::DavRoot => {
             add(PRINCIPALS, Resource::Principals);
@@ -141,13 +147,11 @@ fn members(context: &Context<'_>) -> Result<Listing, DavError> {
         // of all principals and homes there are, everybody sees their own (HARDENING H15)
         Resource::Principals => add(&target::principal_href(account.name()), Resource::Principal),
         Resource::Calendars => {
-            let home = context.href(&[], HrefForm::Collection);
+            let home = target::href(account.name(), &[], HrefForm::Collection);
             add(&home, Resource::Collection(account.home()));
         }
         Resource::Collection(collection) => {
-            let base = context.own_href();
-            let members = if context.resource.kind() == Some(Kind::Home) && collection.objects == 0
-            {
+            let members = if resource.kind() == Some(Kind::Home) && collection.objects == 0 {
                 // saves loading an index that is empty
                 crate::vault::Members {
                     collections: account.collections(collection.id),
@@ -159,10 +163,10 @@ fn members(context: &Context<'_>) -> Result<Listing, DavError> {
             for member in members.collections {
                 listing
                     .others
-                    .push((member_href(&base, &member), Resource::Collection(member)));
+                    .push((member_href(href, &member), Resource::Collection(member)));
             }
             listing.objects = members.objects;
-            listing.parent = Some((collection.clone(), base));
+            listing.parent = Some((collection.clone(), href.to_owned()));
         }
         _ => {}
     }

@@ -5,18 +5,19 @@ mod expand;
 pub mod filter;
 mod free_busy;
 mod multiget;
+mod principal_match;
 mod principals;
 mod query;
 mod sync;
 
 pub use calendar_data::selection;
 
-use super::context::{Context, Kind, required};
 use super::conditions::check_states;
+use super::context::{Context, Kind, required};
 use super::error::DavError;
 use super::message::Response;
 use super::precondition::SUPPORTED_REPORT;
-use super::property::{everywhere, in_tree, synchronised, tree_collections};
+use super::property::{everywhere, in_tree, objects, synchronised, tree_collections};
 use crate::xml::{Element, QName, caldav, dav};
 
 /// One report.
@@ -63,8 +64,8 @@ pub const REPORTS: &[Report] = &[
     },
     Report {
         name: dav("principal-match"),
-        on: above_homes,
-        run: principals::matching,
+        on: collections,
+        run: principal_match::run,
     },
     Report {
         name: dav("principal-property-search"),
@@ -86,6 +87,11 @@ fn with_calendar_objects(kind: Kind) -> bool {
     )
 }
 
+/// Everything that has members, or could have.
+fn collections(kind: Kind) -> bool {
+    !objects(kind)
+}
+
 /// Outside of the homes, where principals are looked for.
 fn above_homes(kind: Kind) -> bool {
     !in_tree(kind)
@@ -97,10 +103,10 @@ fn above_homes(kind: Kind) -> bool {
 /// As the report; 412.
 pub fn run(context: &Context<'_>) -> Result<Response, DavError> {
     let body = required(context)?;
+    check_states(context)?;
     let kind = context.resource.kind().ok_or(DavError::NotFound)?;
     let row = REPORTS
         .iter()
         .find(|row| body.is(row.name) && (row.on)(kind));
     (row.ok_or(&SUPPORTED_REPORT)?.run)(context, body)
 }
-    check_states(context)?;

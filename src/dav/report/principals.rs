@@ -1,9 +1,9 @@
-//! The reports of RFC 3744 section 9. Of all principals there are, an account finds itself and
+//! The reports of RFC 3744 section 9, but for DAV:principal-match. Of all principals there are, an account finds itself and
 //! nobody else (HARDENING H15).
 
 use http::StatusCode;
 
-use super::super::context::{Context, Kind, Resource};
+use super::super::context::{Context, Resource};
 use super::super::error::DavError;
 use super::super::message::Response;
 use super::super::multistatus::{self, Item, Responder, Selection};
@@ -32,10 +32,6 @@ enum Own {
     LeftOut,
 }
 
-fn answer(context: &Context<'_>, body: &Element, own: Own) -> Result<Response, DavError> {
-    respond(context, calendar_data::selection(body)?, own)
-}
-
 fn respond(context: &Context<'_>, selection: Selection, own: Own) -> Result<Response, DavError> {
     let mut listing = Listing::default();
     if own == Own::Listed {
@@ -53,35 +49,7 @@ fn respond(context: &Context<'_>, selection: Selection, own: Own) -> Result<Resp
 /// # Errors
 /// 400, 413.
 pub fn of_acl(context: &Context<'_>, body: &Element) -> Result<Response, DavError> {
-    answer(context, body, Own::Listed)
-}
-
-/// DAV:principal-match (section 9.3): of the members, those that are the asker, or whose
-/// property names the asker.
-///
-/// # Errors
-/// 400, 413.
-pub fn matching(context: &Context<'_>, body: &Element) -> Result<Response, DavError> {
-    let names_asker = |property: &Element| {
-        let known = ["principal-URL", "owner", "current-user-principal"];
-        property
-            .elements()
-            .all(|element| known.iter().any(|name| element.is(dav(name))))
-    };
-    let asked = body.child(dav("self")).is_some()
-        || body
-            .child(dav("principal-property"))
-            .is_some_and(names_asker);
-    let inside = !matches!(context.resource.kind(), Some(Kind::Calendars));
-    answer(
-        context,
-        body,
-        if asked && inside {
-            Own::Listed
-        } else {
-            Own::LeftOut
-        },
-    )
+    respond(context, calendar_data::selection(body)?, Own::Listed)
 }
 
 /// DAV:principal-property-search (section 9.4). Several DAV:property-search are a logical AND, and

@@ -375,3 +375,61 @@ fn rfc3744_9_2_3_5_other_principal_reports() {
         3
     );
 }
+
+/// RFC 3744 section 9.3: required of all collections.
+#[test]
+fn rfc3744_9_3_principal_match_on_every_collection() {
+    let server = Server::with(&[
+        ("a.ics", &event("a", 10, "")),
+        ("b.ics", &event("b", 10, "")),
+    ]);
+    let files = format!("{HOME}files/");
+    for href in [files.clone(), format!("{files}deep/")] {
+        server.expect(201, "MKCOL", &href, &[], "");
+    }
+    server.expect(201, "PUT", &format!("{files}deep/x"), &[], "x");
+    let report = |href: &str, inner: &str| server.report(href, "D:principal-match", inner);
+    let found = |href: &str, inner: &str| {
+        let mut hrefs = report(href, inner).multistatus().hrefs();
+        hrefs.sort();
+        hrefs
+    };
+    for (href, there) in [
+        ("/", true),
+        ("/dav/", true),
+        ("/dav/principals/", true),
+        (PRINCIPAL, true),
+        ("/dav/calendars/", false),
+        (HOME, false),
+        (WORK, false),
+        (files.as_str(), false),
+    ] {
+        let own = if there { &[PRINCIPAL][..] } else { &[] };
+        assert_eq!(found(href, "<D:self/>"), own, "{href}");
+    }
+    let by = |name: &str| format!("<D:principal-property>{name}</D:principal-property>");
+    let work = [format!("{WORK}a.ics"), format!("{WORK}b.ics")];
+    assert_eq!(found(WORK, &by("<D:owner/>")), work);
+    let deep = [format!("{files}deep/"), format!("{files}deep/x")];
+    assert_eq!(found(&files, &by("<D:owner/>")), deep);
+    let mut all: Vec<String> = CHILDREN[1..].iter().map(ToString::to_string).collect();
+    all.extend(work.iter().chain(&deep).cloned());
+    all.push(files.clone());
+    all.sort();
+    assert_eq!(found(HOME, &by("<D:owner/>")), all);
+    // of the whole server: the home and the principal too
+    assert_eq!(found("/", &by("<D:owner/>")).len(), all.len() + 2);
+    for (object, whose) in [(&work[0], "bob"), (&work[1], "alice")] {
+        let body = format!(
+            "<D:propertyupdate {NAMESPACES}><D:set><D:prop><Z:author><D:href>\
+             https://cal.example.org/dav/principals/{whose}/</D:href></Z:author></D:prop></D:set>\
+             </D:propertyupdate>"
+        );
+        server.expect(207, "PROPPATCH", object, &[], &body);
+    }
+    assert_eq!(found(HOME, &by("<Z:author/>")), work[1..]);
+    for bad in ["", "<D:principal-property/>", &by("<D:owner/><D:acl/>")] {
+        assert_eq!(report(HOME, bad).status, 400, "{bad}");
+    }
+    report(&work[0], "<D:self/>").refused(403, dav("supported-report"));
+}
