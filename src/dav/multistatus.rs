@@ -37,10 +37,12 @@ pub enum Progress {
     Done,
 }
 
+type Write = Box<dyn FnMut(&mut Writer) -> Result<Progress, VaultError> + Send>;
+
 /// What writes a multistatus, about one DAV:response at a time.
 pub struct Source {
     account: AccountStore,
-    write: Box<dyn FnMut(&mut Writer) -> Result<Progress, VaultError> + Send>,
+    write: Write,
 }
 
 impl Source {
