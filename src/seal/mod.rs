@@ -28,6 +28,8 @@ mod pair;
 mod row;
 mod secret;
 mod slot;
+#[cfg(test)]
+mod vector_tests;
 
 pub use key::{
     AccountKey, CollectionKey, DayKey, EtagKey, HostKey, HostKeyError, LastingKey, NameKey, RowKey,
