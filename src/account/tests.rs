@@ -174,7 +174,7 @@ fn an_app_password_ends_at_its_time_also_where_it_is_signed_in() {
     let open = accounts.sign_in("alice", &visitor.password, PEER).unwrap();
     assert_eq!(open.access(), Access::ReadOnly);
     let refused: Result<(), VaultError> = open.write(|_| Ok(()));
-    assert_eq!(refused, Err(VaultError::ReadOnly));
+    assert_eq!(refused, Err(VaultError::Denied));
     let listed = &accounts.app_passwords("alice").unwrap()[0];
     assert_eq!((listed.access, listed.ended), (Access::ReadOnly, false));
     assert_eq!(listed.expires, visitor.expires);

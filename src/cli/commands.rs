@@ -355,7 +355,11 @@ fn confirm(name: &str, warning: &str) -> Result<(), Failure> {
 
 /// The next line of standard input.
 fn secret_line(what: &str) -> Result<Passed, Failure> {
-    needed(optional_secret_line(what)?, what)
+    optional_secret_line(what)?.ok_or_else(|| {
+        Failure(format!(
+            "{what} is missing: give it as a line on standard input"
+        ))
+    })
 }
 
 /// The next line of standard input; none when it is empty, or there is none.
@@ -368,18 +372,6 @@ fn optional_secret_line(what: &str) -> Result<Option<Passed>, Failure> {
 }
 
 /// The next line of `input`, without its end.
-pub(super) fn read_secret(input: &mut dyn BufRead, what: &str) -> Result<Passed, Failure> {
-    needed(read_optional_secret(input, what)?, what)
-}
-
-fn needed(secret: Option<Passed>, what: &str) -> Result<Passed, Failure> {
-    secret.ok_or_else(|| {
-        Failure(format!(
-            "{what} is missing: give it as a line on standard input"
-        ))
-    })
-}
-
 fn read_optional_secret(input: &mut dyn BufRead, what: &str) -> Result<Option<Passed>, Failure> {
     let mut line = zeroize::Zeroizing::new(String::new());
     let read = input.read_line(&mut line);

@@ -50,6 +50,10 @@ pub enum Kind {
     ObjectProperties = 11,
     /// Host: tells the right host key from a wrong one.
     HostCheck = 12,
+    /// Host: a calendar's keys, boxed for a device that has no more than chosen calendars.
+    Grant = 20,
+    /// Account: which devices have which calendars.
+    Grants = 21,
 }
 
 /// Where a row belongs: the associated data of its seal. A row that was moved, swapped or

@@ -15,8 +15,10 @@ mod copy;
 #[cfg(test)]
 mod damage_tests;
 mod directory;
+mod grant;
 mod index;
 mod keyfile;
+mod locks;
 mod model;
 mod purge;
 mod read;
