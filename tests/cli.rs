@@ -262,8 +262,8 @@ fn accounts_with_and_without_a_server() {
     assert_eq!(ask(&guest), 207);
     let listed = data.run("app-password list alice", "").unwrap();
     assert!(
-        listed.contains("\tread only\tends ")
-            && listed.contains("\tread and write\tno end\ttablet\n"),
+        listed.contains("\tread only\teverything\tends ")
+            && listed.contains("\tread and write\teverything\tno end\ttablet\n"),
         "{listed}"
     );
     std::thread::sleep(Duration::from_secs(3));

@@ -97,6 +97,8 @@ pub(super) enum AdminRequest {
         read_only: bool,
         #[serde(default)]
         expires: Option<String>,
+        #[serde(default)]
+        calendars: Vec<String>,
         opener: Opener,
     },
     AppPasswords {
@@ -163,6 +165,8 @@ pub(super) struct AppPasswordLine {
     pub expires: Option<i64>,
     /// Whether it has ended.
     pub expired: bool,
+    /// How many calendars it opens; none when it opens the whole account.
+    pub calendars: Option<usize>,
 }
 
 /// What administration works on.
@@ -239,6 +243,7 @@ fn app_password_line(info: AppPasswordInfo) -> AppPasswordLine {
         read_only: info.access == Access::ReadOnly,
         expires: info.expires.map(|end| end.0),
         expired: info.ended,
+        calendars: info.calendars,
     }
 }
 
@@ -277,6 +282,7 @@ fn change_secrets(office: &Office, request: AdminRequest) -> Result<AdminRespons
             label,
             read_only,
             expires,
+            calendars,
             opener,
         } => {
             let access = if read_only {
@@ -288,6 +294,7 @@ fn change_secrets(office: &Office, request: AdminRequest) -> Result<AdminRespons
                 label,
                 access,
                 expires,
+                calendars,
             };
             let added = accounts.add_app_password(&name, new, opener.into());
             added.map(|added| AdminResponse::AppPassword {

@@ -181,6 +181,7 @@ pub(super) fn app_password(
             recovery_key_stdin,
             read_only,
             expires,
+            calendar,
             json,
         } => {
             as_json = json;
@@ -193,6 +194,7 @@ pub(super) fn app_password(
                 label,
                 read_only,
                 expires,
+                calendars: calendar,
                 opener,
             }
         }
@@ -243,13 +245,21 @@ pub(super) fn app_password(
                 } else {
                     "read and write"
                 };
+                let reach = match line.calendars {
+                    None => "everything".to_owned(),
+                    Some(1) => "1 calendar".to_owned(),
+                    Some(count) => format!("{count} calendars"),
+                };
                 let end = match line.expires {
                     None => "no end".to_owned(),
                     Some(end) if line.expired => format!("ended {}", date(end)),
                     Some(end) => format!("ends {}", date(end)),
                 };
                 let (slot, created, label) = (line.slot, date(line.created), line.label);
-                writeln!(output, "{slot}\t{created}\t{access}\t{end}\t{label}")?;
+                writeln!(
+                    output,
+                    "{slot}\t{created}\t{access}\t{reach}\t{end}\t{label}"
+                )?;
             }
         }
         _ => writeln!(output, "Done.")?,

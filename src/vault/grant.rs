@@ -160,11 +160,15 @@ impl Vault {
         there: Option<Arc<Inner>>,
     ) -> Result<(Arc<Inner>, View), VaultError> {
         let links = self.granted(record.id, slot, pair)?;
+        if links.is_empty() {
+            // Revoked at this moment.
+            return Err(VaultError::Missing);
+        }
         let view = Arc::new(links.iter().map(|link| link.id).collect());
         let inner = there
             .unwrap_or_else(|| Arc::new(self.inner(record, None, Tree::new(CollectionId::NONE))));
         // A collection that is there already stays as it is: its writer is ahead of the disk.
-        let _gate = inner.gate.lock();
+        let gate = inner.gate.lock();
         for link in &links {
             if inner.tree.read().entries.contains_key(&link.id) {
                 continue;
@@ -189,7 +193,7 @@ impl Vault {
             drop(tree);
             inner.enqueue(batch);
         }
-        drop(_gate);
+        drop(gate);
         Ok((inner, view))
     }
 

@@ -16,6 +16,8 @@ mod copy;
 mod damage_tests;
 mod directory;
 mod grant;
+#[cfg(test)]
+mod grant_tests;
 mod index;
 mod keyfile;
 mod locks;

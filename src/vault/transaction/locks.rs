@@ -67,7 +67,7 @@ impl Transaction {
             .account
             .locks()
             .into_iter()
-            .find(|lock| lock.token == token);
+            .find(|lock| lock.token == token && self.may_lock(lock).is_ok());
         if let Some(lock) = lock {
             self.put_lock(Lock {
                 expires,
@@ -82,8 +82,9 @@ impl Transaction {
     /// `Denied` when it is not one that the device could have made.
     pub fn remove_lock(&mut self, token: &str) -> Result<(), VaultError> {
         let locks = self.account.locks();
-        if let Some(lock) = locks.iter().find(|lock| lock.token == token) {
-            self.may_lock(lock)?;
+        match locks.iter().find(|lock| lock.token == token) {
+            Some(lock) => self.may_lock(lock)?,
+            None => self.account.whole()?,
         }
         self.drop_lock(token);
         Ok(())
