@@ -11,7 +11,6 @@ const FILES: &[&str] = &[
     "src/vault/read.rs",
     "src/vault/sync.rs",
     "src/vault/copy.rs",
-    "src/vault/grant.rs",
     "src/vault/transaction/mod.rs",
     "src/vault/transaction/grants.rs",
     "src/vault/transaction/objects.rs",

@@ -21,13 +21,11 @@ use serde::{Deserialize, Serialize};
 
 use super::directory::AccountRecord;
 use super::model::VaultError;
-use super::read::AccountStore;
 use super::rows::{LinkRow, RosterRow, RosterState, decode, encode};
 use super::tree::{Tree, prefix_bytes, scanned_place};
 use super::unlock::{Inner, hang};
 use super::{Vault, locks};
 use crate::ids::{AccountId, CollectionId, ObjectId, SlotId};
-use crate::limits;
 use crate::seal::{Boxed, Kind, PairKey, Place, PublicKey, RowName, RowPrefix, Sealed, Stored};
 use crate::store::{Batch, StoreError};
 
@@ -247,30 +245,5 @@ impl Inner {
         Arc::new(grant.map_or_else(HashSet::new, |grant| {
             grant.calendars.iter().copied().collect()
         }))
-    }
-}
-
-impl AccountStore {
-    /// Grants calendars of the home to a device that has no others; durable when it returns.
-    ///
-    /// # Errors
-    /// `Missing` for what is no calendar of the home, `Limit`, `Denied` for a device that has no
-    /// more than chosen calendars itself.
-    pub fn grant(
-        &self,
-        slot: SlotId,
-        public: PublicKey,
-        calendars: &[CollectionId],
-    ) -> Result<(), VaultError> {
-        if calendars.len() > limits::GRANTED_CALENDARS {
-            return Err(VaultError::Limit("granted calendars"));
-        }
-        let grant = Grant {
-            slot,
-            public,
-            calendars: calendars.to_vec(),
-        };
-        self.write(|tx| tx.grant(grant))?;
-        Ok(self.barrier().wait()?)
     }
 }

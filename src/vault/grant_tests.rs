@@ -322,6 +322,21 @@ fn two_devices_with_other_calendars_share_one_part() {
 }
 
 #[test]
+fn who_reads_on_in_a_closed_part_is_not_told_of_damage() {
+    let (vault, alice, device) = scene();
+    let part = vault.try_unlock("alice", &device).unwrap();
+    let other = vault.try_unlock("alice", &device).unwrap();
+    let id = calendar(&part);
+    let object = part.object(id, &segment("a.ics")).unwrap().unwrap();
+    let whole = vault.unlock("alice", &alice);
+    assert_eq!(part.body(id, &object).unwrap(), b"open", "it may finish");
+    put(&whole, event(id, "a.ics", "a", "changed"));
+    assert_eq!(part.body(id, &object).err(), Some(VaultError::Locked));
+    *other.state(id).unwrap().index.write() = None;
+    assert_eq!(other.members(id).err(), Some(VaultError::Locked));
+}
+
+#[test]
 fn an_account_opened_in_part_has_no_account_key() {
     let (vault, alice, device) = scene();
     let part = vault.try_unlock("alice", &device).unwrap();

@@ -302,6 +302,7 @@ impl AccountStore {
         }
         // A writer's commit may be applied before its index is updated, so none may be at work.
         let _gate = self.inner.gate.lock();
+        self.still_alone()?;
         let still = self.object(id, &object.segment)?;
         if still.is_some_and(|now| now.id == object.id && is_it(&now)) {
             tracing::error!(collection = %id, object = %object.id, "rows of an object were lost");
@@ -349,6 +350,15 @@ impl AccountStore {
         let value = work(&mut transaction)?;
         transaction.commit();
         Ok(value)
+    }
+
+    /// Asked before rows are called damaged: another `Inner` may have changed them since this one
+    /// was closed, while a request that was under way goes on reading.
+    fn still_alone(&self) -> Result<(), VaultError> {
+        match self.inner.dead.load(Ordering::Acquire) {
+            true => Err(VaultError::Locked),
+            false => Ok(()),
+        }
     }
 
     pub(super) fn state(&self, id: CollectionId) -> Result<Arc<State>, VaultError> {
@@ -428,6 +438,7 @@ impl AccountStore {
             .ok_or(VaultError::Missing)?
             .head;
         if index.damaged == 0 && index.digest(&state.etags) != head.digest {
+            self.still_alone()?;
             tracing::error!(account = %self.inner.id, collection = %id,
                 "the rows of a collection do not add up to its head: some were lost or put back from an older state");
             return Err(VaultError::Damaged(format!("collection {id}")));

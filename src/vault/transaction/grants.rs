@@ -2,12 +2,44 @@
 
 use super::super::grant::Grant;
 use super::super::model::{Collection, VaultError};
+use super::super::read::AccountStore;
 use super::super::rows::encode;
 use super::super::tree::State;
 use super::{Effect, Transaction};
-use crate::ids::{CollectionId, ObjectId};
+use crate::ids::{CollectionId, ObjectId, SlotId};
 use crate::limits;
-use crate::seal::Kind;
+use crate::seal::{CHUNK_CONTENT_BYTES, Kind, PublicKey};
+
+/// The list of all devices must fit into its one row.
+const _: () = assert!(
+    limits::APP_PASSWORDS * (64 + 16 * limits::GRANTED_CALENDARS) < CHUNK_CONTENT_BYTES,
+    "GRANTED_CALENDARS is too large"
+);
+
+impl AccountStore {
+    /// Grants calendars of the home to a device that has no others; durable when it returns.
+    ///
+    /// # Errors
+    /// `Missing` for what is no calendar of the home, `Limit`, `Denied` for a device that has no
+    /// more than chosen calendars itself.
+    pub fn grant(
+        &self,
+        slot: SlotId,
+        public: PublicKey,
+        calendars: &[CollectionId],
+    ) -> Result<(), VaultError> {
+        if calendars.len() > limits::GRANTED_CALENDARS {
+            return Err(VaultError::Limit("granted calendars"));
+        }
+        let grant = Grant {
+            slot,
+            public,
+            calendars: calendars.to_vec(),
+        };
+        self.write(|tx| tx.grant(grant))?;
+        Ok(self.barrier().wait()?)
+    }
+}
 
 impl Transaction {
     /// Adds a device.
