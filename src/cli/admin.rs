@@ -98,6 +98,8 @@ pub(super) enum AdminRequest {
         read_only: bool,
         #[serde(default)]
         expires: Option<String>,
+        #[serde(default)]
+        calendars: Vec<String>,
         opener: Opener,
     },
     AppPasswords {
@@ -173,6 +175,8 @@ pub(super) struct AppPasswordLine {
     pub expires: Option<i64>,
     /// Whether it has ended.
     pub expired: bool,
+    /// How many calendars it opens; none when it opens the whole account.
+    pub calendars: Option<usize>,
 }
 
 /// What administration works on.
@@ -263,6 +267,7 @@ fn app_password_line(info: AppPasswordInfo) -> AppPasswordLine {
         read_only: info.access == Access::ReadOnly,
         expires: info.expires.map(|end| end.0),
         expired: info.ended,
+        calendars: info.calendars,
     }
 }
 
@@ -301,6 +306,7 @@ fn change_secrets(office: &Office, request: AdminRequest) -> Result<AdminRespons
             label,
             read_only,
             expires,
+            calendars,
             opener,
         } => {
             let access = if read_only {
@@ -312,6 +318,7 @@ fn change_secrets(office: &Office, request: AdminRequest) -> Result<AdminRespons
                 label,
                 access,
                 expires,
+                calendars,
             };
             let added = accounts.add_app_password(&name, new, opener.into());
             added.map(|added| AdminResponse::AppPassword {

@@ -181,6 +181,7 @@ pub(super) fn app_password(
             recovery_key_stdin,
             read_only,
             expires,
+            calendar,
             json,
         } => {
             as_json = json;
@@ -193,6 +194,7 @@ pub(super) fn app_password(
                 label,
                 read_only,
                 expires,
+                calendars: calendar,
                 opener,
             }
         }
@@ -243,6 +245,11 @@ pub(super) fn app_password(
                 } else {
                     "read and write"
                 };
+                let reach = match line.calendars {
+                    None => "everything".to_owned(),
+                    Some(1) => "1 calendar".to_owned(),
+                    Some(count) => format!("{count} calendars"),
+                };
                 let end = match line.expires {
                     None => "no end".to_owned(),
                     Some(end) if line.expired => format!("ended {}", date(end)),
@@ -255,7 +262,7 @@ pub(super) fn app_password(
                 let (slot, created, label) = (line.slot, date(line.created), line.label);
                 writeln!(
                     output,
-                    "{slot}\t{created}\t{used}\t{access}\t{end}\t{label}"
+                    "{slot}\t{created}\t{used}\t{access}\t{reach}\t{end}\t{label}"
                 )?;
             }
         }
@@ -371,7 +378,11 @@ fn confirm(name: &str, warning: &str) -> Result<(), Failure> {
 
 /// The next line of standard input.
 pub(super) fn secret_line(what: &str) -> Result<Passed, Failure> {
-    needed(optional_secret_line(what)?, what)
+    optional_secret_line(what)?.ok_or_else(|| {
+        Failure(format!(
+            "{what} is missing: give it as a line on standard input"
+        ))
+    })
 }
 
 /// The next line of standard input; none when it is empty, or there is none.
@@ -383,14 +394,7 @@ fn optional_secret_line(what: &str) -> Result<Option<Passed>, Failure> {
     read_optional_secret(&mut input, what)
 }
 
-fn needed(secret: Option<Passed>, what: &str) -> Result<Passed, Failure> {
-    secret.ok_or_else(|| {
-        Failure(format!(
-            "{what} is missing: give it as a line on standard input"
-        ))
-    })
-}
-
+/// The next line of `input`, without its end.
 fn read_optional_secret(input: &mut dyn BufRead, what: &str) -> Result<Option<Passed>, Failure> {
     let mut line = zeroize::Zeroizing::new(String::new());
     let read = input.read_line(&mut line);

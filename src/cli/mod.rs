@@ -205,6 +205,10 @@ enum AppPasswordTask {
         /// It ends by itself: after 90d, 12h or 30m, or after a day (UTC) such as 2027-01-31
         #[arg(long, value_name = "WHEN")]
         expires: Option<String>,
+        /// The device gets this calendar only, by its name in the URL, such as work; may be given
+        /// several times. It gets no keys of others [default: the whole account]
+        #[arg(long, value_name = "CALENDAR")]
+        calendar: Vec<String>,
         /// Print a JSON object: user, password, url, read_only, expires
         #[arg(long)]
         json: bool,

@@ -45,9 +45,8 @@ impl AccountStore {
 
     fn token_at(&self, id: CollectionId, since: Since) -> String {
         let tree = self.inner.tree.read();
-        let tag = tree
-            .entries
-            .get(&id)
+        let tag = self
+            .entry(&tree, id)
             .map_or([0; 16], |entry| entry.state.etags.tag(b"sync-token"));
         let tag = u64::from_le_bytes(tag[..8].try_into().expect("8 bytes"));
         let Since { revision, known } = since;
@@ -66,6 +65,7 @@ impl AccountStore {
         let mut revisions: Vec<_> = tree
             .entries
             .values()
+            .filter(|entry| self.entry(&tree, entry.collection.id).is_some())
             .map(|entry| (entry.collection.id, entry.head.revision))
             .collect();
         revisions.sort_unstable();
@@ -85,7 +85,8 @@ impl AccountStore {
     ///
     /// # Errors
     /// `TokenInvalid` (DAV:valid-sync-token) when the token is not of this collection and epoch,
-    /// lies ahead, or is older than the tombstones kept.
+    /// lies ahead, or is older than the tombstones kept; for a device with chosen calendars also
+    /// when a collection has gone from the home since.
     pub fn changes(
         &self,
         id: CollectionId,
@@ -110,7 +111,7 @@ impl AccountStore {
         limit: usize,
     ) -> Result<Changes, VaultError> {
         let tree = self.inner.tree.read();
-        let entry = tree.entries.get(&id).ok_or(VaultError::Missing)?;
+        let entry = self.entry(&tree, id).ok_or(VaultError::Missing)?;
         let head = entry.head.revision;
         let Since { revision, known } = since;
         if revision.max(known) > head || (revision != 0 && known < entry.head.floor) {
@@ -119,10 +120,14 @@ impl AccountStore {
         // A first listing knows of no tombstone before it, and so misses none.
         let known = if revision == 0 { head } else { known };
         let since = revision;
-        let mut children: Vec<_> = entry
-            .children
-            .values()
-            .filter_map(|child| tree.entries.get(child))
+        // The name of what is gone from the home may be of a calendar that was never seen.
+        let hides = self.is_limited() && id == tree.home;
+        let gone = |(_, at): (&u64, &At)| matches!(at, At::Gone(_));
+        if hides && since != 0 && index.changes.range(known + 1..).any(gone) {
+            return Err(VaultError::TokenInvalid);
+        }
+        let mut children: Vec<_> = self
+            .children(&tree, entry)
             .filter(|child| child.collection.changed_in_parent > since)
             .map(|child| {
                 (
@@ -138,7 +143,7 @@ impl AccountStore {
         let mut members = index
             .changes
             .range(since + 1..)
-            .filter(|(_, at)| since != 0 || matches!(at, At::Live(_)))
+            .filter(|(_, at)| (since != 0 && !hides) || matches!(at, At::Live(_)))
             .map(|(revision, at)| {
                 let change = match at {
                     At::Live(summary) => Change::Object(summary.clone()),
