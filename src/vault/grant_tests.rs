@@ -5,6 +5,7 @@ use super::tests::{calendar, event, names, plain, property, put, segment, told};
 use super::*;
 use crate::ids::CollectionId;
 use crate::seal::{Generated, Kind};
+use crate::store::Batch;
 
 /// Alice with an object in `calendar` and one in `tasks`, and a device that has `calendar` only.
 fn scene() -> (TestVault, Generated, Generated) {
@@ -347,4 +348,33 @@ fn an_account_opened_in_part_has_no_account_key() {
     let late: Result<(), VaultError> = part.write(|_| Ok(()));
     assert_eq!(late, Err(VaultError::Locked));
     drop(whole);
+}
+
+#[test]
+fn locks_of_before_are_honoured_and_written_anew() {
+    let (vault, alice, device) = scene();
+    let all = vault.unlock("alice", &alice);
+    let old = lock(&vault, &["calendar"]);
+    let name = all
+        .inner
+        .keys()
+        .unwrap()
+        .names
+        .row(Kind::Lock, &[1; 16], 0, 0);
+    let mut batch = Batch::new();
+    let row = all
+        .inner
+        .seal(Kind::Lock, &name, &rows::encode(&old))
+        .unwrap();
+    batch.put(name, row);
+    vault.vault.store.commit(batch).wait().unwrap();
+    drop(all);
+    // A device with chosen calendars cannot read it until the account was opened whole once.
+    drop(vault.unlock("alice", &alice));
+    vault.vault.store.barrier().wait().unwrap();
+    assert!(vault.vault.store.get(&name).unwrap().is_none());
+    let vault = vault.restart();
+    let part = vault.try_unlock("alice", &device).unwrap();
+    let locks = part.locks();
+    assert_eq!(locks.iter().map(|lock| &**lock).collect::<Vec<_>>(), [&old]);
 }

@@ -3,6 +3,7 @@
 use super::index::{At, Index};
 use super::model::{Change, Changes, Collection, VaultError};
 use super::read::AccountStore;
+use super::tree::{Entry, Tree};
 use crate::ids::CollectionId;
 
 /// How far a client has got, as its sync-token says.
@@ -113,30 +114,13 @@ impl AccountStore {
         let tree = self.inner.tree.read();
         let entry = self.entry(&tree, id).ok_or(VaultError::Missing)?;
         let head = entry.head.revision;
-        let Since { revision, known } = since;
-        if revision.max(known) > head || (revision != 0 && known < entry.head.floor) {
-            return Err(VaultError::TokenInvalid);
-        }
-        // A first listing knows of no tombstone before it, and so misses none.
-        let known = if revision == 0 { head } else { known };
-        let since = revision;
+        let Since {
+            revision: since,
+            known,
+        } = self.checked(index, &tree, entry, since)?;
         // The name of what is gone from the home may be of a calendar that was never seen.
         let hides = self.is_limited() && id == tree.home;
-        let gone = |(_, at): (&u64, &At)| matches!(at, At::Gone(_));
-        if hides && since != 0 && index.changes.range(known + 1..).any(gone) {
-            return Err(VaultError::TokenInvalid);
-        }
-        let mut children: Vec<_> = self
-            .children(&tree, entry)
-            .filter(|child| child.collection.changed_in_parent > since)
-            .map(|child| {
-                (
-                    child.collection.changed_in_parent,
-                    Change::Collection(child.collection.clone()),
-                )
-            })
-            .collect();
-        children.sort_by_key(|(revision, _)| *revision);
+        let children = self.changed_children(&tree, entry, since);
         let mut children = children.into_iter().peekable();
         // From nothing, only what lives is told; so that a continued first sync does not report
         // what the client never saw, it would have to know: it is told of those, which is harmless.
@@ -186,5 +170,48 @@ impl AccountStore {
             token: self.token_at(id, reached),
             truncated,
         })
+    }
+
+    /// The member collections that changed since a revision, in the order in which they did.
+    fn changed_children(&self, tree: &Tree, entry: &Entry, since: u64) -> Vec<(u64, Change)> {
+        let mut children: Vec<_> = self
+            .children(tree, entry)
+            .map(|child| &child.collection)
+            .filter(|collection| collection.changed_in_parent > since)
+            .map(|collection| {
+                let change = Change::Collection(collection.clone());
+                (collection.changed_in_parent, change)
+            })
+            .collect();
+        children.sort_by_key(|(revision, _)| *revision);
+        children
+    }
+
+    /// How far a client has got, if that can be continued; a first listing knows of no tombstone
+    /// before it, and so misses none.
+    fn checked(
+        &self,
+        index: &Index,
+        tree: &Tree,
+        entry: &Entry,
+        since: Since,
+    ) -> Result<Since, VaultError> {
+        let head = entry.head.revision;
+        let Since { revision, known } = since;
+        if revision.max(known) > head || (revision != 0 && known < entry.head.floor) {
+            return Err(VaultError::TokenInvalid);
+        }
+        if revision == 0 {
+            return Ok(Since {
+                revision,
+                known: head,
+            });
+        }
+        let gone = |(_, at): (&u64, &At)| matches!(at, At::Gone(_));
+        let hides = self.is_limited() && entry.collection.id == tree.home;
+        if hides && index.changes.range(known + 1..).any(gone) {
+            return Err(VaultError::TokenInvalid);
+        }
+        Ok(since)
     }
 }
