@@ -27,6 +27,7 @@ const TRIED: &[&str] = &[
     "object",
     "object_by_uid",
     "body",
+    "body_from",
     "changes",
     "copy_collection",
     "put",

@@ -1,12 +1,17 @@
 //! GET and HEAD: objects byte for byte, whole or in ranges; collections as a short page for
 //! whoever opens one in a browser (RFC 4918 section 9.4).
 //!
+//! What is larger than `limits::STREAM_STEP_BYTES` is opened chunk by chunk while it is sent, so
+//! that a slow reader holds little. All chunks are of the revision whose ETag stands in the head:
+//! when that one goes meanwhile, or does not open, the connection is cut.
+//!
 //! What is sent was written by clients, so no browser may run it (HARDENING H17, H18): a
 //! sandbox without scripts, and everything but plain text and pictures as a download. The nosniff
 //! that belongs to it is on every answer, and so is set by `http`.
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::vec;
 
 use bytes::Bytes;
 use http::header::{
@@ -20,7 +25,9 @@ use super::context::{Context, Resource};
 use super::error::DavError;
 use super::headers::{self, Ranges, format_date};
 use super::message::{Body, Response};
-use crate::vault::{Collection, Node, Summary, VaultError};
+use crate::ids::CollectionId;
+use crate::limits;
+use crate::vault::{AccountStore, Collection, Node, Summary, VaultError};
 
 /// Looks at an object that was overwritten between its summary and its body so often at most.
 const TRIES: usize = 16;
@@ -90,10 +97,7 @@ fn representation(
     match ranges {
         Ranges::Unsatisfiable => Err(DavError::RangeNotSatisfiable(object.size)),
         Ranges::Whole => whole(context, collection, object),
-        Ranges::Parts(parts) => {
-            let body = Bytes::from(context.account.body(collection.id, object)?);
-            Ok(partial(context, object, &body, &parts))
-        }
+        Ranges::Parts(parts) => partial(context, collection, object, parts),
     }
 }
 
@@ -111,13 +115,98 @@ pub(super) fn current(context: &Context<'_>) -> Result<Response, DavError> {
 fn whole(
     context: &Context<'_>,
     collection: &Collection,
-    object: &Summary,
+    object: &Arc<Summary>,
 ) -> Result<Response, DavError> {
+    if object.size > limits::STREAM_STEP_BYTES as u64 {
+        let all = vec![Piece::Part(0..object.size)];
+        return in_pieces(context, collection, object, all, head(object));
+    }
     let body = context.account.body(collection.id, object)?;
     Ok(Response {
         body: Body::Full(Bytes::from(body)),
         ..head(object)
     })
+}
+
+/// What a body is put together from.
+enum Piece {
+    /// What stands between the parts of an object.
+    Text(Bytes),
+    /// Bytes of the object, from and to.
+    Part(Range<u64>),
+}
+
+impl Piece {
+    fn bytes(&self) -> u64 {
+        match self {
+            Piece::Text(text) => text.len() as u64,
+            Piece::Part(part) => part.end - part.start,
+        }
+    }
+}
+
+/// The bytes of pieces, opened when they are asked for.
+struct Steps {
+    account: AccountStore,
+    collection: CollectionId,
+    object: Arc<Summary>,
+    pieces: vec::IntoIter<Piece>,
+    /// What is left of the part at hand.
+    part: Range<u64>,
+}
+
+impl Iterator for Steps {
+    type Item = Result<Bytes, VaultError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        while self.part.is_empty() {
+            match self.pieces.next()? {
+                Piece::Text(text) => return Some(Ok(text)),
+                Piece::Part(part) => self.part = part,
+            }
+        }
+        let Range { start, end } = self.part;
+        let read = self.account.body_from(self.collection, &self.object, start);
+        Some(read.map(|mut bytes| {
+            bytes.truncate(usize::try_from(end - start).unwrap_or(usize::MAX));
+            self.part.start += bytes.len() as u64;
+            Bytes::from(bytes)
+        }))
+    }
+}
+
+/// An answer with these pieces as its body, streamed when they are large. The first chunk is
+/// opened at once: until then an overwritten object is looked up again, and a damaged one is 500.
+fn in_pieces(
+    context: &Context<'_>,
+    collection: &Collection,
+    object: &Arc<Summary>,
+    pieces: Vec<Piece>,
+    response: Response,
+) -> Result<Response, DavError> {
+    let bytes: u64 = pieces.iter().map(Piece::bytes).sum();
+    let small = bytes <= limits::STREAM_STEP_BYTES as u64;
+    // of several parts the first piece is the head of the first part
+    let opened = match small {
+        true => usize::MAX,
+        false => pieces.len().min(2),
+    };
+    let mut steps = Steps {
+        account: context.account.clone(),
+        collection: collection.id,
+        object: object.clone(),
+        pieces: pieces.into_iter(),
+        part: 0..0,
+    };
+    let first = steps.by_ref().take(opened);
+    let first = first.collect::<Result<Vec<Bytes>, VaultError>>()?;
+    if small {
+        let body = Body::Full(Bytes::from(first.concat()));
+        return Ok(Response { body, ..response });
+    }
+    let body = Body::Stream(Box::new(first.into_iter().map(Ok).chain(steps)));
+    let response = Response { body, ..response };
+    Ok(response.with(CONTENT_LENGTH, &bytes.to_string()))
 }
 
 /// 200 with all headers that describe an object.
@@ -132,40 +221,35 @@ fn head(object: &Summary) -> Response {
 /// 206 (RFC 9110 section 15.3.7).
 fn partial(
     context: &Context<'_>,
-    object: &Summary,
-    body: &Bytes,
-    parts: &[Range<u64>],
-) -> Response {
-    let slice = |part: &Range<u64>| {
-        let place = |at: u64| usize::try_from(at).map_or(body.len(), |at| at.min(body.len()));
-        body.slice(place(part.start)..place(part.end))
-    };
+    collection: &Collection,
+    object: &Arc<Summary>,
+    parts: Vec<Range<u64>>,
+) -> Result<Response, DavError> {
     let content_range =
         |part: &Range<u64>| format!("bytes {}-{}/{}", part.start, part.end - 1, object.size);
     let mut response = head(object);
     response.status = StatusCode::PARTIAL_CONTENT;
-    if let [part] = parts {
-        response.body = Body::Full(slice(part));
-        return response.with(CONTENT_RANGE, &content_range(part));
+    if let [part] = parts.as_slice() {
+        let response = response.with(CONTENT_RANGE, &content_range(part));
+        let part = vec![Piece::Part(part.clone())];
+        return in_pieces(context, collection, object, part, response);
     }
     let kind = content_type(object);
     // random, so that no content can end a part early
     let boundary = hex(&context.dav.ambient.bytes::<16>());
-    let mut whole = Vec::new();
+    let mut pieces = Vec::new();
     for part in parts {
-        let range = content_range(part);
+        let range = content_range(&part);
         let head =
             format!("\r\n--{boundary}\r\nContent-Type: {kind}\r\nContent-Range: {range}\r\n\r\n");
-        whole.extend_from_slice(head.as_bytes());
-        whole.extend_from_slice(&slice(part));
+        pieces.extend([Piece::Text(Bytes::from(head)), Piece::Part(part)]);
     }
-    whole.extend_from_slice(format!("\r\n--{boundary}--\r\n").as_bytes());
-    response.body = Body::Full(Bytes::from(whole));
+    let end = format!("\r\n--{boundary}--\r\n");
+    pieces.push(Piece::Text(Bytes::from(end)));
     response.headers.remove(CONTENT_TYPE);
-    response.with(
-        CONTENT_TYPE,
-        &format!("multipart/byteranges; boundary={boundary}"),
-    )
+    let kind = format!("multipart/byteranges; boundary={boundary}");
+    let response = response.with(CONTENT_TYPE, &kind);
+    in_pieces(context, collection, object, pieces, response)
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -42,7 +42,8 @@ pub enum Body {
 pub struct Response {
     /// Its status.
     pub status: StatusCode,
-    /// Its headers, without Content-Length and Date.
+    /// Its headers, without Date; with Content-Length only where the body does not tell it: that of
+    /// a HEAD, and of a stream whose length is known.
     pub headers: HeaderMap,
     /// Its body.
     pub body: Body,

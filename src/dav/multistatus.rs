@@ -2,7 +2,8 @@
 //!
 //! A source writes one DAV:response at a time into a writer; what gathers there leaves in
 //! steps of `limits::STREAM_STEP_BYTES`. The first step is computed at once, so that a short
-//! answer has its length, and what fails early is still a clean error.
+//! answer has its length, and what fails early is still a clean error. Later steps tell of some
+//! things as they are by then (a body overwritten since, locks): each waits until that is durable.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -36,12 +37,38 @@ pub enum Progress {
     Done,
 }
 
-/// Writes the next part, about one DAV:response, of a multistatus.
-pub type Source = Box<dyn FnMut(&mut Writer) -> Result<Progress, VaultError> + Send>;
+/// Writes the next part, about one DAV:response.
+type Write = Box<dyn FnMut(&mut Writer) -> Result<Progress, VaultError> + Send>;
+
+/// What writes a multistatus.
+pub struct Source {
+    account: AccountStore,
+    write: Write,
+}
+
+impl Source {
+    /// Of an account, written by `write`.
+    pub fn new(
+        account: AccountStore,
+        write: impl FnMut(&mut Writer) -> Result<Progress, VaultError> + Send + 'static,
+    ) -> Source {
+        let write = Box::new(write);
+        Source { account, write }
+    }
+}
 
 struct Stream {
     source: Source,
     writer: Option<Writer>,
+}
+
+impl Stream {
+    /// A step whose head is sent already, so that no receipt is waited for behind it.
+    fn late(&mut self) -> Option<Result<Bytes, VaultError>> {
+        let step = self.next()?;
+        let durable = self.source.account.barrier().wait();
+        Some(step.and_then(|step| durable.map(|()| step).map_err(VaultError::Store)))
+    }
 }
 
 impl Iterator for Stream {
@@ -50,7 +77,7 @@ impl Iterator for Stream {
     fn next(&mut self) -> Option<Self::Item> {
         let mut writer = self.writer.take()?;
         while writer.len() < limits::STREAM_STEP_BYTES {
-            match (self.source)(&mut writer) {
+            match (self.source.write)(&mut writer) {
                 Ok(Progress::More) => {}
                 Ok(Progress::Done) => return Some(Ok(Bytes::from(writer.finish()))),
                 Err(error) => return Some(Err(error)),
@@ -77,8 +104,9 @@ pub fn respond(source: Source) -> Result<Response, DavError> {
     if stream.writer.is_none() {
         return Ok(Response::xml(StatusCode::MULTI_STATUS, first.to_vec()));
     }
+    let late = std::iter::from_fn(move || stream.late());
     Ok(Response::multistatus(Box::new(
-        std::iter::once(Ok(first)).chain(stream),
+        std::iter::once(Ok(first)).chain(late),
     )))
 }
 
@@ -99,7 +127,7 @@ pub fn respond_with(
     }
     let mut writer = Writer::document();
     writer.start(dav("multistatus"));
-    while source(&mut writer)? == Progress::More {
+    while (source.write)(&mut writer)? == Progress::More {
         allowance.check(&writer)?;
     }
     allowance.check(&writer)?;
@@ -240,7 +268,8 @@ pub enum Body {
     Gone,
 }
 
-/// The body of an object that a snapshot has, or of what overwrote it since.
+/// The body of an object that a snapshot has, or of what overwrote it since, which need not be
+/// durable yet: the answer's receipt, or the step of its stream, waits for it.
 ///
 /// # Errors
 /// `VaultError`, when the store does not answer.
@@ -254,13 +283,7 @@ pub fn current_body(
     let mut current = object.clone();
     for _ in 0..TRIES {
         match account.body(parent.id, &current) {
-            Ok(bytes) => {
-                if !Arc::ptr_eq(&current, object) {
-                    // newer than what the answer's receipt waits for
-                    account.barrier().wait().map_err(VaultError::Store)?;
-                }
-                return Ok(Body::There(current, bytes));
-            }
+            Ok(bytes) => return Ok(Body::There(current, bytes)),
             Err(VaultError::Damaged(row)) => {
                 tracing::error!(row, "a body does not open");
                 return Ok(Body::Damaged);

@@ -10,7 +10,7 @@ use super::multistatus::{self, Item, Progress, Responder, Selection};
 use super::property::Wanted;
 use super::target::{self, CALENDARS, DAV_ROOT, HrefForm, PRINCIPALS, encode_segment};
 use crate::limits;
-use crate::vault::{Collection, Summary, VaultError};
+use crate::vault::{Collection, Summary};
 use crate::xml::{Element, Writer, dav};
 
 /// Answers PROPFIND.
@@ -107,7 +107,8 @@ impl Listing {
         let mut objects = self.objects.into_iter();
         let parent = self.parent;
         let mut href = String::new();
-        Box::new(move |writer: &mut Writer| -> Result<Progress, VaultError> {
+        let account = responder.scene.account.clone();
+        multistatus::Source::new(account, move |writer: &mut Writer| {
             if let Some((href, resource)) = others.next() {
                 responder.write(&href, &resource, writer)?;
                 return Ok(Progress::More);

@@ -18,6 +18,7 @@ use super::pulse::Beat;
 use super::receive::Held;
 use crate::dav;
 use crate::limits;
+use crate::vault::VaultError;
 
 /// A body to send.
 pub(super) struct Answer {
@@ -183,7 +184,15 @@ async fn compute(mut steps: dav::Steps, workshop: Workshop) -> Option<StepDone> 
             let step = steps.next();
             step.map(|result| {
                 result.map_err(|error| {
-                    tracing::error!(?error, "a streamed answer was cut: its next step failed");
+                    match error {
+                        VaultError::Missing => tracing::info!(
+                            "a streamed answer was cut: what it tells of was overwritten or deleted"
+                        ),
+                        error => tracing::error!(
+                            ?error,
+                            "a streamed answer was cut: its next step failed"
+                        ),
+                    }
                     Broken
                 })
             })

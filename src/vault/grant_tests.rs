@@ -118,6 +118,7 @@ fn a_limited_device_reaches_nothing_by_ids() {
         assert_eq!(device.object(id, &object.segment).err(), missing);
         assert_eq!(device.object_by_uid(id, "t").err(), missing);
         assert_eq!(device.body(id, &object).err(), missing);
+        assert_eq!(device.body_from(id, &object, 0).err(), missing);
         assert_eq!(device.changes(id, None, 9).err(), missing);
         let changed = Summary {
             properties_revision: 1,
@@ -333,6 +334,8 @@ fn who_reads_on_in_a_closed_part_is_not_told_of_damage() {
     let whole = vault.unlock("alice", &alice);
     assert_eq!(part.body(id, &object).unwrap(), b"open", "it may finish");
     put(&whole, event(id, "a.ics", "a", "changed"));
+    // Until the change is applied the old rows are there.
+    whole.barrier().wait().unwrap();
     assert_eq!(part.body(id, &object).err(), Some(VaultError::Locked));
     *other.state(id).unwrap().index.write() = None;
     assert_eq!(other.members(id).err(), Some(VaultError::Locked));

@@ -14,7 +14,7 @@ use super::tree::{Entry, State, Tree};
 use super::unlock::Inner;
 use super::{Vault, transaction};
 use crate::ids::{AccountId, CollectionId, Email, ObjectId, Segment, SlotId, UserName};
-use crate::seal::{Access, CHUNK_CONTENT_BYTES, Kind, Terms};
+use crate::seal::{Access, CHUNK_CONTENT_BYTES, Kind, Opened, Terms};
 use crate::store::Receipt;
 
 /// One unlocked account, acting for one device. Everything it reaches is that account's; no
@@ -258,6 +258,43 @@ impl AccountStore {
             .map(|mut body| std::mem::take(&mut *body))
     }
 
+    /// The body of an object from byte `at` to the end of the stored chunk that holds it, never
+    /// empty: whoever reads a large one slowly holds one chunk. The rows of a revision go when it is
+    /// overwritten, so no reader meets two of them.
+    ///
+    /// # Errors
+    /// As `body`; `Damaged` too when `at` is not within the body.
+    pub fn body_from(
+        &self,
+        id: CollectionId,
+        object: &Summary,
+        at: u64,
+    ) -> Result<Vec<u8>, VaultError> {
+        let state = self.state(id)?;
+        self.note_read(id);
+        let content = Content {
+            state: &state,
+            kind: Kind::Body,
+            object: object.id,
+            epoch: object.epoch,
+            revision: object.body_revision,
+            bytes: object.size,
+        };
+        let chunk = at / CHUNK_CONTENT_BYTES as u64;
+        let read = |vault: &Vault| match u32::try_from(chunk) {
+            Ok(chunk) if at < object.size => vault.read_chunk(&content, chunk),
+            _ => Err(VaultError::Damaged("offset".into())),
+        };
+        let is_it = |now: &Summary| now.body_revision == object.body_revision;
+        let opened = self.settled(id, object, read, is_it)?;
+        let skipped = at % CHUNK_CONTENT_BYTES as u64;
+        let whole = CHUNK_CONTENT_BYTES as u64;
+        if opened.len() as u64 != whole.min(object.size - chunk * whole) {
+            return Err(VaultError::Damaged("length".into()));
+        }
+        Ok(opened[usize::try_from(skipped).expect("less than a chunk")..].to_vec())
+    }
+
     /// The stored properties of an object; costs nothing when it has none.
     pub fn properties(
         &self,
@@ -455,7 +492,43 @@ pub(super) fn chunks(bytes: u64) -> u32 {
         .expect("objects are far below 2^48 bytes")
 }
 
+/// Which content the chunks are of.
+struct Content<'a> {
+    state: &'a State,
+    kind: Kind,
+    object: ObjectId,
+    epoch: u32,
+    revision: u64,
+    bytes: u64,
+}
+
 impl Vault {
+    /// Reads one chunk. None when it is not there.
+    fn read_chunk(&self, content: &Content<'_>, chunk: u32) -> Result<Option<Opened>, VaultError> {
+        let Content {
+            state,
+            kind,
+            object,
+            epoch,
+            revision,
+            bytes,
+        } = *content;
+        let key = state
+            .epoch(epoch)
+            .ok_or_else(|| VaultError::Damaged(format!("epoch {epoch}")))?;
+        let name = state.names.row(kind, object.bytes(), revision, chunk);
+        let Some(stored) = self.store.get(&name)? else {
+            return Ok(None);
+        };
+        let last = chunk + 1 == chunks(bytes);
+        let place = state.chunk_place(kind, object, epoch, revision, chunk, last);
+        let opened = stored.open(&key.rows, &place).map_err(|error| {
+            tracing::error!(collection = %state.id, row = name.short(), ?error, "a row does not open");
+            VaultError::Damaged(name.short())
+        })?;
+        Ok(Some(opened))
+    }
+
     /// Reads the chunks of an object (or, without one, of the collection). None when the first is
     /// not there.
     pub(super) fn read_chunks(
@@ -468,9 +541,14 @@ impl Vault {
         bytes: u64,
     ) -> Result<Option<Zeroizing<Vec<u8>>>, VaultError> {
         let object = object.unwrap_or(ObjectId::NONE);
-        let key = state
-            .epoch(epoch)
-            .ok_or_else(|| VaultError::Damaged(format!("epoch {epoch}")))?;
+        let of = Content {
+            state,
+            kind,
+            object,
+            epoch,
+            revision,
+            bytes,
+        };
         let count = chunks(bytes);
         let mut content = Zeroizing::new(Vec::with_capacity(
             usize::try_from(bytes)
@@ -479,21 +557,17 @@ impl Vault {
         ));
         let first = state.names.row(kind, object.bytes(), revision, 0);
         for chunk in 0..count {
-            let name = state.names.row(kind, object.bytes(), revision, chunk);
-            let stored = match self.store.get(&name)? {
-                Some(stored) => stored,
+            match self.read_chunk(&of, chunk)? {
+                Some(opened) => content.extend_from_slice(&opened),
                 None if chunk == 0 => return Ok(None),
                 // One commit removes all chunks: if the first is gone now too, the object was
                 // overwritten while it was read, and nothing is damaged.
                 None if self.store.get(&first)?.is_none() => return Ok(None),
-                None => return Err(VaultError::Damaged(name.short())),
-            };
-            let place = state.chunk_place(kind, object, epoch, revision, chunk, chunk + 1 == count);
-            let opened = stored.open(&key.rows, &place).map_err(|error| {
-                tracing::error!(collection = %state.id, row = name.short(), ?error, "a row does not open");
-                VaultError::Damaged(name.short())
-            })?;
-            content.extend_from_slice(&opened);
+                None => {
+                    let name = state.names.row(kind, object.bytes(), revision, chunk);
+                    return Err(VaultError::Damaged(name.short()));
+                }
+            }
         }
         if content.len() as u64 == bytes {
             Ok(Some(content))

@@ -462,6 +462,10 @@ fn a_second_account_sees_nothing_of_the_first() {
     );
     assert_eq!(bob.object_by_uid(id, "u").unwrap_err(), VaultError::Missing);
     assert_eq!(bob.body(id, &object).unwrap_err(), VaultError::Missing);
+    assert_eq!(
+        bob.body_from(id, &object, 0).unwrap_err(),
+        VaultError::Missing
+    );
     assert_eq!(bob.changes(id, None, 9).unwrap_err(), VaultError::Missing);
     let into = || Destination {
         parent: id,
@@ -758,6 +762,49 @@ fn the_wrong_host_key_is_refused() {
         Arc::new(crate::ambient::Ambient::system()),
     );
     assert!(matches!(refused.err(), Some(VaultOpenError::WrongHostKey)));
+}
+
+/// A body can be read chunk by chunk: a damaged chunk is noticed when it is its turn, and of another
+/// revision nothing is given.
+#[test]
+fn a_body_is_read_from_any_place() {
+    let (vault, account) = account();
+    let id = calendar(&account);
+    let text: String = (0..30_000).map(|number| format!("{number:07} ")).collect();
+    let object = put(&account, event(id, "a.ics", "a", &text));
+    let mut read = Vec::new();
+    while (read.len() as u64) < object.size {
+        let more = account.body_from(id, &object, read.len() as u64).unwrap();
+        assert!(!more.is_empty() && more.len() <= limits::CHUNK_BYTES);
+        read.extend(more);
+    }
+    assert!(read == text.as_bytes());
+    let at = 100_001;
+    let from = account.body_from(id, &object, at).unwrap();
+    assert!(text.as_bytes()[100_001..].starts_with(&from));
+    let end = account.body_from(id, &object, object.size);
+    assert!(matches!(end, Err(VaultError::Damaged(_))));
+    // the second chunk
+    let state = account.state(id).unwrap();
+    let name = state
+        .names
+        .row(Kind::Body, object.id.bytes(), object.body_revision, 1);
+    let good = vault.vault.store.get(&name).unwrap().unwrap();
+    let mut bad = good.bytes().to_vec();
+    bad[100] ^= 1;
+    let mut batch = Batch::new();
+    batch.put(name, crate::seal::Sealed::for_test(bad));
+    vault.vault.store.commit(batch).wait().unwrap();
+    assert!(account.body_from(id, &object, 0).is_ok());
+    let second = account.body_from(id, &object, at);
+    assert!(matches!(second, Err(VaultError::Damaged(_))));
+    put(&account, event(id, "a.ics", "a", &text));
+    // Until the change is applied the old rows are there.
+    account.barrier().wait().unwrap();
+    for at in [0, at] {
+        let gone = account.body_from(id, &object, at);
+        assert_eq!(gone.unwrap_err(), VaultError::Missing);
+    }
 }
 
 /// Run by nextest in a process of its own, which the failing syncs need.

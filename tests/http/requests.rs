@@ -150,6 +150,30 @@ async fn a_failed_step_cuts_the_answer() {
     );
 }
 
+/// A stream may say its length beforehand, and then is sent under it; one that is cut falls short.
+#[tokio::test]
+async fn a_stream_of_known_length_is_sent_or_cut() {
+    let handler = |request: Request| {
+        let mut parts = vec![Ok(Bytes::from_static(b"part"))];
+        parts.push(match request.target.as_str() {
+            "/whole" => Ok(Bytes::from_static(b"and more")),
+            _ => Err(sealdav::vault::VaultError::Missing),
+        });
+        let body = Body::Stream(Box::new(parts.into_iter()));
+        let length = http::header::CONTENT_LENGTH;
+        respond(StatusCode::OK, body).with(length, "12")
+    };
+    let running = start(handler, Bounds::default(), None);
+    let whole = running.exchange(&closing("/whole")).await;
+    assert!(whole.contains("content-length: 12\r\n"), "{whole}");
+    assert!(!whole.contains("transfer-encoding"), "{whole}");
+    assert!(whole.ends_with("\r\n\r\npartand more"), "{whole}");
+    // The connection lives on after a whole answer, and ends with one that is cut: this returns.
+    let cut = running.exchange(&get("/cut")).await;
+    let body = cut.split("\r\n\r\n").nth(1).unwrap_or_default();
+    assert!(body.len() < 12, "{cut}");
+}
+
 #[tokio::test]
 async fn stopping_lets_requests_end() {
     let handler = |request: Request| {

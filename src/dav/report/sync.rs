@@ -17,7 +17,7 @@ use super::super::target::encode_segment;
 use super::calendar_data;
 use crate::limits;
 use crate::vault::{Change, Changes, CollectionKind};
-use crate::xml::{Element, Writer, dav};
+use crate::xml::{Element, dav};
 
 /// How far the report reaches (section 6.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,7 +88,7 @@ fn source(responder: Responder, base: String, changes: Changes, level: Level) ->
     let mut rest = changes.changes.into_iter();
     let collection = changes.collection;
     let mut end = Some((changes.token, changes.truncated));
-    Box::new(move |writer: &mut Writer| {
+    Source::new(responder.scene.account.clone(), move |writer| {
         match rest.next() {
             Some(Change::Object(object)) => {
                 let mut href = base.clone();

@@ -20,6 +20,7 @@ mod rfc5689;
 mod rfc6578;
 mod rfc7529;
 mod simulated;
+mod streams;
 mod sync;
 
 use std::sync::Arc;
