@@ -183,6 +183,8 @@ pub const PASSWORD_SCORED_CHARACTERS: usize = 100;
 pub const KEY_FILE_BYTES: u64 = 256 * 1024;
 /// App passwords of one account.
 pub const APP_PASSWORDS: usize = 100;
+/// Calendars of one app password that has no more than chosen ones: the list of all stands in one row.
+pub const GRANTED_CALENDARS: usize = 30;
 /// Characters of an app password's label.
 pub const LABEL_CHARACTERS: usize = 100;
 /// Argon2 runs at once, 64 MiB each.

@@ -262,8 +262,8 @@ fn accounts_with_and_without_a_server() {
     assert_eq!(ask(&guest), 207);
     let listed = data.run("app-password list alice", "").unwrap();
     assert!(
-        listed.contains("\tread only\tends ")
-            && listed.contains("\tread and write\tno end\ttablet\n"),
+        listed.contains("\tread only\teverything\tends ")
+            && listed.contains("\tread and write\teverything\tno end\ttablet\n"),
         "{listed}"
     );
     std::thread::sleep(Duration::from_secs(3));
@@ -278,8 +278,21 @@ fn accounts_with_and_without_a_server() {
     assert_eq!(data.run("lock --all", "").unwrap(), "Locked: 0.\n");
     assert_eq!(ask(&second), 207, "its secret opens the account again");
     assert!(data.run("lock nobody", "").is_err());
+    let add = "app-password add alice --label wall --calendar tasks --password-stdin --json";
+    let wall: serde_json::Value = serde_json::from_str(&data.run(add, PASSWORD).unwrap()).unwrap();
+    let wall = wall["password"].as_str().unwrap().to_owned();
+    let listed = data.run("app-password list alice", "").unwrap();
+    assert!(
+        listed.contains("\tread and write\t1 calendar\tno end\twall\n"),
+        "{listed}"
+    );
+    // Whoever of the two comes first, neither is asked for its password again.
+    data.run("lock --all", "").unwrap();
+    for _ in 0..2 {
+        assert_eq!((ask(&wall), ask(&second), ask(&wall)), (207, 207, 207));
+    }
     data.run("user disable alice", "").unwrap();
-    assert_eq!(ask(&second), 401);
+    assert_eq!((ask(&wall), ask(&second)), (401, 401));
     data.run("user enable alice", "").unwrap();
     assert_eq!(ask(&second), 207);
     assert!(

@@ -220,6 +220,35 @@ fn format_1_secrets_open_what_they_opened() {
 }
 
 #[test]
+fn format_1_account_takes_what_came_later() {
+    let fixture = Fixture::open("data-1");
+    let accounts = &fixture.accounts;
+    let by = || Authority::Password(fixture.secret("password", "anna"));
+    let new = NewAppPassword {
+        calendars: vec!["calendar".into()],
+        ..NewAppPassword::labelled("chosen")
+    };
+    let chosen = accounts.add_app_password("anna", new, by()).unwrap();
+    let device = accounts.sign_in("anna", &chosen.password, PEER).unwrap();
+    assert!(device.is_limited());
+    assert_eq!(device.collections(device.home().id).len(), 1);
+    let whole = everything(&fixture.sign_in("anna"));
+    let device = accounts.sign_in("anna", &chosen.password, PEER).unwrap();
+    let seen = everything(&device);
+    assert!(!seen.is_empty() && seen.len() < whole.len());
+    assert!(
+        seen.iter()
+            .all(|(name, object)| whole.get(name) == Some(object))
+    );
+    let recovery = accounts
+        .new_recovery_key("anna", fixture.secret("password", "anna"))
+        .unwrap();
+    let found = accounts.try_recovery_key("anna", recovery).unwrap();
+    assert_eq!((found.objects, found.damaged), (whole.len() as u64, 0));
+    assert_eq!(accounts.app_passwords("anna").unwrap().len(), 2);
+}
+
+#[test]
 fn format_1_lock_has_ended() {
     let fixture = Fixture::open("data-1");
     assert!(fixture.note("lock", "anna").starts_with("urn:uuid:"));

@@ -231,3 +231,45 @@ fn main_is_wiring_only() {
         .count();
     assert!(lines <= 100, "main.rs has {lines} lines");
 }
+
+/// All Rust files below a folder, tests too, as one text.
+fn all_code(folder: &Path, code: &mut String) {
+    for entry in fs::read_dir(folder).expect("the folder is there") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            all_code(&path, code);
+        } else if path.extension().is_some_and(|ending| ending == "rs") {
+            *code += &fs::read_to_string(path).expect("it is text");
+        }
+    }
+}
+
+/// Every claim of the threat model has its test, or says that it has none.
+#[test]
+fn the_threat_model_names_tests_that_are_there() {
+    let page = fs::read_to_string("docs/THREAT_MODEL.md").expect("the page is there");
+    let mut code = String::new();
+    for folder in ["src", "tests"] {
+        all_code(Path::new(folder), &mut code);
+    }
+    let rows = page
+        .lines()
+        .filter(|line| line.starts_with("| can") && !line.contains("by design; each is written"));
+    let mut named = 0;
+    for row in rows {
+        let proof = row.rsplit('|').nth(1).expect("three columns");
+        let tests: Vec<_> = proof.split('`').skip(1).step_by(2).collect();
+        assert!(
+            !tests.is_empty() || proof.contains("**not protected**"),
+            "{row}"
+        );
+        for test in &tests {
+            assert!(
+                code.contains(&format!("fn {test}()")),
+                "there is no test {test}"
+            );
+        }
+        named += tests.len();
+    }
+    assert!(named > 25, "{named}");
+}

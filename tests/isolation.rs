@@ -12,6 +12,7 @@ const FILES: &[&str] = &[
     "src/vault/sync.rs",
     "src/vault/copy.rs",
     "src/vault/transaction/mod.rs",
+    "src/vault/transaction/grants.rs",
     "src/vault/transaction/objects.rs",
     "src/vault/transaction/collections.rs",
     "src/vault/transaction/locks.rs",
@@ -37,6 +38,7 @@ const TRIED: &[&str] = &[
     "move_object",
     "copy_object",
     "move_collection",
+    "grant",
 ];
 
 /// Methods that take none, or take a value that only the account itself can have read.
@@ -46,6 +48,8 @@ const WITHOUT_IDS: &[&str] = &[
     "email",
     "device",
     "access",
+    "is_limited",
+    "is_open_whole",
     "is_open",
     "barrier",
     "home",
@@ -90,6 +94,22 @@ fn no_method_of_a_handle_takes_an_account() {
                 "{name} takes {account}: {signature}"
             );
         }
+    }
+}
+
+#[test]
+fn every_method_of_a_handle_is_tried_by_a_limited_device() {
+    let tests = fs::read_to_string("src/vault/grant_tests.rs").expect("the source is there");
+    let isolation = tests
+        .split("fn a_limited_device_reaches_nothing_by_ids")
+        .nth(1)
+        .and_then(|rest| rest.split("\n#[test]").next())
+        .expect("the test is there");
+    for name in TRIED.iter().chain(TRIED_HERE) {
+        assert!(
+            isolation.contains(&format!(".{name}(")),
+            "{name} is not tried by a device with chosen calendars"
+        );
     }
 }
 

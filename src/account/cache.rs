@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use parking_lot::Mutex;
 
 use crate::ambient::UnixMillis;
-use crate::ids::Secret;
+use crate::ids::{AccountId, Secret};
 use crate::limits;
 use crate::vault::AccountStore;
 
@@ -121,6 +121,20 @@ impl Cache {
         self.failed
             .lock()
             .retain(|_, at| now.0 - at.0 < limits::FAILURE_MEMORY_SECONDS * 1000);
+    }
+
+    /// The accounts whose keys are held for devices with chosen calendars alone, which need no more
+    /// than the keys of these.
+    pub fn open_needlessly(&self) -> Vec<AccountId> {
+        let unlocked = self.unlocked.lock();
+        let mut accounts: HashMap<AccountId, bool> = HashMap::new();
+        for account in unlocked.values().map(|entry| &entry.account) {
+            if account.is_open_whole() {
+                *accounts.entry(account.id()).or_insert(true) &= account.is_limited();
+            }
+        }
+        accounts.retain(|_, needlessly| *needlessly);
+        accounts.into_keys().collect()
     }
 
     fn expired(&self, entry: &Unlocked, now: UnixMillis) -> bool {

@@ -205,6 +205,18 @@ impl Accounts {
         (!may_be_a_password).then(|| Err(self.wrong(name, secret, peer)))
     }
 
+    /// The account that a generated secret opens, for whoever had it open until this moment: it was
+    /// locked, or opened in another way, between two steps of one request.
+    pub fn opened_again(&self, name: &str, secret: &Secret) -> Option<AccountStore> {
+        if let Some(account) = self.cached(name, secret) {
+            return Some(account);
+        }
+        let generated = Generated::read(secret.expose())?;
+        let record = self.enabled_account(name)?;
+        let (content, slot) = self.open_app_password(Some(&record), &generated)?;
+        self.unlocked(name, secret, &record, content, slot).ok()
+    }
+
     fn enabled_account(&self, name: &str) -> Option<Arc<AccountRecord>> {
         self.vault
             .account_named(name)
@@ -335,6 +347,18 @@ impl Accounts {
         Ok(unlocked.len())
     }
 
+    fn expire(&self) {
+        let now = self.vault.ambient().now();
+        self.cache.expire(now);
+        let needless = self.cache.open_needlessly();
+        for id in &needless {
+            self.vault.lock(*id);
+        }
+        if !needless.is_empty() {
+            self.cache.expire(now);
+        }
+    }
+
     /// What is done every minute: a store that failed is opened again, the audit trail is written,
     /// idle keys and old failures are forgotten, deleted rows purged.
     pub fn housekeep(&self) {
@@ -345,7 +369,7 @@ impl Accounts {
             }
         }
         self.flush(Flush::Due);
-        self.cache.expire(self.vault.ambient().now());
+        self.expire();
         self.throttle.expire();
         loop {
             match self.vault.purge_step() {

@@ -174,7 +174,7 @@ fn an_app_password_ends_at_its_time_also_where_it_is_signed_in() {
     let open = accounts.sign_in("alice", &visitor.password, PEER).unwrap();
     assert_eq!(open.access(), Access::ReadOnly);
     let refused: Result<(), VaultError> = open.write(|_| Ok(()));
-    assert_eq!(refused, Err(VaultError::ReadOnly));
+    assert_eq!(refused, Err(VaultError::Denied));
     let listed = &accounts.app_passwords("alice").unwrap()[0];
     assert_eq!((listed.access, listed.ended), (Access::ReadOnly, false));
     assert_eq!(listed.expires, visitor.expires);
@@ -362,6 +362,62 @@ fn a_new_password_rewraps_one_slot() {
     assert_eq!((before.len(), after.len()), (3, 3));
     assert_ne!(before[0].0, after[0].0, "the password's slot is another");
     assert_eq!(before[1..], after[1..], "the others are as they were");
+}
+
+#[test]
+fn a_device_with_chosen_calendars_keeps_no_other_keys_in_memory() {
+    let server = server(false);
+    let (accounts, clock) = (&server.accounts, &server.clock);
+    let add = |label: &str, calendars: &[&str]| {
+        let new = NewAppPassword {
+            calendars: calendars.iter().map(|name| (*name).to_owned()).collect(),
+            ..NewAppPassword::labelled(label)
+        };
+        accounts.add_app_password("alice", new, Authority::Password(secret(PASSWORD)))
+    };
+    let unknown = add("wall", &["tasks", "nothing"]).unwrap_err();
+    assert!(unknown.0.contains("calendar, tasks"), "{unknown}");
+    assert!(accounts.app_passwords("alice").unwrap().is_empty());
+    let wall = add("wall", &["tasks", "tasks"]).unwrap().password;
+    assert_eq!(
+        accounts.app_passwords("alice").unwrap()[0].calendars,
+        Some(1)
+    );
+    let phone = app_password(accounts, "phone");
+
+    let part = accounts.sign_in("alice", &wall, PEER).unwrap();
+    assert!(part.is_limited() && !part.is_open_whole());
+    assert_eq!(part.collections(part.home().id).len(), 1);
+    drop(accounts.sign_in("alice", &phone, PEER).unwrap());
+    assert!(!part.is_open() && accounts.cached("alice", &wall).is_none());
+    let view = accounts.opened_again("alice", &wall).unwrap();
+    assert!(view.is_limited() && view.is_open_whole());
+    assert!(accounts.opened_again("alice", &secret("wrong")).is_none());
+    // The phone goes quiet, the device on the wall does not.
+    clock.fetch_add(10 * 60_000, Ordering::Relaxed);
+    assert!(accounts.cached("alice", &wall).is_some());
+    accounts.housekeep();
+    assert!(view.is_open());
+    clock.fetch_add(10 * 60_000, Ordering::Relaxed);
+    accounts.housekeep();
+    assert!(!view.is_open(), "the whole is closed");
+    drop((view, part));
+    assert!(accounts.vault().unlocked().is_empty());
+    let part = accounts.sign_in("alice", &wall, PEER).unwrap();
+    assert!(!part.is_open_whole());
+    // No authority over slots comes with it.
+    let by = Authority::Password(wall.clone());
+    assert!(
+        accounts
+            .add_app_password("alice", NewAppPassword::labelled("more"), by)
+            .is_err()
+    );
+    accounts.revoke_app_password("alice", "wall").unwrap();
+    assert!(!part.is_open());
+    assert_eq!(
+        accounts.sign_in("alice", &wall, PEER).err(),
+        Some(SignInError::Wrong)
+    );
 }
 
 #[test]

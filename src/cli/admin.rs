@@ -98,6 +98,8 @@ pub(super) enum AdminRequest {
         read_only: bool,
         #[serde(default)]
         expires: Option<String>,
+        #[serde(default)]
+        calendars: Vec<String>,
         opener: Opener,
     },
     AppPasswords {
@@ -173,6 +175,8 @@ pub(super) struct AppPasswordLine {
     pub expires: Option<i64>,
     /// Whether it has ended.
     pub expired: bool,
+    /// How many calendars it opens; none when it opens the whole account.
+    pub calendars: Option<usize>,
 }
 
 /// What administration works on.
@@ -263,44 +267,19 @@ fn app_password_line(info: AppPasswordInfo) -> AppPasswordLine {
         read_only: info.access == Access::ReadOnly,
         expires: info.expires.map(|end| end.0),
         expired: info.ended,
+        calendars: info.calendars,
     }
 }
 
-fn change_secrets(office: &Office, request: AdminRequest) -> Result<AdminResponse, String> {
+fn change_app_passwords(office: &Office, request: AdminRequest) -> Result<AdminResponse, String> {
     let accounts = &office.accounts;
     let answered = match request {
-        AdminRequest::ChangePassword {
-            name,
-            opener,
-            new,
-            allow_weak,
-        } => accounts
-            .change_password(&name, opener.into(), new.0, allow_weak)
-            .map(|key| {
-                key.map_or(AdminResponse::Done, |key| AdminResponse::RecoveryKey {
-                    recovery_key: Passed(key),
-                })
-            }),
-        AdminRequest::Lock { name } => accounts
-            .lock(name.as_deref())
-            .map(|accounts| AdminResponse::Locked { accounts }),
-        AdminRequest::TryRecoveryKey { name, recovery_key } => accounts
-            .try_recovery_key(&name, recovery_key.0)
-            .map(|found| AdminResponse::Recovered {
-                calendars: found.calendars,
-                objects: found.objects,
-                damaged: found.damaged,
-            }),
-        AdminRequest::NewRecoveryKey { name, password } => accounts
-            .new_recovery_key(&name, password.0)
-            .map(|key| AdminResponse::RecoveryKey {
-                recovery_key: Passed(key),
-            }),
         AdminRequest::AddAppPassword {
             name,
             label,
             read_only,
             expires,
+            calendars,
             opener,
         } => {
             let access = if read_only {
@@ -312,6 +291,7 @@ fn change_secrets(office: &Office, request: AdminRequest) -> Result<AdminRespons
                 label,
                 access,
                 expires,
+                calendars,
             };
             let added = accounts.add_app_password(&name, new, opener.into());
             added.map(|added| AdminResponse::AppPassword {
@@ -345,6 +325,41 @@ fn change_secrets(office: &Office, request: AdminRequest) -> Result<AdminRespons
             .revoke_app_password(&name, &slot_or_label)
             .map(|()| AdminResponse::Done),
         _ => return Err("this is no change of a secret".to_owned()),
+    };
+    answered.map_err(|error| error.to_string())
+}
+
+fn change_secrets(office: &Office, request: AdminRequest) -> Result<AdminResponse, String> {
+    let accounts = &office.accounts;
+    let answered = match request {
+        AdminRequest::ChangePassword {
+            name,
+            opener,
+            new,
+            allow_weak,
+        } => accounts
+            .change_password(&name, opener.into(), new.0, allow_weak)
+            .map(|key| {
+                key.map_or(AdminResponse::Done, |key| AdminResponse::RecoveryKey {
+                    recovery_key: Passed(key),
+                })
+            }),
+        AdminRequest::Lock { name } => accounts
+            .lock(name.as_deref())
+            .map(|accounts| AdminResponse::Locked { accounts }),
+        AdminRequest::TryRecoveryKey { name, recovery_key } => accounts
+            .try_recovery_key(&name, recovery_key.0)
+            .map(|found| AdminResponse::Recovered {
+                calendars: found.calendars,
+                objects: found.objects,
+                damaged: found.damaged,
+            }),
+        AdminRequest::NewRecoveryKey { name, password } => accounts
+            .new_recovery_key(&name, password.0)
+            .map(|key| AdminResponse::RecoveryKey {
+                recovery_key: Passed(key),
+            }),
+        request => return change_app_passwords(office, request),
     };
     answered.map_err(|error| error.to_string())
 }

@@ -4,7 +4,7 @@ use std::io::{BufRead, IsTerminal, Write};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use super::admin::{AdminRequest, AdminResponse, Office, Opener, Passed, execute};
+use super::admin::{AdminRequest, AdminResponse, AppPasswordLine, Office, Opener, Passed, execute};
 use super::open::{self, Absent, Unopened};
 use super::{AppPasswordTask, Failure, UserTask, socket};
 use crate::ambient::Ambient;
@@ -65,31 +65,9 @@ pub(super) fn user(config: &Config, task: UserTask, output: &mut dyn Write) -> R
             name,
             password: secret_line("the account's password")?,
         },
-        UserTask::Password {
-            name,
-            password_stdin: _,
-            recovery_key_stdin,
-            abandon_data,
-            yes,
-            allow_weak,
-        } => {
-            let opener = if abandon_data {
-                if !yes {
-                    confirm(&name, "Everything in this account will be lost for ever.")?;
-                }
-                Opener::AbandonData
-            } else if recovery_key_stdin {
-                Opener::RecoveryKey(secret_line("the recovery key")?)
-            } else {
-                Opener::Password(secret_line("the old password")?)
-            };
+        UserTask::Password { .. } => {
             said = "The password is changed.";
-            AdminRequest::ChangePassword {
-                name,
-                opener,
-                new: secret_line("the new password")?,
-                allow_weak,
-            }
+            password_request(task)?
         }
     };
     let fresh = absent == Absent::Make && !open::exists(config);
@@ -100,7 +78,11 @@ pub(super) fn user(config: &Config, task: UserTask, output: &mut dyn Write) -> R
         let data = data.canonicalize().unwrap_or(data);
         writeln!(output, "A new data directory was made: {}", data.display())?;
     }
-    match answer? {
+    tell_user(answer?, said, output)
+}
+
+fn tell_user(response: AdminResponse, said: &str, output: &mut dyn Write) -> Result<(), Failure> {
+    match response {
         AdminResponse::Users { users } => {
             for user in users {
                 let state = if user.enabled { "enabled" } else { "disabled" };
@@ -122,6 +104,37 @@ pub(super) fn user(config: &Config, task: UserTask, output: &mut dyn Write) -> R
         _ => writeln!(output, "{said}")?,
     }
     Ok(())
+}
+
+fn password_request(task: UserTask) -> Result<AdminRequest, Failure> {
+    match task {
+        UserTask::Password {
+            name,
+            password_stdin: _,
+            recovery_key_stdin,
+            abandon_data,
+            yes,
+            allow_weak,
+        } => {
+            let opener = if abandon_data {
+                if !yes {
+                    confirm(&name, "Everything in this account will be lost for ever.")?;
+                }
+                Opener::AbandonData
+            } else if recovery_key_stdin {
+                Opener::RecoveryKey(secret_line("the recovery key")?)
+            } else {
+                Opener::Password(secret_line("the old password")?)
+            };
+            Ok(AdminRequest::ChangePassword {
+                name,
+                opener,
+                new: secret_line("the new password")?,
+                allow_weak,
+            })
+        }
+        _ => Err(Failure("this is no change of a password".to_owned())),
+    }
 }
 
 /// `sealdav user recover`: tries the key, then sets the password that follows it, if one does.
@@ -169,42 +182,7 @@ pub(super) fn app_password(
     task: AppPasswordTask,
     output: &mut dyn Write,
 ) -> Result<(), Failure> {
-    let mut as_json = false;
-    let request = match task {
-        AppPasswordTask::List { name, json } => {
-            as_json = json;
-            AdminRequest::AppPasswords { name }
-        }
-        AppPasswordTask::Revoke {
-            name,
-            slot_or_label,
-        } => AdminRequest::RevokeAppPassword {
-            name,
-            slot_or_label,
-        },
-        AppPasswordTask::Add {
-            name,
-            label,
-            password_stdin: _,
-            recovery_key_stdin,
-            read_only,
-            expires,
-            json,
-        } => {
-            as_json = json;
-            let opener = match recovery_key_stdin {
-                true => Opener::RecoveryKey(secret_line("the recovery key")?),
-                false => Opener::Password(secret_line("the account's password")?),
-            };
-            AdminRequest::AddAppPassword {
-                name,
-                label,
-                read_only,
-                expires,
-                opener,
-            }
-        }
-    };
+    let (request, as_json) = app_password_request(task)?;
     match administer(config, request, Absent::Refuse)? {
         AdminResponse::AppPassword {
             user,
@@ -225,14 +203,11 @@ pub(super) fn app_password(
             read_only,
             expires,
         } => {
+            let secret = password.0.expose();
             writeln!(
                 output,
-                "Server:       {url}\nUser:         {user}\nApp password: {}",
-                password.0.expose()
-            )?;
-            writeln!(
-                output,
-                "It is shown only now: enter it in the calendar app of one device."
+                "Server:       {url}\nUser:         {user}\nApp password: {secret}\n\
+                 It is shown only now: enter it in the calendar app of one device."
             )?;
             if read_only {
                 writeln!(output, "The device may read, and change nothing.")?;
@@ -246,30 +221,76 @@ pub(super) fn app_password(
         }
         AdminResponse::AppPasswords { app_passwords } => {
             for line in app_passwords {
-                let access = if line.read_only {
-                    "read only"
-                } else {
-                    "read and write"
-                };
-                let end = match line.expires {
-                    None => "no end".to_owned(),
-                    Some(end) if line.expired => format!("ended {}", date(end)),
-                    Some(end) => format!("ends {}", date(end)),
-                };
-                let used = match line.last_used {
-                    Some(used) => format!("last used {}", date(used)),
-                    None => "not used".to_owned(),
-                };
-                let (slot, created, label) = (line.slot, date(line.created), line.label);
-                writeln!(
-                    output,
-                    "{slot}\t{created}\t{used}\t{access}\t{end}\t{label}"
-                )?;
+                writeln!(output, "{}", app_password_line(&line))?;
             }
         }
         _ => writeln!(output, "Done.")?,
     }
     Ok(())
+}
+
+/// What is asked, and whether the answer is told as JSON.
+fn app_password_request(task: AppPasswordTask) -> Result<(AdminRequest, bool), Failure> {
+    Ok(match task {
+        AppPasswordTask::List { name, json } => (AdminRequest::AppPasswords { name }, json),
+        AppPasswordTask::Revoke {
+            name,
+            slot_or_label,
+        } => {
+            let request = AdminRequest::RevokeAppPassword {
+                name,
+                slot_or_label,
+            };
+            (request, false)
+        }
+        AppPasswordTask::Add {
+            name,
+            label,
+            password_stdin: _,
+            recovery_key_stdin,
+            read_only,
+            expires,
+            calendar,
+            json,
+        } => {
+            let opener = match recovery_key_stdin {
+                true => Opener::RecoveryKey(secret_line("the recovery key")?),
+                false => Opener::Password(secret_line("the account's password")?),
+            };
+            let request = AdminRequest::AddAppPassword {
+                name,
+                label,
+                read_only,
+                expires,
+                calendars: calendar,
+                opener,
+            };
+            (request, json)
+        }
+    })
+}
+
+fn app_password_line(line: &AppPasswordLine) -> String {
+    let access = match line.read_only {
+        true => "read only",
+        false => "read and write",
+    };
+    let reach = match line.calendars {
+        None => "everything".to_owned(),
+        Some(1) => "1 calendar".to_owned(),
+        Some(count) => format!("{count} calendars"),
+    };
+    let end = match line.expires {
+        None => "no end".to_owned(),
+        Some(end) if line.expired => format!("ended {}", date(end)),
+        Some(end) => format!("ends {}", date(end)),
+    };
+    let used = match line.last_used {
+        Some(used) => format!("last used {}", date(used)),
+        None => "not used".to_owned(),
+    };
+    let (slot, created, label) = (&line.slot, date(line.created), &line.label);
+    format!("{slot}\t{created}\t{used}\t{access}\t{reach}\t{end}\t{label}")
 }
 
 /// A moment in milliseconds since 1970, for people.
@@ -379,7 +400,11 @@ fn confirm(name: &str, warning: &str) -> Result<(), Failure> {
 
 /// The next line of standard input.
 pub(super) fn secret_line(what: &str) -> Result<Passed, Failure> {
-    needed(optional_secret_line(what)?, what)
+    optional_secret_line(what)?.ok_or_else(|| {
+        Failure(format!(
+            "{what} is missing: give it as a line on standard input"
+        ))
+    })
 }
 
 /// The next line of standard input; none when it is empty, or there is none.
@@ -391,14 +416,7 @@ fn optional_secret_line(what: &str) -> Result<Option<Passed>, Failure> {
     read_optional_secret(&mut input, what)
 }
 
-fn needed(secret: Option<Passed>, what: &str) -> Result<Passed, Failure> {
-    secret.ok_or_else(|| {
-        Failure(format!(
-            "{what} is missing: give it as a line on standard input"
-        ))
-    })
-}
-
+/// The next line of `input`, without its end.
 fn read_optional_secret(input: &mut dyn BufRead, what: &str) -> Result<Option<Passed>, Failure> {
     let mut line = zeroize::Zeroizing::new(String::new());
     let read = input.read_line(&mut line);

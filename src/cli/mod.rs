@@ -19,6 +19,7 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::LazyLock;
 
 use clap::{Args, Parser, Subcommand};
 
@@ -28,7 +29,7 @@ use crate::config::{Config, FILE_VARIABLE, PREFIX, SYSTEM_FILE};
 #[derive(Debug, Parser)]
 #[command(
     name = "sealdav",
-    version,
+    version = version(),
     after_help = "Start with `sealdav serve`: on a terminal it makes a first account and prints what to enter in \
                   your calendar app. Settings are explained in config/sealdav.toml; each can also be given as an \
                   environment variable, such as SEALDAV_DATA or SEALDAV_TLS_CERT."
@@ -205,6 +206,10 @@ enum AppPasswordTask {
         /// It ends by itself: after 90d, 12h or 30m, or after a day (UTC) such as 2027-01-31
         #[arg(long, value_name = "WHEN")]
         expires: Option<String>,
+        /// The device gets this calendar only, by its name in the URL, such as work; may be given
+        /// several times. It gets no keys of others [default: the whole account]
+        #[arg(long, value_name = "CALENDAR")]
+        calendar: Vec<String>,
         /// Print a JSON object: user, password, url, read_only, expires
         #[arg(long)]
         json: bool,
@@ -283,6 +288,15 @@ enum DeviceTask {
         #[arg(long)]
         json: bool,
     },
+}
+
+/// The program's version and that of its time zones, which decide when things are.
+fn version() -> &'static str {
+    static VERSION: LazyLock<String> = LazyLock::new(|| {
+        let zones = crate::ical::zone::tzdb_version();
+        format!("{} (time zones {zones})", env!("CARGO_PKG_VERSION"))
+    });
+    &VERSION
 }
 
 /// A sentence for the person at the terminal: what went wrong, and what to do.

@@ -72,7 +72,7 @@ pub(super) fn run(mut config: Config, flags: ServeFlags) -> Result<(), Failure> 
             .map(ToString::to_string)
             .collect::<Vec<_>>()
             .join(" ");
-        tracing::info!(url, listening, data = %data.display(), tls = !plain, "ready");
+        tracing::info!(url, listening, data = %data.display(), tls = !plain, time_zones = crate::ical::zone::tzdb_version(), "ready");
         let print = flags.print_credentials;
         if let Err(failure) = greet(&accounts, &ambient, &url, authority.as_ref(), print) {
             tracing::error!("{}", failure.0);

@@ -72,7 +72,7 @@ impl From<VaultError> for DavError {
                 DavError::Named(&precondition::SUFFICIENT_DISK_SPACE)
             }
             // `Dav` puts the href of the request in.
-            VaultError::ReadOnly => DavError::NeedWrite(String::new()),
+            VaultError::Denied => DavError::NeedWrite(String::new()),
             VaultError::Damaged(_) | VaultError::Store(_) | VaultError::Locked => {
                 DavError::Vault(error)
             }
@@ -257,7 +257,7 @@ fn vault_status(error: &VaultError) -> StatusCode {
         VaultError::Damaged(_) => StatusCode::INTERNAL_SERVER_ERROR,
         VaultError::Missing => StatusCode::NOT_FOUND,
         VaultError::Exists | VaultError::UidConflict(_) => StatusCode::CONFLICT,
-        VaultError::TokenInvalid | VaultError::ReadOnly => StatusCode::FORBIDDEN,
+        VaultError::TokenInvalid | VaultError::Denied => StatusCode::FORBIDDEN,
     }
 }
 

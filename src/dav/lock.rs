@@ -247,7 +247,7 @@ pub fn run_unlock(context: &Context<'_>) -> Result<Response, DavError> {
         {
             return Err(DavError::Named(&named::LOCK_TOKEN_MATCHES_REQUEST_URI));
         }
-        tx.remove_lock(token);
+        tx.remove_lock(token)?;
         Ok(())
     })?;
     Ok(Response::new(StatusCode::NO_CONTENT))

@@ -7,7 +7,7 @@ use crate::store::Receipt;
 use crate::vault::VaultError;
 
 /// A request whose body is complete and whose sender is known.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Request {
     /// Its method.
     pub method: Method,

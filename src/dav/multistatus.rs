@@ -37,9 +37,10 @@ pub enum Progress {
     Done,
 }
 
+/// Writes the next part, about one DAV:response.
 type Write = Box<dyn FnMut(&mut Writer) -> Result<Progress, VaultError> + Send>;
 
-/// What writes a multistatus, about one DAV:response at a time.
+/// What writes a multistatus.
 pub struct Source {
     account: AccountStore,
     write: Write,

@@ -2,8 +2,9 @@
 //!
 //! Everything in an account's tree is its owner's, with all privileges, and nobody else's: one
 //! protected ACE says so. What is outside of the homes can be read by who is signed in. A device
-//! whose slot is for reading only has no more than DAV:read, whatever the ACE grants its owner;
-//! current-user-privilege-set says so, and clients then do not offer to change anything.
+//! whose slot is for reading only has no more than DAV:read, whatever the ACE grants its owner, and
+//! one with chosen calendars changes no collection; current-user-privilege-set says so, and clients
+//! then do not offer it.
 
 use super::context::Kind;
 use super::property::{
@@ -115,6 +116,15 @@ const READ: Privilege = Privilege {
     ],
 };
 
+/// What a device with chosen calendars has on one of them: its members come, go and change, the
+/// calendar itself stays as it is.
+const MEMBERS_ONLY: &[Privilege] = &[
+    READ,
+    leaf(dav("write-content"), "Write content"),
+    leaf(dav("bind"), "Add members"),
+    leaf(dav("unbind"), "Remove members"),
+];
+
 /// The privileges of what is in a home (RFC 3744 section 3, RFC 4791 section 6.1.1). DAV:write-acl
 /// is not among them, because no ACL can be changed.
 const ALL: Privilege = Privilege {
@@ -175,16 +185,30 @@ fn write_supported(privilege: &Privilege, writer: &mut Writer) {
     writer.end();
 }
 
+/// What the device has: its account's privileges, or fewer.
+fn granted(subject: &Subject<'_>) -> &'static [Privilege] {
+    const EVERYTHING: &[Privilege] = &[ALL];
+    const READING: &[Privilege] = &[READ];
+    const OUTSIDE: &[Privilege] = &[READ_ONLY];
+    let account = &subject.scene.account;
+    match subject.kind {
+        kind if !in_tree(kind) => OUTSIDE,
+        _ if account.access() == crate::seal::Access::ReadOnly => READING,
+        Kind::Calendar if account.is_limited() => MEMBERS_ONLY,
+        Kind::CalendarObject => EVERYTHING,
+        _ if account.is_limited() => READING,
+        _ => EVERYTHING,
+    }
+}
+
 fn current_user_privilege_set(
     subject: &Subject<'_>,
     writer: &mut Writer,
 ) -> Result<Found, VaultError> {
     writer.start(dav("current-user-privilege-set"));
-    let granted = match subject.scene.account.access() {
-        crate::seal::Access::ReadOnly if in_tree(subject.kind) => &READ,
-        _ => privileges(subject.kind),
-    };
-    write_flat(granted, writer);
+    for granted in granted(subject) {
+        write_flat(granted, writer);
+    }
     writer.end();
     Ok(Found::Yes)
 }

@@ -4,8 +4,8 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use ::http::Method;
 use ::http::header::USER_AGENT;
+use ::http::{Method, StatusCode};
 
 use crate::account::{Accounts, SignInError};
 use crate::dav::{Dav, Request, Response};
@@ -71,14 +71,19 @@ struct LiveSession {
     accounts: Arc<Accounts>,
     account: AccountStore,
     dav: Arc<Dav>,
+    /// Of the request, so that it can be signed in once more.
+    name: String,
+    secret: Secret,
 }
 
 impl Live {
-    fn session(&self, account: AccountStore) -> Arc<dyn Session> {
+    fn session(&self, account: AccountStore, name: &str, secret: &Secret) -> Arc<dyn Session> {
         Arc::new(LiveSession {
             accounts: Arc::clone(&self.accounts),
             account,
             dav: Arc::clone(&self.dav),
+            name: name.to_owned(),
+            secret: secret.clone(),
         })
     }
 }
@@ -91,7 +96,7 @@ impl Application for Live {
     fn cached(&self, name: &str, secret: &Secret) -> Option<Arc<dyn Session>> {
         self.accounts
             .cached(name, secret)
-            .map(|account| self.session(account))
+            .map(|account| self.session(account, name, secret))
     }
 
     fn sign_in_without_argon2(
@@ -101,7 +106,7 @@ impl Application for Live {
         peer: IpAddr,
     ) -> Option<Result<Arc<dyn Session>, SignInError>> {
         let done = self.accounts.sign_in_without_argon2(name, secret, peer)?;
-        Some(done.map(|account| self.session(account)))
+        Some(done.map(|account| self.session(account, name, secret)))
     }
 
     fn sign_in(
@@ -112,7 +117,7 @@ impl Application for Live {
     ) -> Result<Arc<dyn Session>, SignInError> {
         self.accounts
             .sign_in(name, secret, peer)
-            .map(|account| self.session(account))
+            .map(|account| self.session(account, name, secret))
     }
 
     fn body_limit(&self, method: &Method) -> usize {
@@ -143,6 +148,24 @@ impl Session for LiveSession {
         let (account, device) = (self.account.id(), self.account.device());
         self.accounts
             .used(account, device, &String::from_utf8_lossy(user_agent));
-        self.dav.handle(&self.account, request)
+        let again = || self.accounts.opened_again(&self.name, &self.secret);
+        if !self.account.is_limited() {
+            return self.dav.handle(&self.account, request);
+        }
+        // Its part of the account is closed when another device opens the whole, at any moment; that
+        // is no reason to ask a client for its password.
+        let account = match self.account.is_open() {
+            true => self.account.clone(),
+            false => again().unwrap_or_else(|| self.account.clone()),
+        };
+        let copy = request.clone();
+        let response = self.dav.handle(&account, request);
+        if response.status != StatusCode::UNAUTHORIZED || account.is_open() {
+            return response;
+        }
+        match again() {
+            Some(account) => self.dav.handle(&account, copy),
+            None => response,
+        }
     }
 }

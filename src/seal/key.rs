@@ -69,6 +69,20 @@ impl NameKey {
         RowPrefix(first16(&hasher))
     }
 
+    /// What the names of all rows of this kind that belong to `owner` begin with.
+    pub fn prefix_within(&self, kind: Kind, owner: &[u8; 16]) -> RowPrefix {
+        let mut hasher = blake3::Hasher::new_keyed(&self.0.0);
+        hasher.update(&[4, kind as u8]).update(owner);
+        RowPrefix(first16(&hasher))
+    }
+
+    /// The name of a row of this kind that belongs to `owner`.
+    pub fn row_within(&self, kind: Kind, owner: &[u8; 16], object: &[u8; 16]) -> RowName {
+        let mut name = self.row(kind, object, 0, 0);
+        name.0[..16].copy_from_slice(self.prefix_within(kind, owner).bytes());
+        name
+    }
+
     /// The name of one row: chunk `chunk` of what `object` holds of this kind at `revision`.
     pub fn row(&self, kind: Kind, object: &[u8; 16], revision: u64, chunk: u32) -> RowName {
         let mut hasher = blake3::Hasher::new_keyed(&self.0.0);

@@ -11,7 +11,7 @@
 //! subkey32 || commitment16 = B3[row key](nonce24, 48)
 //! padded     = codec1 || length4 LE || content || zeros up to the next Padmé size, at least 64
 //! row name   = prefix16 || B3[name key](02 || kind || object id || revision, 16) || chunk4 BE
-//! prefix16   = B3[name key](01 || kind, 16)
+//! prefix16   = B3[name key](01 || kind, 16), or of the host's rows of one account B3[name key](04 || kind || account, 16)
 //! row key, name key of an account     = HKDF["sealdav 1 account rows"], HKDF["sealdav 1 account names"] (account key)
 //! row key of a collection, per epoch  = HKDF["sealdav 1 collection rows"] (collection key)
 //! pairs and boxes (X25519) and signatures (Ed25519): see `pair`
@@ -28,6 +28,8 @@ mod pair;
 mod row;
 mod secret;
 mod slot;
+#[cfg(test)]
+mod vector_tests;
 
 pub use key::{
     AccountKey, CollectionKey, DayKey, EtagKey, HostKey, HostKeyError, LastingKey, NameKey, RowKey,

@@ -60,6 +60,10 @@ pub enum Kind {
     AuditEntries = 23,
     /// Host: when a key slot was used, and by which family of clients.
     Device = 24,
+    /// Host: a calendar's keys, boxed for a device that has no more than chosen calendars.
+    Grant = 25,
+    /// Account: which devices have which calendars.
+    Grants = 26,
 }
 
 impl Kind {

@@ -45,6 +45,7 @@ impl AccountStore {
     ) -> Result<bool, E> {
         // Nothing is staged for a request that is refused anyway.
         self.write(|tx| check(tx))?;
+        self.whole()?;
         for attempt in 1..=ATTEMPTS {
             let gate = (attempt == ATTEMPTS).then(|| self.inner.gate.lock());
             let mut staged = Vec::new();

@@ -102,7 +102,7 @@ impl Scene {
             let tree = account.inner.tree.read();
             let states = tree.entries.values();
             let mut prefixes: Vec<_> = states.map(|entry| entry.state.names.prefix(kind)).collect();
-            prefixes.push(account.inner.names.prefix(kind));
+            prefixes.push(account.inner.keys().unwrap().names.prefix(kind));
             for prefix in prefixes {
                 rows.extend(scan(vault, &prefix));
             }

@@ -16,9 +16,13 @@ mod copy;
 #[cfg(test)]
 mod damage_tests;
 mod directory;
+mod grant;
+#[cfg(test)]
+mod grant_tests;
 mod host_check;
 mod index;
 mod keyfile;
+mod locks;
 mod model;
 mod purge;
 mod read;

@@ -260,6 +260,6 @@ pub enum VaultError {
     Store(crate::store::StoreError),
     /// The account was locked or disabled meanwhile; sign in again.
     Locked,
-    /// The device may read only.
-    ReadOnly,
+    /// The device may not do this: it may read only, or has no more than chosen calendars.
+    Denied,
 }

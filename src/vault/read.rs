@@ -6,10 +6,11 @@ use std::sync::atomic::Ordering;
 
 use zeroize::Zeroizing;
 
+use super::grant::View;
 use super::index::Index;
 use super::model::{Collection, Lock, Members, Node, Properties, Summary, VaultError};
 use super::rows::{SummaryRow, decode};
-use super::tree::State;
+use super::tree::{Entry, State, Tree};
 use super::unlock::Inner;
 use super::{Vault, transaction};
 use crate::ids::{AccountId, CollectionId, Email, ObjectId, Segment, SlotId, UserName};
@@ -23,6 +24,8 @@ pub struct AccountStore {
     pub(super) inner: Arc<Inner>,
     device: SlotId,
     terms: Terms,
+    /// What it sees; everything when it is none.
+    pub(super) view: Option<View>,
 }
 
 impl fmt::Debug for AccountStore {
@@ -32,12 +35,67 @@ impl fmt::Debug for AccountStore {
 }
 
 impl AccountStore {
-    pub(super) fn new(inner: Arc<Inner>, device: SlotId, terms: Terms) -> Self {
+    pub(super) fn new(inner: Arc<Inner>, device: SlotId, terms: Terms, view: Option<View>) -> Self {
         AccountStore {
             inner,
             device,
             terms,
+            view,
         }
+    }
+
+    /// Whether it sees no more than chosen calendars of the home. What else there is does not
+    /// exist for it, and it makes, changes, moves and deletes no collections.
+    pub fn is_limited(&self) -> bool {
+        self.view.is_some()
+    }
+
+    /// Whether the keys of the whole account are in memory.
+    pub fn is_open_whole(&self) -> bool {
+        self.inner.keys.is_some()
+    }
+
+    /// # Errors
+    /// `Denied` for a device that has chosen calendars only.
+    pub(super) fn whole(&self) -> Result<(), VaultError> {
+        match self.is_limited() {
+            true => Err(VaultError::Denied),
+            false => Ok(()),
+        }
+    }
+
+    /// Whether a collection is seen: a granted calendar that was moved out of the home is not, since
+    /// its path would tell the name of another collection.
+    fn sees(&self, tree: &Tree, collection: &Collection) -> bool {
+        self.view.as_ref().is_none_or(|view| {
+            collection.id == tree.home
+                || (view.contains(&collection.id) && collection.parent == Some(tree.home))
+        })
+    }
+
+    pub(super) fn entry<'t>(&self, tree: &'t Tree, id: CollectionId) -> Option<&'t Entry> {
+        let entry = tree.entries.get(&id);
+        entry.filter(|entry| self.sees(tree, &entry.collection))
+    }
+
+    /// The member collections of an entry that are seen, by name.
+    pub(super) fn children<'t>(
+        &self,
+        tree: &'t Tree,
+        entry: &'t Entry,
+    ) -> impl Iterator<Item = &'t Entry> {
+        let children = entry.children.values();
+        children.filter_map(|child| self.entry(tree, *child))
+    }
+
+    fn child<'t>(
+        &self,
+        tree: &'t Tree,
+        parent: CollectionId,
+        segment: &Segment,
+    ) -> Option<&'t Entry> {
+        let child = tree.child(parent, segment);
+        child.filter(|entry| self.sees(tree, &entry.collection))
     }
 
     /// The account's id.
@@ -87,29 +145,26 @@ impl AccountStore {
 
     /// The collection with this id.
     pub fn collection(&self, id: CollectionId) -> Option<Arc<Collection>> {
-        self.inner
-            .tree
-            .read()
-            .entries
-            .get(&id)
-            .map(|entry| entry.collection.clone())
+        let tree = self.inner.tree.read();
+        self.entry(&tree, id).map(|entry| entry.collection.clone())
     }
 
     /// The path of a collection below the home.
     pub fn path_of(&self, id: CollectionId) -> Vec<Segment> {
-        self.inner.tree.read().path_of(id)
+        let tree = self.inner.tree.read();
+        match self.entry(&tree, id) {
+            Some(_) => tree.path_of(id),
+            None => Vec::new(),
+        }
     }
 
     /// The collections that are members of a collection, by name.
     pub fn collections(&self, id: CollectionId) -> Vec<Arc<Collection>> {
         let tree = self.inner.tree.read();
-        let Some(entry) = tree.entries.get(&id) else {
+        let Some(entry) = self.entry(&tree, id) else {
             return Vec::new();
         };
-        entry
-            .children
-            .values()
-            .filter_map(|child| tree.entries.get(child))
+        self.children(&tree, entry)
             .map(|child| child.collection.clone())
             .collect()
     }
@@ -125,12 +180,12 @@ impl AccountStore {
             };
             let mut at = tree.home;
             for segment in above {
-                match tree.child(at, segment) {
+                match self.child(&tree, at, segment) {
                     Some(entry) => at = entry.collection.id,
                     None => return Ok(Node::Nowhere),
                 }
             }
-            if let Some(entry) = tree.child(at, segment) {
+            if let Some(entry) = self.child(&tree, at, segment) {
                 return Ok(Node::Collection(entry.collection.clone()));
             }
             (tree.entries[&at].collection.clone(), segment)
@@ -286,6 +341,7 @@ impl AccountStore {
         }
         // A writer's commit may be applied before its index is updated, so none may be at work.
         let _gate = self.inner.gate.lock();
+        self.still_alone()?;
         let still = self.object(id, &object.segment)?;
         if still.is_some_and(|now| now.id == object.id && is_it(&now)) {
             tracing::error!(collection = %id, object = %object.id, "rows of an object were lost");
@@ -294,15 +350,19 @@ impl AccountStore {
         Err(VaultError::Missing)
     }
 
-    /// The unexpired locks of the account.
+    /// The unexpired locks of the account, at what is seen.
     pub fn locks(&self) -> Vec<Arc<Lock>> {
         let now = self.inner.vault.ambient.now();
-        self.inner
-            .tree
-            .read()
-            .locks
+        let tree = self.inner.tree.read();
+        let seen = |lock: &&Arc<Lock>| {
+            let first = lock.root.first();
+            self.view.is_none()
+                || first.is_none_or(|name| self.child(&tree, tree.home, name).is_some())
+        };
+        tree.locks
             .iter()
             .filter(|lock| lock.expires > now)
+            .filter(seen)
             .cloned()
             .collect()
     }
@@ -312,14 +372,14 @@ impl AccountStore {
     /// Reads inside it see the state before. On Err nothing happened.
     ///
     /// # Errors
-    /// What `work` says; `ReadOnly` for a device that may read only, whatever its door is;
+    /// What `work` says; `Denied` for a device that may read only, whatever its door is;
     /// `Locked` when the account or the device is out since it signed in.
     pub fn write<T, E: From<VaultError>>(
         &self,
         work: impl FnOnce(&mut transaction::Transaction) -> Result<T, E>,
     ) -> Result<T, E> {
         if self.terms.access == Access::ReadOnly {
-            return Err(VaultError::ReadOnly.into());
+            return Err(VaultError::Denied.into());
         }
         let _gate = self.inner.gate.lock();
         if self.inner.dead.load(Ordering::Acquire) {
@@ -331,12 +391,18 @@ impl AccountStore {
         Ok(value)
     }
 
+    /// Asked before rows are called damaged: another `Inner` may have changed them since this one
+    /// was closed, while a request that was under way goes on reading.
+    fn still_alone(&self) -> Result<(), VaultError> {
+        match self.inner.dead.load(Ordering::Acquire) {
+            true => Err(VaultError::Locked),
+            false => Ok(()),
+        }
+    }
+
     pub(super) fn state(&self, id: CollectionId) -> Result<Arc<State>, VaultError> {
-        self.inner
-            .tree
-            .read()
-            .entries
-            .get(&id)
+        let tree = self.inner.tree.read();
+        self.entry(&tree, id)
             .map(|entry| entry.state.clone())
             .ok_or(VaultError::Missing)
     }
@@ -411,6 +477,7 @@ impl AccountStore {
             .ok_or(VaultError::Missing)?
             .head;
         if index.damaged == 0 && index.digest(&state.etags) != head.digest {
+            self.still_alone()?;
             tracing::error!(account = %self.inner.id, collection = %id,
                 "the rows of a collection do not add up to its head: some were lost or put back from an older state");
             return Err(VaultError::Damaged(format!("collection {id}")));

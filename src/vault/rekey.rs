@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use super::directory::CreateError;
+use super::directory::{AccountRecord, CreateError};
 use super::keyfile::KeyFile;
 use super::model::VaultError;
 use super::tree::scanned_place;
@@ -64,13 +64,19 @@ impl Vault {
         // In this order: a vault that was rekeyed before has the row under the old key's own name.
         batch.delete(host_check::name(&self.host));
         host_check::put(batch, new, &self.host_names, &self.ambient);
-        for kind in Kind::SCANNED_BY_HOST {
-            for row in self.store.scan(&self.host_names.prefix(*kind)) {
+        let mut scans: Vec<_> = Kind::SCANNED_BY_HOST
+            .iter()
+            .map(|kind| (*kind, self.host_names.prefix(*kind)))
+            .collect();
+        let grants = |account: &Arc<AccountRecord>| (Kind::Grant, self.grant_prefix(account.id));
+        scans.extend(self.accounts().iter().map(grants));
+        for (kind, prefix) in scans {
+            for row in self.store.scan(&prefix) {
                 let (name, stored) = row?;
-                let place = scanned_place(*kind, AccountId::NONE, CollectionId::NONE, &name);
+                let place = scanned_place(kind, AccountId::NONE, CollectionId::NONE, &name);
                 match stored.open(&self.host_rows, &place) {
                     Ok(content) => {
-                        batch.put(name, self.seal_under(&rows, *kind, &name, &content));
+                        batch.put(name, self.seal_under(&rows, kind, &name, &content));
                         count += 1;
                     }
                     Err(_) => {

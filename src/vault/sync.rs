@@ -3,6 +3,7 @@
 use super::index::{At, Index};
 use super::model::{Change, Changes, Collection, VaultError};
 use super::read::AccountStore;
+use super::tree::{Entry, Tree};
 use crate::ids::CollectionId;
 
 /// How far a client has got, as its sync-token says.
@@ -45,9 +46,8 @@ impl AccountStore {
 
     fn token_at(&self, id: CollectionId, since: Since) -> String {
         let tree = self.inner.tree.read();
-        let tag = tree
-            .entries
-            .get(&id)
+        let tag = self
+            .entry(&tree, id)
             .map_or([0; 16], |entry| entry.state.etags.tag(b"sync-token"));
         let tag = u64::from_le_bytes(tag[..8].try_into().expect("8 bytes"));
         let Since { revision, known } = since;
@@ -66,6 +66,7 @@ impl AccountStore {
         let mut revisions: Vec<_> = tree
             .entries
             .values()
+            .filter(|entry| self.entry(&tree, entry.collection.id).is_some())
             .map(|entry| (entry.collection.id, entry.head.revision))
             .collect();
         revisions.sort_unstable();
@@ -85,7 +86,8 @@ impl AccountStore {
     ///
     /// # Errors
     /// `TokenInvalid` (DAV:valid-sync-token) when the token is not of this collection and epoch,
-    /// lies ahead, or is older than the tombstones kept.
+    /// lies ahead, or is older than the tombstones kept; for a device with chosen calendars also
+    /// when a collection has gone from the home since.
     pub fn changes(
         &self,
         id: CollectionId,
@@ -110,35 +112,22 @@ impl AccountStore {
         limit: usize,
     ) -> Result<Changes, VaultError> {
         let tree = self.inner.tree.read();
-        let entry = tree.entries.get(&id).ok_or(VaultError::Missing)?;
+        let entry = self.entry(&tree, id).ok_or(VaultError::Missing)?;
         let head = entry.head.revision;
-        let Since { revision, known } = since;
-        if revision.max(known) > head || (revision != 0 && known < entry.head.floor) {
-            return Err(VaultError::TokenInvalid);
-        }
-        // A first listing knows of no tombstone before it, and so misses none.
-        let known = if revision == 0 { head } else { known };
-        let since = revision;
-        let mut children: Vec<_> = entry
-            .children
-            .values()
-            .filter_map(|child| tree.entries.get(child))
-            .filter(|child| child.collection.changed_in_parent > since)
-            .map(|child| {
-                (
-                    child.collection.changed_in_parent,
-                    Change::Collection(child.collection.clone()),
-                )
-            })
-            .collect();
-        children.sort_by_key(|(revision, _)| *revision);
+        let Since {
+            revision: since,
+            known,
+        } = self.checked(index, &tree, entry, since)?;
+        // The name of what is gone from the home may be of a calendar that was never seen.
+        let hides = self.is_limited() && id == tree.home;
+        let children = self.changed_children(&tree, entry, since);
         let mut children = children.into_iter().peekable();
         // From nothing, only what lives is told; so that a continued first sync does not report
         // what the client never saw, it would have to know: it is told of those, which is harmless.
         let mut members = index
             .changes
             .range(since + 1..)
-            .filter(|(_, at)| since != 0 || matches!(at, At::Live(_)))
+            .filter(|(_, at)| (since != 0 && !hides) || matches!(at, At::Live(_)))
             .map(|(revision, at)| {
                 let change = match at {
                     At::Live(summary) => Change::Object(summary.clone()),
@@ -181,5 +170,48 @@ impl AccountStore {
             token: self.token_at(id, reached),
             truncated,
         })
+    }
+
+    /// The member collections that changed since a revision, in the order in which they did.
+    fn changed_children(&self, tree: &Tree, entry: &Entry, since: u64) -> Vec<(u64, Change)> {
+        let mut children: Vec<_> = self
+            .children(tree, entry)
+            .map(|child| &child.collection)
+            .filter(|collection| collection.changed_in_parent > since)
+            .map(|collection| {
+                let change = Change::Collection(collection.clone());
+                (collection.changed_in_parent, change)
+            })
+            .collect();
+        children.sort_by_key(|(revision, _)| *revision);
+        children
+    }
+
+    /// How far a client has got, if that can be continued; a first listing knows of no tombstone
+    /// before it, and so misses none.
+    fn checked(
+        &self,
+        index: &Index,
+        tree: &Tree,
+        entry: &Entry,
+        since: Since,
+    ) -> Result<Since, VaultError> {
+        let head = entry.head.revision;
+        let Since { revision, known } = since;
+        if revision.max(known) > head || (revision != 0 && known < entry.head.floor) {
+            return Err(VaultError::TokenInvalid);
+        }
+        if revision == 0 {
+            return Ok(Since {
+                revision,
+                known: head,
+            });
+        }
+        let gone = |(_, at): (&u64, &At)| matches!(at, At::Gone(_));
+        let hides = self.is_limited() && entry.collection.id == tree.home;
+        if hides && index.changes.range(known + 1..).any(gone) {
+            return Err(VaultError::TokenInvalid);
+        }
+        Ok(since)
     }
 }

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
-use super::{AccountStore, Vault, VaultError};
+use super::{AccountStore, Collection, Vault, VaultError};
 use crate::ambient::{Ambient, OsRandom, UnixMillis};
 use crate::ids::{Email, Secret, SlotId, UserName};
-use crate::seal::{Argon2Cost, Generated, HostKey, SecretKind, Slot, SlotContent, Terms, ToWrap};
+use crate::seal::{
+    Argon2Cost, Generated, HostKey, PairKey, SecretKind, Slot, SlotContent, Terms, ToWrap,
+};
 use crate::store::{Store, StoreOptions};
 
 /// While it is set, no sync of a test vault of this process succeeds.
@@ -131,6 +133,28 @@ impl TestVault {
             })
             .unwrap();
         secret
+    }
+
+    /// Makes a device that has the calendars of these names only, and gives what opens it.
+    pub fn add_limited(&self, name: &str, secret: &Generated, calendars: &[&str]) -> Generated {
+        let account = self.unlock(name, secret);
+        let named = |collection: &Arc<Collection>| {
+            let segment = collection.segment.as_ref().expect("a name").as_str();
+            calendars.contains(&segment).then_some(collection.id)
+        };
+        let there = account.collections(account.home().id);
+        let ids: Vec<_> = there.iter().filter_map(named).collect();
+        let pair = PairKey::generate(self.vault.ambient());
+        let limited = Generated::random(SecretKind::AppPassword, &mut OsRandom);
+        let (wrap, host) = (ToWrap::Limited(&pair), self.vault.host());
+        let (id, ambient) = (account.id(), self.vault.ambient());
+        let slot = Slot::for_generated(id, wrap, Terms::default(), &limited, host, ambient);
+        let device = slot.id;
+        self.vault
+            .change_slots(id, |slots| slots.push(slot))
+            .unwrap();
+        account.grant(device, pair.public(), &ids).unwrap();
+        limited
     }
 
     /// A handle of alice's that may do no more than `terms` say.

@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicU64;
 
 use parking_lot::RwLock;
 
+use super::grant::Grant;
 use super::index::Index;
 use super::model::{Collection, Lock};
 use super::rows::{HeadRow, LinkRow};
@@ -128,6 +129,8 @@ impl State {
             Kind::ObjectProperties,
             Kind::Head,
             Kind::CollectionProperties,
+            // of the home
+            Kind::Lock,
         ];
         kinds
             .iter()
@@ -184,11 +187,24 @@ pub(super) struct Tree {
     pub home: CollectionId,
     pub entries: HashMap<CollectionId, Entry>,
     pub locks: Vec<Arc<Lock>>,
+    /// The devices that have no more than chosen calendars; known when the account is open whole.
+    pub grants: Vec<Grant>,
     /// Collections with members that were lost or put back, as found when the account was unlocked.
     pub incomplete: Vec<CollectionId>,
 }
 
 impl Tree {
+    /// One without anything in it yet.
+    pub fn new(home: CollectionId) -> Self {
+        Tree {
+            home,
+            entries: HashMap::new(),
+            locks: Vec::new(),
+            grants: Vec::new(),
+            incomplete: Vec::new(),
+        }
+    }
+
     pub fn child(&self, parent: CollectionId, segment: &Segment) -> Option<&Entry> {
         let id = self.entries.get(&parent)?.children.get(segment)?;
         self.entries.get(id)

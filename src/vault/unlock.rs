@@ -1,6 +1,6 @@
 //! Unlocking: from an account's key to its tree in memory, and back.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
@@ -8,11 +8,12 @@ use parking_lot::{Mutex, ReentrantMutex, RwLock};
 
 use super::audit::Chain;
 use super::directory::AccountRecord;
+use super::grant::View;
 use super::model::{Collection, CollectionKind, Properties, VaultError};
 use super::read::AccountStore;
 use super::rows::{HeadRow, LinkRow, RosterRow, RosterState, decode, digest_add, encode};
-use super::tree::{Entry, State, Tree, prefix_bytes, scanned_place};
-use super::{Lock, Vault};
+use super::tree::{Entry, State, Tree, scanned_place};
+use super::{Vault, locks};
 use crate::ids::{AccountId, CollectionId, Email, SlotId, UserName};
 use crate::seal::{
     AccountKey, CollectionKey, Kind, LastingKey, NameKey, RowKey, RowName, Sealed, SlotContent,
@@ -26,8 +27,9 @@ pub(super) struct Inner {
     pub id: AccountId,
     pub name: UserName,
     pub email: Email,
-    pub rows: RowKey,
-    pub names: NameKey,
+    /// None when it was opened by a device that has chosen calendars only: then this is a part of
+    /// the account, and no link can be read or written.
+    pub keys: Option<Keys>,
     /// Held by the one writer; reentrant, because a writer may have to load an index, which
     /// keeps writers out.
     pub gate: ReentrantMutex<()>,
@@ -40,21 +42,43 @@ pub(super) struct Inner {
     pub dead: AtomicBool,
 }
 
+/// What only the account key gives.
+pub(super) struct Keys {
+    pub rows: RowKey,
+    pub names: NameKey,
+}
+
 impl Inner {
+    /// The keys of the account's tree.
+    ///
+    /// # Errors
+    /// `Denied` when a part of the account is open.
+    pub fn keys(&self) -> Result<&Keys, VaultError> {
+        self.keys.as_ref().ok_or(VaultError::Denied)
+    }
+
     /// Seals a row of the account's tree that scans find.
-    pub fn seal(&self, kind: Kind, name: &RowName, content: &[u8]) -> Sealed {
+    pub fn seal(&self, kind: Kind, name: &RowName, content: &[u8]) -> Result<Sealed, VaultError> {
         let place = scanned_place(kind, self.id, CollectionId::NONE, name);
-        self.rows.seal_by(&place, content, &self.vault.ambient)
+        let rows = &self.keys()?.rows;
+        Ok(rows.seal_by(&place, content, &self.vault.ambient))
     }
 
-    pub fn link_name(&self, id: CollectionId) -> RowName {
-        self.names.row(Kind::Link, id.bytes(), 0, 0)
+    pub fn link_name(&self, id: CollectionId) -> Result<RowName, VaultError> {
+        Ok(self.keys()?.names.row(Kind::Link, id.bytes(), 0, 0))
     }
 
-    pub fn lock_name(&self, token: &str) -> RowName {
-        let hash = *blake3::hash(token.as_bytes()).as_bytes();
-        self.names
-            .row(Kind::Lock, hash[..16].try_into().expect("16 bytes"), 0, 0)
+    /// The keys of the home.
+    pub fn home_state(&self) -> Arc<State> {
+        let tree = self.tree.read();
+        tree.entries[&tree.home].state.clone()
+    }
+
+    /// Commits what opening the account found to be done.
+    pub fn enqueue(&self, batch: Batch) {
+        if !batch.is_empty() {
+            *self.last.lock() = self.vault.store.commit(batch);
+        }
     }
 
     /// Seals a collection's head.
@@ -95,43 +119,58 @@ impl Vault {
         slot: SlotId,
     ) -> Result<AccountStore, VaultError> {
         let SlotContent { key, terms } = content;
-        let SlotKey::Whole(key) = key else {
-            return Err(VaultError::Missing);
-        };
         if terms.ended(self.ambient.now()) {
             return Err(VaultError::Missing);
         }
         // One loads an account, others that want the same one wait; those who want another do not.
         let loading = Arc::clone(self.loading.lock().entry(id).or_default());
         let one = loading.lock();
-        let unlocked = self.unlock_alone(id, &key, slot);
+        let unlocked = self.unlock_alone(id, key, slot);
         drop(one);
         drop(loading);
         self.loading
             .lock()
             .retain(|_, one| Arc::strong_count(one) > 1);
-        Ok(AccountStore::new(unlocked?, slot, terms))
+        let (inner, view) = unlocked?;
+        Ok(AccountStore::new(inner, slot, terms, view))
     }
 
     /// Unlocks an account while nobody else loads it.
     fn unlock_alone(
         self: &Arc<Self>,
         id: AccountId,
-        key: &AccountKey,
+        key: SlotKey,
         slot: SlotId,
-    ) -> Result<Arc<Inner>, VaultError> {
-        if let Some(inner) = self.already_unlocked(id, slot)? {
-            return Ok(inner);
-        }
+    ) -> Result<(Arc<Inner>, Option<View>), VaultError> {
+        let there = self.already_unlocked(id, slot)?;
         let record = self.account(id).ok_or(VaultError::Missing)?;
-        let inner = Arc::new(self.load(&record, key)?);
+        let whole = there.as_ref().is_some_and(|inner| inner.keys.is_some());
+        let (inner, view) = match (key, there) {
+            (SlotKey::Whole(_), Some(inner)) if whole => (inner, None),
+            (SlotKey::Limited(pair), Some(inner)) if whole => {
+                let view = inner.view_of(slot, &pair);
+                (inner, Some(view))
+            }
+            (SlotKey::Whole(key), part) => {
+                if let Some(part) = part {
+                    // One account, one gate: whoever uses the part opens its slot again.
+                    let _gate = part.gate.lock();
+                    part.dead.store(true, Ordering::Release);
+                }
+                (Arc::new(self.load(&record, &key)?), None)
+            }
+            (SlotKey::Limited(pair), part) => {
+                let (inner, view) = self.load_part(&record, slot, &pair, part)?;
+                (inner, Some(view))
+            }
+        };
         let mut registry = self.registry.lock();
         // Asked again, while nobody can pass `lock`: what was disabled, deleted or revoked
         // meanwhile must not be opened.
         self.may_open(id, slot)?;
         registry.retain(|_, inner| inner.strong_count() > 0);
         registry.insert(id, Arc::downgrade(&inner));
-        Ok(inner)
+        Ok((inner, view))
     }
 
     /// The accounts whose keys are in memory, those that are being loaded among them.
@@ -218,35 +257,16 @@ impl Vault {
             objects: 0,
             properties: Arc::default(),
         };
-        let inner = self.inner(
-            record,
-            &key,
-            Tree {
-                home: id,
-                entries: HashMap::new(),
-                locks: Vec::new(),
-                incomplete: Vec::new(),
-            },
-        );
+        let inner = self.inner(record, Some(&key), Tree::new(id));
         let head = HeadRow::new(now);
         let mut batch = Batch::new();
-        let mut prefixes = vec![
-            prefix_bytes(inner.names.prefix(Kind::Link)),
-            prefix_bytes(inner.names.prefix(Kind::Lock)),
-        ];
-        prefixes.extend(inner.audit.prefixes());
-        let account_rows = RosterRow {
-            account: record.id,
-            collection: CollectionId::NONE,
-            state: RosterState::Live,
-            prefixes,
-        };
+        let account_rows = self.account_roster(record.id, inner.keys()?);
         self.put_roster(&mut batch, &account_rows);
         self.put_roster(&mut batch, &live(record.id, id, &state));
-        let name = inner.link_name(id);
+        let name = inner.link_name(id)?;
         batch.put(
             name,
-            inner.seal(Kind::Link, &name, &encode(&state.link(&collection))),
+            inner.seal(Kind::Link, &name, &encode(&state.link(&collection)))?,
         );
         batch.put(state.head_name(), inner.seal_head(&state, &head));
         let mut heads = [0; 4];
@@ -266,17 +286,29 @@ impl Vault {
         self.registry
             .lock()
             .insert(record.id, Arc::downgrade(&inner));
-        Ok(AccountStore::new(inner, SlotId::NONE, Terms::default()))
+        Ok(AccountStore::new(
+            inner,
+            SlotId::NONE,
+            Terms::default(),
+            None,
+        ))
     }
 
-    fn inner(self: &Arc<Self>, record: &AccountRecord, key: &AccountKey, tree: Tree) -> Inner {
+    pub(super) fn inner(
+        self: &Arc<Self>,
+        record: &AccountRecord,
+        key: Option<&AccountKey>,
+        tree: Tree,
+    ) -> Inner {
         Inner {
             vault: self.clone(),
             id: record.id,
             name: record.name.clone(),
             email: record.email.clone(),
-            rows: key.rows(),
-            names: key.names(),
+            keys: key.map(|key| Keys {
+                rows: key.rows(),
+                names: key.names(),
+            }),
             gate: ReentrantMutex::new(()),
             tree: RwLock::new(tree),
             last: Mutex::new(Receipt::done()),
@@ -293,24 +325,14 @@ impl Vault {
     ) -> Result<Inner, VaultError> {
         // A commit enqueued by an earlier `Inner` of this account must have been applied.
         self.store.barrier().wait()?;
-        let empty = Tree {
-            home: CollectionId::NONE,
-            entries: HashMap::new(),
-            locks: Vec::new(),
-            incomplete: Vec::new(),
-        };
-        let inner = self.inner(record, key, empty);
-        let mut tree = Tree {
-            home: CollectionId::NONE,
-            entries: HashMap::new(),
-            locks: Vec::new(),
-            incomplete: Vec::new(),
-        };
+        let inner = self.inner(record, Some(key), Tree::new(CollectionId::NONE));
+        let mut tree = Tree::new(CollectionId::NONE);
+        let keys = inner.keys()?;
         let mut damaged = false;
-        for row in self.store.scan(&inner.names.prefix(Kind::Link)) {
+        for row in self.store.scan(&keys.names.prefix(Kind::Link)) {
             let (name, stored) = row?;
             let place = scanned_place(Kind::Link, record.id, CollectionId::NONE, &name);
-            let content = stored.open(&inner.rows, &place).ok();
+            let content = stored.open(&keys.rows, &place).ok();
             let Some(link) = content.and_then(|content| decode::<LinkRow>(&content)) else {
                 tracing::error!(account = %record.id, row = name.short(), "a collection's key row is damaged; the collection is not served");
                 damaged = true;
@@ -336,7 +358,10 @@ impl Vault {
         if tree.home == CollectionId::NONE {
             return Err(VaultError::Damaged("home".into()));
         }
-        self.load_locks(&inner, &mut tree)?;
+        tree.grants = inner.load_grants()?;
+        let mut batch = Batch::new();
+        locks::load(&inner, &mut tree, &mut batch)?;
+        inner.enqueue(batch);
         self.audit_unlocked(record.id, key, heads)?;
         *inner.tree.write() = tree;
         Ok(inner)
@@ -350,7 +375,11 @@ impl Vault {
         self.audited_heads(account.inner.id) == Some(heads)
     }
 
-    fn load_collection(&self, account: AccountId, link: &LinkRow) -> Result<Entry, VaultError> {
+    pub(super) fn load_collection(
+        &self,
+        account: AccountId,
+        link: &LinkRow,
+    ) -> Result<Entry, VaultError> {
         let keys = link
             .epochs
             .iter()
@@ -410,29 +439,6 @@ impl Vault {
             children: BTreeMap::new(),
             state: Arc::new(state),
         })
-    }
-
-    fn load_locks(&self, inner: &Inner, tree: &mut Tree) -> Result<(), VaultError> {
-        let now = self.ambient.now();
-        let mut expired = Batch::new();
-        for row in self.store.scan(&inner.names.prefix(Kind::Lock)) {
-            let (name, stored) = row?;
-            let place = scanned_place(Kind::Lock, inner.id, CollectionId::NONE, &name);
-            let content = stored.open(&inner.rows, &place).ok();
-            match content.and_then(|content| decode::<Lock>(&content)) {
-                Some(lock) if lock.expires > now => tree.locks.push(Arc::new(lock)),
-                Some(_) => expired.delete(name),
-                None => {
-                    tracing::error!(account = %inner.id, row = name.short(), "a lock is damaged; it is dropped");
-                    // A lock that nobody can name would bar its path for ever.
-                    expired.delete(name);
-                }
-            }
-        }
-        if !expired.is_empty() {
-            *inner.last.lock() = self.store.commit(expired);
-        }
-        Ok(())
     }
 }
 
@@ -500,7 +506,7 @@ fn incomplete(tree: &Tree, account: AccountId) -> Vec<CollectionId> {
 }
 
 /// Hangs every collection under its parent, and finds the home.
-fn hang(tree: &mut Tree) {
+pub(super) fn hang(tree: &mut Tree) {
     let links: Vec<_> = tree
         .entries
         .values()

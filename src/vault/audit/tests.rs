@@ -454,7 +454,8 @@ fn an_old_head_put_back_is_noticed_at_the_unlock() {
     let id = calendar(&account);
     let object = put(&account, event(id, "a", "a", "lunch"));
     let head = account.state(id).unwrap().head_name();
-    let old = [head, account.inner.link_name(id)].map(|name| (name, scene.get(&name).unwrap()));
+    let old =
+        [head, account.inner.link_name(id).unwrap()].map(|name| (name, scene.get(&name).unwrap()));
     // Only properties change: neither the objects nor the member collections add up differently.
     account
         .write(|tx| tx.set_object_properties(id, &object, property("<x/>")))

@@ -22,6 +22,7 @@ impl Transaction {
     /// # Errors
     /// `Exists`, `Missing` without the parent, `Limit`.
     pub fn make_collection(&mut self, new: NewCollection) -> Result<Arc<Collection>, VaultError> {
+        self.account.whole()?;
         self.account.inner.vault.store.room()?;
         let inner = self.account.inner.clone();
         if inner.tree.read().entries.len() >= limits::COLLECTIONS {
@@ -90,7 +91,7 @@ impl Transaction {
         inner
             .vault
             .put_roster(&mut self.batch, &live(inner.id, state.id, &state));
-        self.put_link(&state, &collection);
+        self.put_link(&state, &collection)?;
         let entry = Entry {
             collection: collection.clone(),
             head,
@@ -101,13 +102,14 @@ impl Transaction {
         Ok(collection)
     }
 
-    fn put_link(&mut self, state: &State, collection: &Collection) {
+    fn put_link(&mut self, state: &State, collection: &Collection) -> Result<(), VaultError> {
+        self.account.whole()?;
         let inner = &self.account.inner;
-        let name = inner.link_name(collection.id);
-        self.batch.put(
-            name,
-            inner.seal(Kind::Link, &name, &encode(&state.link(collection))),
-        );
+        let name = inner.link_name(collection.id)?;
+        let row = inner.seal(Kind::Link, &name, &encode(&state.link(collection)))?;
+        self.batch.put(name, row);
+        self.put_grants_of(state, collection);
+        Ok(())
     }
 
     /// Writes the properties of a collection and gives the collection with them.
@@ -184,6 +186,7 @@ impl Transaction {
         id: CollectionId,
         properties: Properties,
     ) -> Result<(), VaultError> {
+        self.account.whole()?;
         self.account.inner.vault.store.room()?;
         let state = self.account.state(id)?;
         let collection = self.account.collection(id).ok_or(VaultError::Missing)?;
@@ -199,7 +202,7 @@ impl Transaction {
             ..(*collection).clone()
         };
         let collection = self.collection_properties(&state, collection, properties, revision)?;
-        self.put_link(&state, &collection);
+        self.put_link(&state, &collection)?;
         self.effects.push(Effect::Changed(collection));
         Ok(())
     }
@@ -207,6 +210,7 @@ impl Transaction {
     /// Deletes a collection and all below it: their key rows now, their other rows behind it.
     /// The locks below it go too.
     pub fn delete_collection(&mut self, id: CollectionId) -> Result<(), VaultError> {
+        self.account.whole()?;
         let collection = self.account.collection(id).ok_or(VaultError::Missing)?;
         let (Some(parent), Some(segment)) = (collection.parent, collection.segment.clone()) else {
             return Err(VaultError::Exists);
@@ -216,7 +220,7 @@ impl Transaction {
         let grave = ObjectId::from_bytes(self.account.inner.vault.ambient.bytes());
         self.bury(&state, grave, segment.clone(), revision)?;
         self.member(parent, id, Some(collection.changed_in_parent), None)?;
-        self.unlink(id);
+        self.unlink(id)?;
         self.unlock_below(parent, &segment);
         Ok(())
     }
@@ -245,7 +249,8 @@ impl Transaction {
         Ok(())
     }
 
-    pub(super) fn unlink(&mut self, id: CollectionId) {
+    pub(super) fn unlink(&mut self, id: CollectionId) -> Result<(), VaultError> {
+        self.account.whole()?;
         let inner = self.account.inner.clone();
         let ids = inner.tree.read().subtree(id);
         for id in ids {
@@ -257,7 +262,8 @@ impl Transaction {
                 let bytes = head.properties_bytes;
                 self.count_properties(bytes, 0);
             }
-            self.batch.delete(inner.link_name(id));
+            self.batch.delete(inner.link_name(id)?);
+            self.drop_grants_of(id);
             let row = RosterRow {
                 state: RosterState::Doomed,
                 ..live(inner.id, id, &state)
@@ -266,6 +272,7 @@ impl Transaction {
             self.dooms.push(row);
             self.effects.push(Effect::Unlinked(id));
         }
+        Ok(())
     }
 
     /// Moves a collection with all below it: one row changes. What is at the destination is
@@ -275,6 +282,7 @@ impl Transaction {
         id: CollectionId,
         to: Destination,
     ) -> Result<bool, VaultError> {
+        self.account.whole()?;
         let collection = self.account.collection(id).ok_or(VaultError::Missing)?;
         let (Some(parent), Some(segment)) = (collection.parent, collection.segment.clone()) else {
             return Err(VaultError::Exists);
@@ -297,7 +305,7 @@ impl Transaction {
             ..(*collection).clone()
         };
         let state = self.account.state(id)?;
-        self.put_link(&state, &moved);
+        self.put_link(&state, &moved)?;
         self.effects.push(Effect::Changed(Arc::new(moved)));
         Ok(!replaced)
     }

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use super::super::model::{Lock, VaultError};
-use super::super::rows::encode;
+use super::super::locks;
+use super::super::model::{Lock, Node, VaultError};
+use super::super::unlock::live;
 use super::{Effect, Transaction};
 use crate::ambient::UnixMillis;
 use crate::ids::{CollectionId, Segment};
 use crate::limits;
-use crate::seal::Kind;
 
 impl Transaction {
     /// Adds a lock; whether it may be is the caller's to decide.
@@ -17,29 +17,51 @@ impl Transaction {
     /// `Limit` when the account has too many.
     pub fn add_lock(&mut self, lock: Lock) -> Result<(), VaultError> {
         self.account.inner.vault.store.room()?;
-        let locks = self.account.locks();
-        if locks.len() >= limits::LOCKS {
+        let now = self.now;
+        let live = |lock: &&Arc<Lock>| lock.expires > now;
+        let tree = self.account.inner.tree.read();
+        if tree.locks.iter().filter(live).count() >= limits::LOCKS {
             return Err(VaultError::Limit("locks"));
         }
         let meet = |other: &&Arc<Lock>| lock.root.starts_with(&other.root);
-        if locks.iter().filter(meet).count() >= limits::LOCKS_OF_RESOURCE {
+        if tree.locks.iter().filter(live).filter(meet).count() >= limits::LOCKS_OF_RESOURCE {
             return Err(VaultError::Limit("locks of one resource"));
         }
+        drop(tree);
+        self.may_lock(&lock)?;
         self.put_lock(lock);
         Ok(())
     }
 
+    /// A device with chosen calendars locks in these, and nothing of the home's.
+    fn may_lock(&self, lock: &Lock) -> Result<(), VaultError> {
+        let Some(first) = lock.root.first().filter(|_| self.account.is_limited()) else {
+            return match lock.root.is_empty() {
+                true => self.account.whole(),
+                false => Ok(()),
+            };
+        };
+        match self.account.resolve(std::slice::from_ref(first))? {
+            Node::Collection(_) => Ok(()),
+            _ => Err(VaultError::Denied),
+        }
+    }
+
     pub(super) fn put_lock(&mut self, lock: Lock) {
         let inner = self.account.inner.clone();
+        let home = inner.home_state();
+        // One that was made before its locks were under its own keys does not list them.
+        let roster = live(inner.id, home.id, &home);
+        inner.vault.put_roster(&mut self.batch, &roster);
         // Their rows go with the memory of them, or they would pile up while the account is open.
         for old in &inner.tree.read().locks {
             if old.expires <= self.now {
-                self.batch.delete(inner.lock_name(&old.token));
+                self.batch.delete(locks::name(&home, &old.token));
             }
         }
-        let name = inner.lock_name(&lock.token);
+        let name = locks::name(&home, &lock.token);
         self.batch
-            .put(name, inner.seal(Kind::Lock, &name, &encode(&lock)));
+            .put(name, locks::seal(&inner.vault, &home, &name, &lock));
         self.effects.push(Effect::Locked(Arc::new(lock)));
     }
 
@@ -49,7 +71,7 @@ impl Transaction {
             .account
             .locks()
             .into_iter()
-            .find(|lock| lock.token == token);
+            .find(|lock| lock.token == token && self.may_lock(lock).is_ok());
         if let Some(lock) = lock {
             self.put_lock(Lock {
                 expires,
@@ -59,8 +81,22 @@ impl Transaction {
     }
 
     /// Removes a lock.
-    pub fn remove_lock(&mut self, token: &str) {
-        self.batch.delete(self.account.inner.lock_name(token));
+    ///
+    /// # Errors
+    /// `Denied` when it is not one that the device could have made.
+    pub fn remove_lock(&mut self, token: &str) -> Result<(), VaultError> {
+        let locks = self.account.locks();
+        match locks.iter().find(|lock| lock.token == token) {
+            Some(lock) => self.may_lock(lock)?,
+            None => self.account.whole()?,
+        }
+        self.drop_lock(token);
+        Ok(())
+    }
+
+    fn drop_lock(&mut self, token: &str) {
+        let home = self.account.inner.home_state();
+        self.batch.delete(locks::name(&home, token));
         self.effects.push(Effect::Unlocked(token.to_owned()));
     }
 
@@ -82,7 +118,7 @@ impl Transaction {
             lock.root.starts_with(&path) && lock.root.len() >= path.len() + deeper
         };
         for lock in locks.iter().filter(gone) {
-            self.remove_lock(&lock.token);
+            self.drop_lock(&lock.token);
         }
     }
 }

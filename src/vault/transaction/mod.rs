@@ -2,6 +2,7 @@
 //! to the tree and the indexes in memory.
 
 mod collections;
+mod grants;
 mod locks;
 mod objects;
 mod trail;
@@ -11,6 +12,7 @@ pub(super) use collections::copied_kind;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::grant::Grant;
 use super::index::IndexEffect;
 use super::model::{Collection, Lock, VaultError};
 use super::read::AccountStore;
@@ -32,6 +34,7 @@ enum Effect {
     Unlinked(CollectionId),
     Locked(Arc<Lock>),
     Unlocked(String),
+    Granted(Vec<Grant>),
 }
 
 /// See `AccountStore::write`. Each method that changes the tree or an object may be called once.
@@ -105,6 +108,13 @@ impl Transaction {
 
     /// The collection's next revision.
     fn next(&mut self, id: CollectionId) -> Result<u64, VaultError> {
+        if self.account.is_limited() {
+            // Of chosen calendars, no more than the objects in them may be changed.
+            let calendar = self.account.collection(id).ok_or(VaultError::Missing)?;
+            if !calendar.is_calendar() {
+                return Err(VaultError::Denied);
+            }
+        }
         let now = self.now;
         Ok(self.head(id)?.next(now))
     }
@@ -194,6 +204,7 @@ impl Transaction {
                     .retain(|other| other.token != lock.token && other.expires > self.now);
                 tree.locks.push(lock);
             }
+            Effect::Granted(grants) => inner.tree.write().grants = grants,
             Effect::Unlocked(token) => inner.tree.write().locks.retain(|lock| lock.token != token),
         }
     }

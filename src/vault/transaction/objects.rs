@@ -466,7 +466,7 @@ impl Transaction {
             .map(|entry| entry.collection.clone());
         if let Some(there) = &collection {
             self.member(to.parent, there.id, Some(there.changed_in_parent), None)?;
-            self.unlink(there.id);
+            self.unlink(there.id)?;
             self.unlock_inside(to.parent, &to.segment);
         }
         Ok(collection.is_some())

@@ -44,7 +44,10 @@ impl Transaction {
                     told.entry(*id).or_insert(Action::Change);
                 }
                 Effect::Index(id, IndexEffect::Gone(_)) => buried.push(*id),
-                Effect::Index(..) | Effect::Locked(_) | Effect::Unlocked(_) => {}
+                Effect::Index(..)
+                | Effect::Locked(_)
+                | Effect::Unlocked(_)
+                | Effect::Granted(_) => {}
             }
         }
         // A collection that is deleted or moved leaves a tombstone in its parent, which was told.
