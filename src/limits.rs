@@ -175,6 +175,9 @@ pub const EPOCHS: usize = 16;
 /// Former account keys whose pairs are kept, for the audit trail of their time: of a change a week
 /// those of about two years.
 pub const FORMER_KEYS: usize = 100;
+/// How often it is looked whether a thread of the database failed without telling: whoever waits
+/// for it waits that much longer at most.
+pub const STORE_ROUSE_MILLIS: u64 = 500;
 /// Rows removed by one step of a purge, so that writers are never kept waiting.
 pub const PURGE_ROWS: usize = 1_000;
 
