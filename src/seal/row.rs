@@ -64,6 +64,10 @@ pub enum Kind {
     Grant = 25,
     /// Account: which devices have which calendars.
     Grants = 26,
+    /// Collection: the past versions of an object.
+    History = 30,
+    /// Account: the link of a deleted collection that can be restored.
+    TrashedLink = 31,
 }
 
 impl Kind {

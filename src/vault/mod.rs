@@ -19,6 +19,7 @@ mod directory;
 mod grant;
 #[cfg(test)]
 mod grant_tests;
+mod history;
 mod host_check;
 mod index;
 mod keyfile;
@@ -34,7 +35,9 @@ pub mod testing;
 #[cfg(test)]
 mod tests;
 mod transaction;
+mod trash;
 mod tree;
+mod undo;
 mod unlock;
 
 pub use audit::{
@@ -42,14 +45,18 @@ pub use audit::{
     ExportPage, Finding, Happening, MirrorError,
 };
 pub use directory::{AccountRecord, CreateError};
+pub use history::TrashedObject;
 pub use keyfile::KeyFile;
 pub use model::{
     CalendarFacts, Change, Changes, Collection, CollectionKind, Destination, Etag, Lock, LockDepth,
-    LockScope, Members, NewCollection, NewObject, Node, Properties, Summary, VaultError,
+    LockScope, Members, NewCollection, NewObject, Node, Properties, Retention, Summary, VaultError,
+    Version,
 };
 pub use read::AccountStore;
 pub use rekey::Rekeyed;
 pub use transaction::Transaction;
+pub use trash::Trashed;
+pub use undo::{Undo, UndoLine, UndoReport, Undone};
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -91,6 +98,9 @@ pub struct Vault {
     /// Counts uses of indexes, to find the one that was not used for longest.
     uses: AtomicU64,
     purges: Mutex<Vec<RosterRow>>,
+    /// The roster rows of deleted collections that can be restored.
+    trashed: Mutex<Vec<RosterRow>>,
+    retention: Mutex<Retention>,
     /// What was held in memory of deleted collections: to free a large index takes longer than
     /// the deletion, so it waits for the purge.
     discarded: Mutex<Vec<Arc<State>>>,
@@ -174,6 +184,8 @@ impl Vault {
             index_capacity,
             uses: AtomicU64::default(),
             purges: Mutex::default(),
+            trashed: Mutex::default(),
+            retention: Mutex::default(),
             discarded: Mutex::default(),
             directory_damaged: AtomicBool::new(false),
             audit: Audit::new(keys_dir.with_file_name("audit.heads")),
