@@ -202,7 +202,7 @@ impl One<'_> {
         items.extend(objects.map(|one| Item {
             id: one.object.to_string(),
             kind: if one.moved { "moved" } else { "object" }.to_owned(),
-            path: self.path(one.collection, Some(one.name())),
+            path: self.path(one.collection, Some(&one.last.segment)),
             deleted: one.last.replaced.0,
             slot: one.last.by.to_string(),
             device: self.label(one.last.by),

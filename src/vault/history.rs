@@ -46,7 +46,7 @@ pub(super) struct KeptContent {
 }
 
 impl HistoryRow {
-    pub fn new(id: ObjectId) -> Self {
+    pub(super) fn new(id: ObjectId) -> Self {
         HistoryRow {
             id,
             gone: None,
@@ -56,13 +56,13 @@ impl HistoryRow {
     }
 
     /// The version of this number.
-    pub fn version(&self, revision: u64) -> Option<&Version> {
+    pub(super) fn version(&self, revision: u64) -> Option<&Version> {
         let mut versions = self.versions.iter();
         versions.find(|version| version.revision == revision)
     }
 
     /// All contents whose rows it holds.
-    pub fn kept(&self) -> impl Iterator<Item = KeptContent> {
+    pub(super) fn kept(&self) -> impl Iterator<Item = KeptContent> {
         let bodies = self.versions.iter().map(|version| KeptContent {
             kind: Kind::Body,
             object: self.id,
@@ -112,7 +112,7 @@ pub(super) fn author(object: &Summary) -> SlotId {
 }
 
 impl State {
-    pub fn history_name(&self, object: ObjectId) -> RowName {
+    pub(super) fn history_name(&self, object: ObjectId) -> RowName {
         self.names.row(Kind::History, object.bytes(), 0, 0)
     }
 

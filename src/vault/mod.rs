@@ -20,6 +20,8 @@ mod grant;
 #[cfg(test)]
 mod grant_tests;
 mod history;
+#[cfg(test)]
+mod history_tests;
 mod host_check;
 mod index;
 mod keyfile;
@@ -28,6 +30,7 @@ mod model;
 mod purge;
 mod read;
 mod rekey;
+mod retention;
 mod rows;
 mod sync;
 #[cfg(test)]

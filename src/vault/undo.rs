@@ -51,7 +51,7 @@ pub enum Undone {
 
 impl Undone {
     /// Whether it is left as it is.
-    pub fn is_left(self) -> bool {
+    fn is_left(self) -> bool {
         !matches!(self, Undone::Deleted | Undone::Reverted | Undone::Restored)
     }
 }
