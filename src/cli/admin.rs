@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::audit::{self, AuditAnswer, AuditRequest};
+use super::trash::{self, HistoryAnswer, HistoryRequest};
 use crate::account::{Accounts, AppPasswordInfo, Authority, NewAppPassword, NewUser};
 use crate::ids::Secret;
 use crate::seal::Access;
@@ -122,6 +123,10 @@ pub(super) enum AdminRequest {
     Audit {
         request: AuditRequest,
     },
+    /// What whoever has an account's password or recovery key asks of it.
+    History {
+        request: HistoryRequest,
+    },
 }
 
 /// The answer; one JSON line on the socket.
@@ -165,6 +170,8 @@ pub(super) enum AdminResponse {
     AppPasswords { app_passwords: Vec<AppPasswordLine> },
     /// About the audit trail and devices.
     Audit { answer: AuditAnswer },
+    /// About trash and history.
+    History { answer: HistoryAnswer },
     /// It works, and something else is wrong; sentences.
     Doubts { sentences: Vec<String> },
 }
@@ -213,6 +220,8 @@ pub(super) fn execute(office: &Office, request: AdminRequest) -> AdminResponse {
         AdminRequest::Audit { request } => {
             audit::execute(&office.accounts, request).map(|answer| AdminResponse::Audit { answer })
         }
+        AdminRequest::History { request } => trash::execute(&office.accounts, request)
+            .map(|answer| AdminResponse::History { answer }),
         AdminRequest::Users => Ok(users(&office.accounts)),
         AdminRequest::AddUser { .. }
         | AdminRequest::SetEnabled { .. }

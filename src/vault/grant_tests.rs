@@ -165,6 +165,18 @@ fn a_limited_device_reaches_nothing_by_ids() {
             device.write(|tx| tx.add_lock(lock(&scene.0, &["new"]))),
             device.write(|tx| tx.remove_lock("urn:test:tasks")),
             device.grant(device.device(), pair.public(), &[shown]),
+            device.history(shown, own.id).map(drop),
+            device.version_body(shown, own.id, 1).map(drop),
+            device.write(|tx| tx.restore_version(shown, own.id, 1, None).map(drop)),
+            device.write(|tx| tx.purge_history(shown, own.id)),
+            device.purge_histories(shown).map(drop),
+            device.trashed_objects().map(drop),
+            device.trashed_collections().map(drop),
+            device.restore_collection(id, None).map(drop),
+            device.purge_collection(id),
+            device
+                .undo(device.device(), device.home().created, Undo::Apply)
+                .map(drop),
         ];
         for (number, refusal) in refused.iter().enumerate() {
             let refused = matches!(refusal, Err(VaultError::Missing | VaultError::Denied));

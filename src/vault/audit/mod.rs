@@ -73,6 +73,9 @@ pub enum Action {
     Damage,
     Rollback,
     ChangeAccountKey,
+    Restore,
+    Purge,
+    Undo,
 }
 
 impl Action {
@@ -103,6 +106,9 @@ impl Action {
             Action::Damage => "trail-damaged",
             Action::Rollback => "rollback-noticed",
             Action::ChangeAccountKey => "account-key-changed",
+            Action::Restore => "restore",
+            Action::Purge => "trash-purged",
+            Action::Undo => "undo",
         }
     }
 }
