@@ -344,6 +344,7 @@ fn who_reads_on_in_a_closed_part_is_not_told_of_damage() {
     let id = calendar(&part);
     let object = part.object(id, &segment("a.ics")).unwrap().unwrap();
     let whole = vault.unlock("alice", &alice);
+    vault.vault.retain(Retention::NOTHING);
     assert_eq!(part.body(id, &object).unwrap(), b"open", "it may finish");
     put(&whole, event(id, "a.ics", "a", "changed"));
     // Until the change is applied the old rows are there.

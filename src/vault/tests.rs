@@ -310,6 +310,7 @@ fn the_home_tells_of_calendars_made_changed_and_gone() {
 #[test]
 fn a_tree_is_copied_moved_and_deleted() {
     let vault = TestVault::new();
+    vault.vault.retain(Retention::NOTHING);
     let secret = vault.add("alice");
     let account = vault.unlock("alice", &secret);
     let home = account.home().id;
@@ -931,6 +932,7 @@ fn accounts_are_loaded_each_for_itself() {
 #[test]
 fn what_cannot_be_purged_stops_nothing_else() {
     let (vault, account) = account();
+    vault.vault.retain(Retention::NOTHING);
     let home = account.home().id;
     for name in ["a", "b", "c"] {
         let id = plain(&account, home, name);
