@@ -358,6 +358,7 @@ pub(super) fn administer(
             Ok(accounts) => {
                 let (url, health) = (format!("{}/", config.base_url()), open::health(&accounts));
                 let office = Office {
+                    backups: open::backups(config, &accounts),
                     accounts,
                     url,
                     health,

@@ -42,7 +42,7 @@ use super::{AccountStore, Vault};
 use crate::ambient::UnixMillis;
 use crate::ids::{AccountId, CollectionId, SlotId};
 use crate::limits;
-use crate::seal::{AccountKey, NameKey};
+use crate::seal::{AccountKey, NameKey, RowName, Stored};
 use crate::store::{Batch, Receipt, StoreError};
 
 /// What may be told of. The order is part of the stored format: add at the end.
@@ -73,6 +73,7 @@ pub enum Action {
     Damage,
     Rollback,
     ChangeAccountKey,
+    Restore,
 }
 
 impl Action {
@@ -103,6 +104,7 @@ impl Action {
             Action::Damage => "trail-damaged",
             Action::Rollback => "rollback-noticed",
             Action::ChangeAccountKey => "account-key-changed",
+            Action::Restore => "restored",
         }
     }
 }
@@ -191,6 +193,11 @@ impl Chain {
     /// The beginnings of the names of all rows that go with the account.
     pub fn prefixes(&self) -> [[u8; 16]; 3] {
         self.rows.prefixes()
+    }
+
+    /// The name of the row with the open page.
+    pub fn open_page_name(&self) -> RowName {
+        self.rows.open_page()
     }
 
     /// Counts something that is written within a minute.
@@ -415,6 +422,25 @@ impl Vault {
             });
         }
         Ok(chain)
+    }
+
+    /// Takes over what the heads of an account added up to in another state, whose open page is
+    /// `page`; unknown until the next unlock when there is none, or it does not open.
+    ///
+    /// # Errors
+    /// The store's.
+    pub(super) fn take_heads(&self, id: AccountId, page: Option<Stored>) -> Result<(), StoreError> {
+        let chain = self.chain(id);
+        let mut writing = self.audit.writing(&chain);
+        let mut batch = Batch::new();
+        let page = page.and_then(|stored| self.open_page(&chain.rows.open_page(), stored));
+        let heads = page.and_then(|page| page.heads);
+        writing
+            .state
+            .take_heads(self, &chain.rows, &mut batch, heads);
+        let receipt = self.store.commit(batch);
+        drop(writing);
+        receipt.wait()
     }
 
     /// Writes what waits in memory; called every minute and at the end. Lets go of keys of days
