@@ -12,6 +12,7 @@ use crate::account::{Accounts, AppPasswordInfo, Authority, NewAppPassword, NewUs
 use crate::backup::{Backups, Progress};
 use crate::ids::Secret;
 use crate::seal::Access;
+use crate::vault::Resealed;
 
 /// A secret on the local socket, which only the server's own user can open.
 #[derive(Clone)]
@@ -89,6 +90,15 @@ pub(super) enum AdminRequest {
         name: String,
         password: Passed,
     },
+    /// A new account key.
+    Rotate {
+        name: String,
+        password: Passed,
+    },
+    /// Goes on sealing under it what the old one sealed.
+    Reseal {
+        name: String,
+    },
     /// One account, or all.
     Lock {
         name: Option<String>,
@@ -131,6 +141,14 @@ pub(super) enum AdminResponse {
     RecoveryKey { recovery_key: Passed },
     /// So many accounts were open.
     Locked { accounts: usize },
+    /// How far the sealing under a new key got.
+    Resealed {
+        done: u64,
+        left: u64,
+        /// Collections with damaged rows, which keep an old key.
+        kept: usize,
+        finished: bool,
+    },
     /// What a recovery key opened.
     Recovered {
         calendars: usize,
@@ -348,6 +366,16 @@ fn change_app_passwords(office: &Office, request: AdminRequest) -> Result<AdminR
     answered.map_err(|error| error.to_string())
 }
 
+fn resealed(progress: Resealed, finished: bool) -> AdminResponse {
+    let Resealed { done, left, kept } = progress;
+    AdminResponse::Resealed {
+        done,
+        left,
+        kept,
+        finished,
+    }
+}
+
 fn change_secrets(office: &Office, request: AdminRequest) -> Result<AdminResponse, String> {
     let accounts = &office.accounts;
     let answered = match request {
@@ -378,6 +406,12 @@ fn change_secrets(office: &Office, request: AdminRequest) -> Result<AdminRespons
             .map(|key| AdminResponse::RecoveryKey {
                 recovery_key: Passed(key),
             }),
+        AdminRequest::Rotate { name, password } => accounts
+            .rotate(&name, password.0)
+            .map(|progress| resealed(progress, false)),
+        AdminRequest::Reseal { name } => accounts
+            .reseal(&name)
+            .map(|(progress, finished)| resealed(progress, finished)),
         request => return change_app_passwords(office, request),
     };
     answered.map_err(|error| error.to_string())

@@ -64,6 +64,8 @@ pub enum Kind {
     Grant = 25,
     /// Account: which devices have which calendars.
     Grants = 26,
+    /// Account: the private keys of its pairs of before, which open old pages of the audit trail.
+    FormerKeys = 30,
 }
 
 impl Kind {

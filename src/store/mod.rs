@@ -25,6 +25,7 @@ mod error;
 mod layout;
 mod line;
 mod rewrite;
+mod rouse;
 mod rows;
 mod scan;
 mod watch;
@@ -55,6 +56,7 @@ use commit::{Committer, Counters, GROUP_ROW};
 use error::advice;
 use layout::{Format, Found, Layout};
 use line::Line;
+use rouse::Rouser;
 use rows::guarded;
 use scan::Scan;
 use watch::Watch;
@@ -111,6 +113,7 @@ struct Running {
     db: Option<sled::Db>,
     line: Arc<Line>,
     committer: Option<JoinHandle<()>>,
+    rouser: Rouser,
 }
 
 impl Store {
@@ -353,6 +356,8 @@ impl Running {
             tracing::error!("the commit thread panicked");
             self.line.fail(StoreError::Failed);
         }
+        // Not before: the commit thread may be the one to be roused.
+        self.rouser.end();
         if let Some(db) = self.db.take() {
             rows::close(db);
         }
@@ -418,6 +423,7 @@ fn start(
         watch: watch.clone(),
         sync: options.sync,
     };
+    let rouser = Rouser::start(rows.db.clone()).map_err(StoreError::io("start a thread"))?;
     let committer = thread::Builder::new()
         .name("store-commit".to_owned())
         .spawn(move || committer.run())
@@ -427,6 +433,7 @@ fn start(
             db: Some(rows.db),
             line,
             committer: Some(committer),
+            rouser,
         },
         format,
     ))

@@ -11,6 +11,7 @@ use std::path::Path;
 use super::commit::GROUP_ROW;
 use super::error::{StoreError, advice};
 use super::layout::{Format, Found, Layout, sync_dir};
+use super::rouse::Rouser;
 use super::rows::{self, Rows, guarded};
 use super::{FORMAT_VERSION, draw_epoch, last_group};
 use crate::limits::{COMMIT_APPLY_BYTES, STORE_CACHE_BYTES, STORE_RESERVE_BYTES};
@@ -71,16 +72,29 @@ impl Tally {
 
 /// A database that is being filled.
 pub struct Filler {
+    rouser: Roused,
     rows: Rows,
     batch: sled::Batch,
     waiting: usize,
     tally: Tally,
 }
 
+/// Ends its thread when it is dropped.
+struct Roused(Rouser);
+
+impl Drop for Roused {
+    fn drop(&mut self) {
+        self.0.end();
+    }
+}
+
 impl Filler {
     fn new(dir: &Path) -> Result<Filler, StoreError> {
+        let rows = rows::open(dir, STORE_CACHE_BYTES)?;
+        let rouser = Rouser::start(rows.db.clone()).map_err(StoreError::io("start a thread"))?;
         Ok(Filler {
-            rows: rows::open(dir, STORE_CACHE_BYTES)?,
+            rouser: Roused(rouser),
+            rows,
             batch: sled::Batch::default(),
             waiting: 0,
             tally: Tally::default(),
@@ -119,6 +133,7 @@ impl Filler {
         guarded(|| self.rows.db.flush())?;
         let doing = "sync a new database";
         self.rows.file.sync_all().map_err(StoreError::io(doing))?;
+        drop(self.rouser);
         rows::close(self.rows.db);
         let again = rows::open(dir, STORE_CACHE_BYTES)?;
         let found = Tally::of(&again.db);

@@ -29,6 +29,9 @@ mod purge;
 mod read;
 mod rekey;
 mod restore;
+mod rotate;
+#[cfg(test)]
+mod rotate_tests;
 mod rows;
 pub mod signed;
 mod sync;
@@ -53,7 +56,7 @@ pub use model::{
 };
 pub use read::AccountStore;
 pub use rekey::Rekeyed;
-pub use transaction::Transaction;
+pub use transaction::{Resealed, Resealing, Transaction};
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -95,6 +98,8 @@ pub struct Vault {
     /// Counts uses of indexes, to find the one that was not used for longest.
     uses: AtomicU64,
     purges: Mutex<Vec<RosterRow>>,
+    /// Accounts whose tree stands under a new key, and whose old one is still there too.
+    rekeyed: Mutex<HashMap<AccountId, RosterRow>>,
     /// What was held in memory of deleted collections: to free a large index takes longer than
     /// the deletion, so it waits for the purge.
     discarded: Mutex<Vec<Arc<State>>>,
@@ -180,6 +185,7 @@ impl Vault {
             index_capacity,
             uses: AtomicU64::default(),
             purges: Mutex::default(),
+            rekeyed: Mutex::default(),
             discarded: Mutex::default(),
             directory_damaged: AtomicBool::new(false),
             audit: Audit::new(keys_dir.with_file_name("audit.heads")),
