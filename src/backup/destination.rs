@@ -22,6 +22,8 @@ use crate::limits;
 use crate::vault::{replace_file, signed};
 
 const MODE: u32 = 0o600;
+/// What the name of a manifest that is being written ends with.
+const UNFINISHED: &str = ".new";
 
 /// Where backups are kept.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -88,6 +90,12 @@ impl Destination {
             }
         }
         self.clear_temporary()?;
+        for name in self.names("backups")? {
+            if name.ends_with(UNFINISHED) {
+                let file = self.dir().join("backups").join(name);
+                fs::remove_file(file).map_err(self.fail(doing))?;
+            }
+        }
         self.sync("")?;
         Ok(DestinationLock { _file: lock })
     }
@@ -167,6 +175,7 @@ impl Destination {
         for name in self.names("backups")? {
             match BackupId::parse(&name) {
                 Some(id) => ids.push(id),
+                None if name.ends_with(UNFINISHED) => {}
                 None => others.push(name),
             }
         }

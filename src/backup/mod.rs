@@ -271,20 +271,23 @@ pub struct Backups {
     one: Mutex<()>,
     progress: Mutex<Progress>,
     journal: Mutex<Journal>,
-    counted: Mutex<Option<UnixMillis>>,
+    /// When the rows were last counted.
+    counted: Mutex<UnixMillis>,
 }
 
 impl Backups {
     /// For the data directory `data`, whose vault is open.
     pub fn new(vault: Arc<Vault>, data: &Path, settings: BackupSettings) -> Self {
+        // An hour after the start, which has better things to do than to read all rows.
+        let counted = vault.ambient().now().0 - (limits::WASTE_HOURS - 1) * 3_600_000;
         Backups {
+            counted: Mutex::new(UnixMillis(counted)),
             vault,
             journal: Mutex::new(Journal::open(data)),
             data: data.to_owned(),
             settings,
             one: Mutex::default(),
             progress: Mutex::default(),
-            counted: Mutex::default(),
         }
     }
 
@@ -463,11 +466,10 @@ impl Backups {
     /// Counts the rows once a day, so that it is known how much of the file is waste.
     fn count_waste(&self, now: UnixMillis) {
         let mut counted = self.counted.lock();
-        let hours = |then: UnixMillis| (now.0 - then.0) / 3_600_000;
-        if counted.is_some_and(|then| hours(then) < limits::WASTE_HOURS) {
+        if now.0 - counted.0 < limits::WASTE_HOURS * 3_600_000 {
             return;
         }
-        *counted = Some(now);
+        *counted = now;
         if let Err(error) = self.vault.store().count_live() {
             tracing::warn!(%error, "the rows could not be counted");
         }
