@@ -107,8 +107,8 @@ mod tests {
             .filter(|(kept, _)| **kept)
             .map(|(_, time)| (newest - time) / (DAY / 2))
             .collect();
-        // Days 30, 29, 28; weeks from Monday 30 and to Sunday 29; November, and October 31.
-        assert_eq!(kept, [0, 1, 3, 59]);
+        // The noons of days 30, 29, 28; weeks from Monday 30 and to Sunday 29; November, October 31.
+        assert_eq!(kept, [0, 2, 4, 60]);
         let none = Keep {
             daily: 0,
             weekly: 0,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
@@ -15,7 +16,7 @@ use crate::store::{Batch, Copied, Parts, Row, Store, StoreError, compact, fill, 
 
 type Rows = BTreeMap<RowName, Vec<u8>>;
 
-/// Parts in memory.
+/// Parts in memory, each of which takes a while to write.
 #[derive(Default)]
 struct Memory(Vec<Vec<Row>>);
 
@@ -24,6 +25,7 @@ impl Parts for Memory {
     type Error = StoreError;
 
     fn write(&mut self, rows: &[Row]) -> Result<usize, StoreError> {
+        thread::sleep(Duration::from_micros(500));
         self.0.push(rows.to_vec());
         Ok(self.0.len() - 1)
     }
@@ -124,6 +126,9 @@ fn a_copy_under_load_is_a_state_that_existed() {
         for writer in 0..WRITERS {
             let write = &write;
             scope.spawn(move || write(writer));
+        }
+        while order.lock().len() < 3_000 {
+            thread::sleep(Duration::from_millis(1));
         }
         for _ in 0..25 {
             let (memory, copied) = copied(&store);
