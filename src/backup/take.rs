@@ -163,7 +163,7 @@ impl std::fmt::Display for Taken {
         write!(
             out,
             "{id}: {rows} rows, {bytes:.1} MiB, of which {new_bytes:.1} MiB in {new} of {all} packs are new; \
-             {seconds:.1} s, writers held for {held:.1} ms"
+             {seconds:.1} s, writers held for {held:.2} ms"
         )?;
         match self.removed {
             0 => Ok(()),
