@@ -5,7 +5,7 @@ mod common;
 use std::fs;
 
 use common::everything::event;
-use common::{Client, Server};
+use common::{Client, PASSWORD, Server};
 
 const CALENDAR: &str = "/dav/calendars/anna/calendar/";
 const ICS: (&str, &str) = ("Content-Type", "text/calendar");
@@ -93,6 +93,14 @@ fn a_running_server_is_backed_up_and_restored() {
     fs::rename(server.data(), server.beside("old")).expect("it moves");
     fs::rename(server.beside("new"), server.data()).expect("it moves");
     serve_restored(&mut server, &secret, token);
+    let said = server.done(&["restore", &rows, "--user", "anna"], "");
+    assert!(said.contains("Put back"), "{said}");
+    server.done(&["user", "rotate", "anna", "--password-stdin"], PASSWORD);
+    refused(
+        &server,
+        &["restore", &rows, "--user", "anna"],
+        "another key",
+    );
     fs::write(server.data().join("restoring"), "").expect("a mark");
     refused(&server, &["user", "list"], "not finished");
 }

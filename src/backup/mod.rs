@@ -93,6 +93,8 @@ pub enum BackupError {
     NoAccount(String),
     /// The backup was made under another host key.
     OtherHost,
+    /// The account has another key now than its rows in the backup.
+    OtherAccountKey(String),
     /// The signed heads of the audit trail cannot be had.
     Mirror(MirrorError),
     /// The store failed.
@@ -147,6 +149,11 @@ impl fmt::Display for BackupError {
             BackupError::OtherHost => write!(
                 out,
                 "the backup was made under another host key than the one at hand; give the old one with --host-key"
+            ),
+            BackupError::OtherAccountKey(name) => write!(
+                out,
+                "the account {name} got another key since (user rotate, or --abandon-data), and nothing of this backup would open with it; \
+                 restore the whole backup to a new directory, with key files of that time"
             ),
             BackupError::Mirror(error) => write!(out, "{error}"),
             BackupError::Store(error) => write!(out, "{error}"),

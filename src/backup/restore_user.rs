@@ -32,6 +32,7 @@ pub struct RestoredUser {
 struct Found {
     rows: LeftOut,
     page: Option<Stored>,
+    root: Option<Stored>,
     /// Rows of the roster that did not open.
     closed: usize,
 }
@@ -68,17 +69,23 @@ pub fn restore_user(
     let mut then = Found::default();
     let roster = vault.roster_prefix();
     let page = vault.open_page_name(account);
+    let root = vault.root_name(account);
     for_each_row(from, &manifest, &mut |name, stored| {
         if name.bytes().starts_with(roster.bytes()) {
             let opened = vault.add_listed(&mut then.rows, account, name, stored);
             then.closed += usize::from(!opened);
         } else if *name == page {
             then.page = Some(stored);
+        } else if *name == root {
+            then.root = Some(stored);
         }
         Ok(())
     })?;
     if then.rows.names.is_empty() {
         return Err(BackupError::NoAccount(name.to_owned()));
+    }
+    if vault.has_other_key(account, then.root.take()) {
+        return Err(BackupError::OtherAccountKey(name.to_owned()));
     }
     if then.closed > 0 {
         tracing::warn!(

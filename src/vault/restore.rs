@@ -58,6 +58,17 @@ impl Vault {
         self.chain(id).open_page_name()
     }
 
+    /// The name of the row that tells which key an account has.
+    pub fn root_name(&self, id: AccountId) -> RowName {
+        self.chain(id).root_name()
+    }
+
+    /// Whether an account had another key when `root` was that row: then what was sealed under it
+    /// cannot be opened with the key slots of now.
+    pub fn has_other_key(&self, id: AccountId, root: Option<Stored>) -> bool {
+        self.had_another_key(id, root)
+    }
+
     /// Writes into the audit trail of administration, and into the account's, that its rows were
     /// restored from another state, whose open page is `page`: what its heads added up to then
     /// is what they add up to now.

@@ -200,6 +200,11 @@ impl Chain {
         self.rows.open_page()
     }
 
+    /// The name of the row that tells for whom its pages are sealed.
+    pub fn root_name(&self) -> RowName {
+        self.rows.root()
+    }
+
     /// Counts something that is written within a minute.
     pub fn note(&self, what: Happening, now: UnixMillis) {
         self.pending.lock().add(hour_of(now), Entry::new(what, now));
@@ -422,6 +427,18 @@ impl Vault {
             });
         }
         Ok(chain)
+    }
+
+    /// Whether an account had another key in another state, whose root of the audit trail is
+    /// `root`; no, where either is unknown.
+    pub(super) fn had_another_key(&self, id: AccountId, root: Option<Stored>) -> bool {
+        let chain = self.chain(id);
+        let name = chain.rows.root();
+        let then = root.and_then(|stored| self.open_root(&name, stored));
+        let then = then.and_then(|root| root.public);
+        let state = chain.state.lock();
+        let now = state.root().and_then(|root| root.public);
+        then.is_some() && now.is_some() && then != now
     }
 
     /// Takes over what the heads of an account added up to in another state, whose open page is
