@@ -13,8 +13,10 @@ use serde::{Deserialize, Deserializer};
 
 use crate::limits;
 
+mod backup;
 mod net;
 
+pub use backup::Backup;
 pub use net::{Contact, Network, PublicUrl};
 
 /// The documented settings with their defaults.
@@ -66,6 +68,8 @@ pub struct Config {
     pub audit: Audit,
     /// What deleted and overwritten things can be restored.
     pub trash: Trash,
+    /// Backups by themselves.
+    pub backup: Backup,
     /// Who may sign in, and from where.
     pub sign_in: SignIn,
     /// Logging.
@@ -195,6 +199,7 @@ impl Default for Config {
             argon2: Argon2::default(),
             audit: Audit::default(),
             trash: Trash::default(),
+            backup: Backup::default(),
             sign_in: SignIn::default(),
             log: Log::default(),
         }
@@ -399,7 +404,7 @@ impl Config {
                 "trash.days must be between 0 and 3650, trash.versions between 0 and 100",
             );
         }
-        Ok(())
+        self.backup.check()
     }
 
     /// The data directory. systemd names the service's own in STATE_DIRECTORY.

@@ -7,6 +7,7 @@
 
 mod admin;
 mod audit;
+mod backup;
 mod commands;
 mod dns;
 mod first_run;
@@ -79,6 +80,13 @@ enum Task {
     /// List the devices of an account
     #[command(subcommand)]
     Device(DeviceTask),
+    /// Back up all rows of the running server now, or see what there is; docs/BACKUP.md says more
+    Backup(backup::BackupFlags),
+    /// Make a new data directory of a backup, put one account back, or try whether that would work
+    Restore(backup::RestoreFlags),
+    /// Copy the database into a new file without the space of what was deleted; the server must be
+    /// stopped
+    Compact,
     /// Drop the keys of an account from the server's memory now: requests under way finish, the
     /// next one of each device opens the account again
     #[command(group(clap::ArgGroup::new("whom").required(true)))]
@@ -475,6 +483,9 @@ pub fn main() -> ExitCode {
         Task::History(task) => trash::history(&config, task, &mut output),
         Task::Undo(flags) => trash::undo(&config, flags, &mut output),
         Task::Device(task) => audit::device(&config, task, &mut output),
+        Task::Backup(flags) => backup::backup(&config, flags, &mut output),
+        Task::Restore(flags) => backup::restore(&config, flags, &mut output),
+        Task::Compact => backup::compact(&config, &mut output),
         Task::Lock { name, all: _ } => commands::lock(&config, name, &mut output),
         Task::Health => commands::health(&config, &mut output),
     };

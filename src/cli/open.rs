@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use super::{Failure, host_key};
 use crate::account::{AccountSettings, Accounts};
 use crate::ambient::Ambient;
+use crate::backup::{BackupSettings, Backups, MARKER};
 use crate::config::Config;
 use crate::limits;
 use crate::store::{Store, StoreError, StoreOptions};
@@ -55,6 +56,24 @@ pub(super) fn health(
     Box::new(move || vault.store().room().map_err(|error| error.to_string()))
 }
 
+/// What makes the backups of an open data directory.
+pub(super) fn backups(config: &Config, accounts: &Arc<Accounts>) -> Arc<Backups> {
+    let vault = Arc::clone(accounts.vault());
+    let settings = BackupSettings::from(&config.backup);
+    Arc::new(Backups::new(vault, &config.data_dir(), settings))
+}
+
+/// Refuses a directory whose restore was not finished.
+pub(super) fn refuse_restoring(data: &Path) -> Result<(), Failure> {
+    match data.join(MARKER).exists() {
+        true => Err(Failure(format!(
+            "{} was being restored from a backup, and that was not finished; remove the directory and restore again",
+            data.display()
+        ))),
+        false => Ok(()),
+    }
+}
+
 /// As `accounts`, for the server: a command that has the store gives it back within moments.
 pub(super) fn accounts_soon(
     config: &Config,
@@ -93,6 +112,7 @@ pub(super) fn accounts(
     }
     make_dir(&data)?;
     host_key::refuse_unfinished(&data)?;
+    refuse_restoring(&data)?;
     let host = host_key::obtain(&host_key::source(config)?, &store, ambient)?;
     let opened = open_store(&data)?;
     let vault = Vault::open(opened, host, &data.join("keys"), Arc::clone(ambient));

@@ -16,6 +16,7 @@ mod copy;
 #[cfg(test)]
 mod damage_tests;
 mod directory;
+mod erased;
 mod grant;
 #[cfg(test)]
 mod grant_tests;
@@ -31,10 +32,12 @@ mod purge;
 mod read;
 mod rekey;
 mod retention;
+mod restore;
 mod rotate;
 #[cfg(test)]
 mod rotate_tests;
 mod rows;
+pub mod signed;
 mod sync;
 #[cfg(test)]
 pub mod testing;
@@ -52,6 +55,7 @@ pub use audit::{
 };
 pub use directory::{AccountRecord, CreateError};
 pub use history::TrashedObject;
+pub use erased::{Erased, replace_file};
 pub use keyfile::KeyFile;
 pub use model::{
     CalendarFacts, Change, Changes, Collection, CollectionKind, Destination, Etag, Lock, LockDepth,
@@ -66,7 +70,7 @@ pub use undo::{Undo, UndoLine, UndoReport, Undone};
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Weak};
 
@@ -113,6 +117,8 @@ pub struct Vault {
     /// the deletion, so it waits for the purge.
     discarded: Mutex<Vec<Arc<State>>>,
     audit: Audit,
+    /// The file with the accounts that were erased.
+    erased: PathBuf,
     /// Whether a row of the directory did not open: then nobody can say which accounts are gone.
     directory_damaged: AtomicBool,
 }
@@ -198,6 +204,7 @@ impl Vault {
             discarded: Mutex::default(),
             directory_damaged: AtomicBool::new(false),
             audit: Audit::new(keys_dir.with_file_name("audit.heads")),
+            erased: keys_dir.with_file_name("erased"),
             store,
             host,
             ambient,
