@@ -147,8 +147,21 @@ pub const SCAN_STEP_BYTES: usize = 1024 * 1024;
 pub const STORE_CACHE_BYTES: u64 = 32 * 1024 * 1024;
 /// Bytes of a segment of the database file: four rows of a leaf must not become a blob (FINDINGS).
 pub const STORE_SEGMENT_BYTES: usize = 8 * 1024 * 1024;
-/// Free bytes of the disk below which writes are refused while the store still works.
-pub const STORE_RESERVE_BYTES: u64 = 64 * 1024 * 1024;
+/// Default for the free bytes of the disk below which the administrator is warned.
+pub const DISK_WARN_BYTES: u64 = 1024 * 1024 * 1024;
+/// Default for the free bytes of the disk below which writes are refused: all that may be in memory
+/// on its way (`COMMIT_QUEUE_BYTES`), a few segments of the database, and the audit trail fit.
+pub const DISK_STOP_BYTES: u64 = 256 * 1024 * 1024;
+/// Both are at most a part of the disk: the first one of so many, so that a small disk works.
+pub const DISK_WARN_SHARE: u64 = 5;
+/// The same for the second.
+pub const DISK_STOP_SHARE: u64 = 10;
+/// The most MiB that may be configured for either: 16 TiB.
+pub const DISK_MARK_MIB_MOST: u64 = 16 * 1024 * 1024;
+/// Seconds between two looks at the disk.
+pub const DISK_SECONDS: u64 = 5;
+/// Seconds after which a group of commits that is being written counts as stuck.
+pub const COMMIT_STUCK_SECONDS: u64 = 30;
 /// Milliseconds for sled's threads to let go of a database that was closed in this process.
 pub const STORE_LET_GO_MILLIS: u64 = 5_000;
 /// Summaries held by all indexes together (about 400 bytes each).
@@ -226,6 +239,11 @@ pub const FAILURE_DELAY_SECONDS: u64 = 15 * 60;
 pub const FAILURES_REMEMBERED: usize = 10_000;
 /// Seconds for which a failed secret is remembered.
 pub const FAILURE_MEMORY_SECONDS: i64 = 10 * 60;
+
+/// Minutes for which refused requests of a device are remembered for `sealdav doctor`.
+pub const TROUBLE_MINUTES: i64 = 60;
+/// Kinds of refusals to devices that are remembered, the latest.
+pub const TROUBLES: usize = 1_000;
 
 // Audit trail
 

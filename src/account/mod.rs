@@ -11,11 +11,13 @@ mod app_passwords;
 mod cache;
 mod devices;
 mod expiry;
+mod figures;
 mod password;
 mod recovery;
 mod rotate;
 mod throttle;
 mod trail;
+mod troubles;
 
 #[cfg(test)]
 mod tests;
@@ -25,7 +27,9 @@ pub use app_passwords::{AddedAppPassword, AppPasswordInfo, NewAppPassword};
 pub use recovery::Recovered;
 
 pub use devices::{DeviceInfo, family_name, family_of};
+pub use figures::Figures;
 pub use trail::{Trail, TrailLine};
+pub use troubles::{Trouble, Who};
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -35,11 +39,12 @@ use parking_lot::{Condvar, Mutex};
 use crate::ids::{AccountId, Email, Secret, SlotId};
 use crate::limits;
 use crate::seal::{Argon2Cost, Generated, SecretKind, Slot, SlotContent, SlotLock, dummy_work};
-use crate::store::StoreError;
+use crate::store::{DiskState, Room, StoreError};
 use crate::vault::{AccountRecord, AccountStore, Action, Happening, Vault, VaultError};
 use cache::Cache;
 use devices::{Devices, Flush};
 use throttle::Throttle;
+use troubles::Troubles;
 
 /// What the configuration says about accounts.
 #[derive(Debug, Clone)]
@@ -116,6 +121,10 @@ pub struct Accounts {
     argon2: Runs,
     devices: Devices,
     resealings: rotate::Resealings,
+    figures: Figures,
+    troubles: Troubles,
+    /// What was last said about the disk.
+    room: Mutex<Room>,
 }
 
 impl Accounts {
@@ -131,6 +140,9 @@ impl Accounts {
             argon2: Runs::new(limits::ARGON2_RUNS),
             devices: Devices::default(),
             resealings: rotate::Resealings::default(),
+            figures: Figures::default(),
+            troubles: Troubles::default(),
+            room: Mutex::new(Room::Ample),
             vault,
             settings,
         }
@@ -156,8 +168,19 @@ impl Accounts {
         secret: &Secret,
         peer: IpAddr,
     ) -> Result<AccountStore, SignInError> {
+        let done = self.try_all(name, secret, peer);
+        self.figures.ended(&done);
+        done
+    }
+
+    fn try_all(
+        &self,
+        name: &str,
+        secret: &Secret,
+        peer: IpAddr,
+    ) -> Result<AccountStore, SignInError> {
         // Asked again by those who waited for their turn: much may have failed since.
-        if let Some(done) = self.sign_in_without_argon2(name, secret, peer) {
+        if let Some(done) = self.try_without_argon2(name, secret, peer) {
             return done;
         }
         let record = self.enabled_account(name);
@@ -179,6 +202,17 @@ impl Accounts {
         secret: &Secret,
         peer: IpAddr,
     ) -> Option<Result<AccountStore, SignInError>> {
+        let done = self.try_without_argon2(name, secret, peer)?;
+        self.figures.ended(&done);
+        Some(done)
+    }
+
+    fn try_without_argon2(
+        &self,
+        name: &str,
+        secret: &Secret,
+        peer: IpAddr,
+    ) -> Option<Result<AccountStore, SignInError>> {
         let now = self.vault.ambient().now();
         if let Some(account) = self.cache.get(name, secret, now) {
             return Some(Ok(account));
@@ -193,11 +227,11 @@ impl Accounts {
             }
         }
         if self.cache.failed_before(name, secret, now) {
-            self.note_failure(name);
+            self.note_failure(name, peer, (401, "old-secret"));
             return Some(Err(SignInError::Wrong));
         }
         if let Some(retry_after_seconds) = self.throttle.blocked(name, peer) {
-            self.note_failure(name);
+            self.note_failure(name, peer, (429, "throttled"));
             return Some(Err(SignInError::Throttled {
                 retry_after_seconds,
             }));
@@ -228,16 +262,19 @@ impl Accounts {
 
     /// Counts a failure.
     fn wrong(&self, name: &str, secret: &Secret, peer: IpAddr) -> SignInError {
-        self.note_failure(name);
+        self.note_failure(name, peer, (401, "secret"));
         self.throttle.failed(name, peer);
         self.cache.failed(name, secret, self.vault.ambient().now());
         SignInError::Wrong
     }
 
     /// Counts a failure in the audit trail: by the hour, for an account or for all unknown names.
-    fn note_failure(&self, name: &str) {
+    fn note_failure(&self, name: &str, peer: IpAddr, why: (u16, &'static str)) {
         let account = self.vault.account_named(name);
         let id = account.map_or(AccountId::NONE, |record| record.id);
+        let stranger = Who::Stranger(troubles::neighbourhood(peer));
+        self.troubles
+            .note(id, stranger, why, self.vault.ambient().now());
         let what = Happening::by(Action::Failure, SlotId::NONE);
         self.vault.note(id, what);
     }
@@ -293,7 +330,10 @@ impl Accounts {
         record: Option<&AccountRecord>,
         password: &Secret,
     ) -> Option<(SlotContent, SlotId)> {
+        let waiting = self.figures.argon2_waiting.hold();
         let _run = self.argon2.take();
+        drop(waiting);
+        self.figures.argon2_runs.one();
         let file = record.and_then(|record| self.vault.key_file(record.id));
         let slot = file.as_ref().and_then(|file| {
             file.slots
@@ -328,6 +368,7 @@ impl Accounts {
         // After the devices, whose news it tells.
         let done = self.vault.flush_audit().and(done);
         if let Err(error) = done.and_then(|()| self.vault.cut_audit(self.settings.audit_days)) {
+            self.figures.flush_failures.one();
             tracing::error!(%error, "the audit trail cannot be written; what it has to tell waits in memory");
         }
     }
@@ -364,6 +405,35 @@ impl Accounts {
         }
     }
 
+    /// What is counted.
+    pub fn figures(&self) -> &Figures {
+        &self.figures
+    }
+
+    /// Notes that a request of a device was refused; `reason` is the word of the log.
+    pub fn refused(&self, account: AccountId, device: SlotId, status: u16, reason: &'static str) {
+        let now = self.vault.ambient().now();
+        let who = Who::Device(device);
+        self.troubles.note(account, who, (status, reason), now);
+    }
+
+    /// What was refused to which device within the last hour, the most frequent first.
+    pub fn troubles(&self) -> Vec<Trouble> {
+        self.troubles.recent(self.vault.ambient().now())
+    }
+
+    /// Looks at the disk, and says in the log when there came to be less room or more.
+    pub fn watch_disk(&self) {
+        let state = match self.vault.store().watch_disk() {
+            Ok(state) => state,
+            Err(error) => return tracing::error!(%error, "the free space is not known"),
+        };
+        let before = std::mem::replace(&mut *self.room.lock(), state.room);
+        if before != state.room {
+            say_room(&state);
+        }
+    }
+
     /// What is done every minute: a store that failed is opened again, the audit trail is written,
     /// idle keys and old failures are forgotten, deleted rows purged.
     pub fn housekeep(&self) {
@@ -388,6 +458,24 @@ impl Accounts {
                 }
             }
         }
+    }
+}
+
+fn say_room(state: &DiskState) {
+    let mib = |bytes: u64| bytes / (1024 * 1024);
+    let (free_mb, stop_mb) = (mib(state.space.free), mib(state.marks.stop));
+    match state.room {
+        Room::Ample => tracing::info!(free_mb, "the disk has room again"),
+        Room::Low => tracing::warn!(
+            free_mb,
+            stop_mb,
+            "the disk is getting full: below stop_mb only deletions are taken"
+        ),
+        Room::Stopped => tracing::error!(
+            free_mb,
+            stop_mb,
+            "the disk is nearly full: writes are refused until there is room; reading and deleting go on"
+        ),
     }
 }
 

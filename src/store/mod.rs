@@ -18,6 +18,7 @@
 
 mod batch;
 mod commit;
+mod disk;
 mod error;
 mod layout;
 mod line;
@@ -37,15 +38,17 @@ use std::thread::{self, JoinHandle};
 use parking_lot::RwLock;
 
 pub use batch::Batch;
-pub use commit::Statistics;
+pub use commit::{Figures, Statistics};
+pub use disk::{DiskMarks, DiskState, Probe, Room, Space};
 pub use error::StoreError;
 pub use layout::FORMAT_VERSION;
 pub use line::{Durable, Receipt};
 
 use crate::ambient::{OsRandom, Random};
-use crate::limits::{STORE_CACHE_BYTES, STORE_RESERVE_BYTES};
+use crate::limits::STORE_CACHE_BYTES;
 use crate::seal::{RowName, RowPrefix, Stored};
 use commit::{Committer, Counters, GROUP_ROW};
+use disk::Disk;
 use error::advice;
 use layout::{Format, Found, Layout};
 use line::Line;
@@ -60,7 +63,24 @@ pub struct StoreOptions {
     pub cache_bytes: u64,
     /// The epoch of a store that is created now; `None` draws one. For scenarios that replay.
     pub new_epoch: Option<u64>,
+    /// Free bytes of the disk below which something happens.
+    pub disk: DiskMarks,
+    /// How the disk is asked for them.
+    pub probe: Probe,
     sync: commit::Sync,
+}
+
+/// Whether a store does what it is there for, as far as that can be told without waiting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Condition {
+    /// It reads and writes.
+    Works,
+    /// It reads, and writes only what frees room: the disk is nearly full.
+    Full,
+    /// It has been writing one group of commits for longer than any disk should need.
+    Stuck,
+    /// It is closed after a failed write, or is being opened again.
+    Closed,
 }
 
 impl Default for StoreOptions {
@@ -69,6 +89,8 @@ impl Default for StoreOptions {
         StoreOptions {
             cache_bytes: STORE_CACHE_BYTES,
             new_epoch: None,
+            disk: DiskMarks::default(),
+            probe: disk::system(),
             sync: File::sync_data,
         }
     }
@@ -91,6 +113,7 @@ pub struct Store {
     options: StoreOptions,
     epoch: AtomicU64,
     counters: Arc<Counters>,
+    disk: Disk,
     running: RwLock<Running>,
     /// Released last, when the database is closed.
     _lock: File,
@@ -120,11 +143,14 @@ impl Store {
         };
         let counters = Arc::new(Counters::default());
         let (running, format) = start(&layout, options, format, &counters)?;
+        let disk = Disk::new(options.probe.clone(), options.disk);
+        disk.ask(layout.dir())?;
         Ok(Store {
             layout,
             options: options.clone(),
             epoch: AtomicU64::new(format.epoch),
             counters,
+            disk,
             running: RwLock::new(running),
             _lock: lock,
         })
@@ -164,8 +190,8 @@ impl Store {
         self.with_rows(|db| guarded(|| Ok(db.iter().keys().next().transpose()?.is_none())))
     }
 
-    /// Whether writes should be planned now: `Full` while the disk has less than
-    /// `limits::STORE_RESERVE_BYTES` left, `Failed` after a failed write. Asked before a write is
+    /// Whether writes should be planned now: `Full` while the disk has less free than
+    /// `StoreOptions::disk` says, `Failed` after a failed write. Asked before a write is
     /// planned, so that a full disk refuses work while everything can still be read; deletions
     /// need not ask.
     ///
@@ -175,14 +201,45 @@ impl Store {
         if self.running.read().line.failure().is_some() {
             return Err(StoreError::Failed);
         }
-        let disk = rustix::fs::statvfs(self.layout.dir())
-            .map_err(|error| StoreError::io("ask for free space")(error.into()))?;
-        let free = disk.f_bavail.saturating_mul(disk.f_frsize);
-        if free < STORE_RESERVE_BYTES {
-            Err(StoreError::Full)
-        } else {
-            Ok(())
+        match self.watch_disk()?.room {
+            Room::Ample | Room::Low => Ok(()),
+            Room::Stopped => Err(StoreError::Full),
         }
+    }
+
+    /// Asks the disk how much of it is free.
+    ///
+    /// # Errors
+    /// `Io` when the disk cannot be asked.
+    pub fn watch_disk(&self) -> Result<DiskState, StoreError> {
+        self.disk.ask(self.layout.dir())
+    }
+
+    /// What the disk said when it was last asked.
+    pub fn disk(&self) -> DiskState {
+        self.disk.last()
+    }
+
+    /// Whether it works. Waits for nothing and asks no disk.
+    pub fn condition(&self) -> Condition {
+        let failed = self
+            .running
+            .try_read()
+            .is_none_or(|running| running.line.failure().is_some());
+        if failed {
+            Condition::Closed
+        } else if self.counters.stuck() {
+            Condition::Stuck
+        } else if self.disk.last().room == Room::Stopped {
+            Condition::Full
+        } else {
+            Condition::Works
+        }
+    }
+
+    /// How commits are spread.
+    pub fn figures(&self) -> &Figures {
+        &self.counters.figures
     }
 
     /// Puts a batch in the line and returns at once, or waits while `limits::COMMIT_QUEUE`
