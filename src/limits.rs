@@ -51,6 +51,16 @@ pub const LOCK_SECONDS: u64 = 3_600;
 /// Tombstones a collection keeps; older sync-tokens answer valid-sync-token (RFC 6578 section 3.8).
 pub const TOMBSTONES: usize = 100_000;
 
+/// Default for the days for which they are kept: as long as a device that is not used is remembered
+/// (`DEVICE_DAYS`). One that comes back later lists the collection anew.
+pub const TOMBSTONE_DAYS: u32 = 180;
+/// The least that may be configured: a holiday without the device.
+pub const TOMBSTONE_DAYS_LEAST: u32 = 30;
+/// Tombstones that one step of forgetting drops, since writers of the account wait meanwhile.
+pub const FORGET_TOMBSTONES: usize = 500;
+/// Such steps in each minute.
+pub const FORGET_STEPS: usize = 20;
+
 // iCalendar
 
 /// Nesting of components: VCALENDAR, VEVENT, VALARM is three; unknown ones may nest further.
@@ -166,6 +176,8 @@ pub const COMMIT_STUCK_SECONDS: u64 = 30;
 pub const STORE_LET_GO_MILLIS: u64 = 5_000;
 /// Summaries held by all indexes together (about 400 bytes each).
 pub const INDEX_SUMMARIES: usize = 500_000;
+/// Bytes that one of them takes, estimated, for the metrics.
+pub const INDEX_ENTRY_BYTES: usize = 400;
 /// Unlocked accounts held at once.
 pub const UNLOCKED_ACCOUNTS: usize = 1_000;
 /// Default for the minutes without a request after which an account's keys are dropped.
@@ -244,6 +256,11 @@ pub const FAILURE_MEMORY_SECONDS: i64 = 10 * 60;
 pub const TROUBLE_MINUTES: i64 = 60;
 /// Kinds of refusals to devices that are remembered, the latest.
 pub const TROUBLES: usize = 1_000;
+/// Of them, so many are told to `sealdav doctor`, the most frequent.
+pub const TROUBLES_TOLD: usize = 100;
+/// Refusals of one kind to one device within that time from which on they are told of: fewer happen
+/// in daily use.
+pub const TROUBLE_TIMES: u64 = 5;
 
 // Audit trail
 
@@ -332,6 +349,10 @@ pub const LINGER_BYTES: usize = 8 * 1024 * 1024;
 pub const H2_WINDOW_BYTES: u32 = 256 * 1024;
 /// Addresses of a forwarding header that are looked at, from the right.
 pub const FORWARDED_HOPS: usize = 16;
+/// Readers of the metrics at once.
+pub const METRICS_CONNECTIONS: usize = 8;
+/// Seconds for one reader of the metrics, from its connection on.
+pub const METRICS_SECONDS: u64 = 60;
 /// Administration commands answered at once over the local socket.
 pub const ADMIN_CONNECTIONS: usize = 8;
 /// Bytes of one line on the local socket.
@@ -346,5 +367,8 @@ pub const ADMIN_START_SECONDS: u64 = 10;
 pub const CERTIFICATE_DAYS: u64 = 800;
 /// Days before its end at which it is renewed.
 pub const CERTIFICATE_RENEWAL_DAYS: u64 = 60;
+/// Days before the end of a certificate at which `sealdav doctor` warns: what renews one by ACME
+/// does so a month before.
+pub const CERTIFICATE_WARNING_DAYS: i64 = 14;
 /// Days the own certificate authority is valid: it is installed by hand on every device.
 pub const AUTHORITY_DAYS: u64 = 20 * 365;

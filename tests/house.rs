@@ -42,6 +42,7 @@ const OWNED: &[(&str, &[&str])] = &[
     ("tokio_rustls", &["http"]),
     ("rustls", &["http"]),
     ("rcgen", &["http"]),
+    ("x509_parser", &["http"]),
     ("prometheus_client", &["http"]),
     ("sd_notify", &["cli"]),
     ("clap", &["cli"]),

@@ -18,6 +18,7 @@ mod rotate;
 mod throttle;
 mod trail;
 mod troubles;
+mod watch;
 
 #[cfg(test)]
 mod tests;
@@ -39,7 +40,7 @@ use parking_lot::{Condvar, Mutex};
 use crate::ids::{AccountId, Email, Secret, SlotId};
 use crate::limits;
 use crate::seal::{Argon2Cost, Generated, SecretKind, Slot, SlotContent, SlotLock, dummy_work};
-use crate::store::{DiskState, Room, StoreError};
+use crate::store::{Room, StoreError};
 use crate::vault::{AccountRecord, AccountStore, Action, Happening, Vault, VaultError};
 use cache::Cache;
 use devices::{Devices, Flush};
@@ -61,6 +62,8 @@ pub struct AccountSettings {
     pub device_days: u32,
     /// Domains of e-mail addresses whose accounts may be made and sign in; empty for all.
     pub email_domains: Vec<String>,
+    /// Days for which tombstones of the sync log are kept.
+    pub sync_days: u32,
     /// Minutes without a request after which an account's keys are dropped.
     pub unlocked_idle_minutes: u32,
     /// Hours after the sign-in at which they are dropped in any case.
@@ -76,6 +79,7 @@ impl Default for AccountSettings {
             audit_days: limits::AUDIT_DAYS,
             device_days: limits::DEVICE_DAYS,
             email_domains: Vec::new(),
+            sync_days: limits::TOMBSTONE_DAYS,
             unlocked_idle_minutes: limits::UNLOCKED_IDLE_MINUTES,
             unlocked_hours: limits::UNLOCKED_HOURS,
         }
@@ -405,35 +409,6 @@ impl Accounts {
         }
     }
 
-    /// What is counted.
-    pub fn figures(&self) -> &Figures {
-        &self.figures
-    }
-
-    /// Notes that a request of a device was refused; `reason` is the word of the log.
-    pub fn refused(&self, account: AccountId, device: SlotId, status: u16, reason: &'static str) {
-        let now = self.vault.ambient().now();
-        let who = Who::Device(device);
-        self.troubles.note(account, who, (status, reason), now);
-    }
-
-    /// What was refused to which device within the last hour, the most frequent first.
-    pub fn troubles(&self) -> Vec<Trouble> {
-        self.troubles.recent(self.vault.ambient().now())
-    }
-
-    /// Looks at the disk, and says in the log when there came to be less room or more.
-    pub fn watch_disk(&self) {
-        let state = match self.vault.store().watch_disk() {
-            Ok(state) => state,
-            Err(error) => return tracing::error!(%error, "the free space is not known"),
-        };
-        let before = std::mem::replace(&mut *self.room.lock(), state.room);
-        if before != state.room {
-            say_room(&state);
-        }
-    }
-
     /// What is done every minute: a store that failed is opened again, the audit trail is written,
     /// idle keys and old failures are forgotten, deleted rows purged.
     pub fn housekeep(&self) {
@@ -458,24 +433,7 @@ impl Accounts {
                 }
             }
         }
-    }
-}
-
-fn say_room(state: &DiskState) {
-    let mib = |bytes: u64| bytes / (1024 * 1024);
-    let (free_mb, stop_mb) = (mib(state.space.free), mib(state.marks.stop));
-    match state.room {
-        Room::Ample => tracing::info!(free_mb, "the disk has room again"),
-        Room::Low => tracing::warn!(
-            free_mb,
-            stop_mb,
-            "the disk is getting full: below stop_mb only deletions are taken"
-        ),
-        Room::Stopped => tracing::error!(
-            free_mb,
-            stop_mb,
-            "the disk is nearly full: writes are refused until there is room; reading and deleting go on"
-        ),
+        self.forget_tombstones();
     }
 }
 

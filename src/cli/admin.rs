@@ -7,9 +7,11 @@ use std::sync::Arc;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::audit::{self, AuditAnswer, AuditRequest};
+use super::doctor;
 use crate::account::{Accounts, AppPasswordInfo, Authority, NewAppPassword, NewUser};
 use crate::ids::Secret;
 use crate::seal::Access;
+use crate::store::Room;
 use crate::vault::Resealed;
 
 /// A secret on the local socket, which only the server's own user can open.
@@ -59,6 +61,8 @@ impl From<Opener> for Authority {
 #[allow(missing_docs, reason = "each is a method of Accounts")]
 pub(super) enum AdminRequest {
     Health,
+    /// What only the server itself knows.
+    Doctor,
     AddUser {
         name: String,
         email: String,
@@ -165,6 +169,8 @@ pub(super) enum AdminResponse {
     AppPasswords { app_passwords: Vec<AppPasswordLine> },
     /// About the audit trail and devices.
     Audit { answer: AuditAnswer },
+    /// What the server knows of itself.
+    Doctor { live: doctor::Live },
     /// It works, and something else is wrong; sentences.
     Doubts { sentences: Vec<String> },
 }
@@ -210,6 +216,9 @@ pub(super) struct Office {
 pub(super) fn execute(office: &Office, request: AdminRequest) -> AdminResponse {
     let answered = match request {
         AdminRequest::Health => (office.health)().map(|()| doubts(&office.accounts)),
+        AdminRequest::Doctor => Ok(AdminResponse::Doctor {
+            live: doctor::Live::of(&office.accounts),
+        }),
         AdminRequest::Audit { request } => {
             audit::execute(&office.accounts, request).map(|answer| AdminResponse::Audit { answer })
         }
@@ -224,11 +233,15 @@ pub(super) fn execute(office: &Office, request: AdminRequest) -> AdminResponse {
 
 fn doubts(accounts: &Accounts) -> AdminResponse {
     let findings = accounts.vault().audit_findings();
-    if findings.is_empty() {
-        return AdminResponse::Done;
+    let mut sentences: Vec<String> = findings.iter().map(ToString::to_string).collect();
+    let disk = accounts.vault().store().disk();
+    if disk.room == Room::Low {
+        let free = disk.space.free / (1024 * 1024);
+        sentences.push(format!("the disk is getting full: {free} MiB are free"));
     }
-    AdminResponse::Doubts {
-        sentences: findings.iter().map(ToString::to_string).collect(),
+    match sentences.is_empty() {
+        true => AdminResponse::Done,
+        false => AdminResponse::Doubts { sentences },
     }
 }
 

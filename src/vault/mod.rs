@@ -45,6 +45,7 @@ pub use audit::{
     ExportPage, Finding, Happening, MirrorError,
 };
 pub use directory::{AccountRecord, CreateError};
+pub use index::IndexFigures;
 pub use keyfile::KeyFile;
 pub use model::{
     CalendarFacts, Change, Changes, Collection, CollectionKind, Destination, Etag, Lock, LockDepth,
@@ -202,6 +203,11 @@ impl Vault {
     /// Clock and randomness.
     pub fn ambient(&self) -> &Ambient {
         &self.ambient
+    }
+
+    /// What the indexes in memory hold.
+    pub fn index_figures(&self) -> IndexFigures {
+        self.indexes.lock().figures()
     }
 
     /// The store below, for health and figures.

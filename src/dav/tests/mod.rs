@@ -19,6 +19,7 @@ mod rfc4918_locks;
 mod rfc5689;
 mod rfc6578;
 mod rfc7529;
+mod room;
 mod simulated;
 mod streams;
 mod sync;
@@ -49,7 +50,7 @@ const CHILDREN: [&str; 4] = [
 struct Server {
     dav: Dav,
     account: AccountStore,
-    _vault: TestVault,
+    vault: TestVault,
 }
 
 /// An answer, read whole.
@@ -70,7 +71,7 @@ impl Server {
         let server = Server {
             dav,
             account,
-            _vault: vault,
+            vault,
         };
         assert_eq!(server.ask("MKCALENDAR", WORK, &[], "").status, 201);
         server
