@@ -431,7 +431,8 @@ impl Config {
         {
             return contradiction("audit.days and audit.device_days must be between 1 and 36500");
         }
-        if !(limits::TOMBSTONE_DAYS_LEAST..=limits::AUDIT_DAYS_MOST).contains(&self.sync.keep_days) {
+        if !(limits::TOMBSTONE_DAYS_LEAST..=limits::AUDIT_DAYS_MOST).contains(&self.sync.keep_days)
+        {
             return contradiction("sync.keep_days must be between 30 and 36500");
         }
         let Disk {

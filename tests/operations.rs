@@ -24,7 +24,10 @@ fn metrics_address(server: &Server) -> SocketAddr {
     let line = log.lines().find(|line| line.contains("metrics are told"));
     let rest = line.and_then(|line| line.split("listening=").nth(1));
     let address = rest.and_then(|rest| rest.split_whitespace().next());
-    address.expect("the log says where").parse().expect("an address")
+    address
+        .expect("the log says where")
+        .parse()
+        .expect("an address")
 }
 
 /// The value of a series.
@@ -50,7 +53,12 @@ fn metrics_tell_figures_and_no_names() {
     assert_eq!(listed.status, 207, "{}", listed.text());
     let mut stranger = server.client("metricanna", "wrong");
     assert_eq!(stranger.ask("PROPFIND", home, &[], b"").status, 401);
-    assert_eq!(client.ask("GET", "/dav/calendars/metricanna/x/y.ics", &[], b"").status, 404);
+    assert_eq!(
+        client
+            .ask("GET", "/dav/calendars/metricanna/x/y.ics", &[], b"")
+            .status,
+        404
+    );
 
     let address = metrics_address(&server);
     for head in [
@@ -65,18 +73,29 @@ fn metrics_tell_figures_and_no_names() {
     assert!(elsewhere.starts_with("HTTP/1.1 404 "));
     let told = scrape(address, &format!("GET /metrics HTTP/1.1\r\n{bearer}"));
     assert!(told.starts_with("HTTP/1.1 200 "), "{told}");
-    assert!(told.ends_with("# EOF\n") || told.contains("# EOF\n"), "{told}");
+    assert!(
+        told.ends_with("# EOF\n") || told.contains("# EOF\n"),
+        "{told}"
+    );
     let route = "/dav/calendars/{home}/";
     let series = |class: &str| {
-        format!("sealdav_http_requests_total{{method=\"PROPFIND\",route=\"{route}\",status=\"{class}\"}} ")
+        format!(
+            "sealdav_http_requests_total{{method=\"PROPFIND\",route=\"{route}\",status=\"{class}\"}} "
+        )
     };
     assert_eq!(value(&told, &series("2xx")), 1.0);
     assert_eq!(value(&told, &series("4xx")), 1.0);
     assert_eq!(value(&told, "sealdav_sign_ins_total{result=\"ok\"} "), 1.0);
-    assert_eq!(value(&told, "sealdav_sign_ins_total{result=\"failed\"} "), 1.0);
+    assert_eq!(
+        value(&told, "sealdav_sign_ins_total{result=\"failed\"} "),
+        1.0
+    );
     assert_eq!(value(&told, "sealdav_accounts_unlocked "), 1.0);
     assert_eq!(value(&told, "sealdav_read_only "), 0.0);
-    assert_eq!(value(&told, "sealdav_store_condition{state=\"works\"} "), 1.0);
+    assert_eq!(
+        value(&told, "sealdav_store_condition{state=\"works\"} "),
+        1.0
+    );
     let count = "sealdav_http_request_duration_seconds_count{method=\"PROPFIND\"} ";
     assert_eq!(value(&told, count), 2.0);
     for positive in [
@@ -142,7 +161,10 @@ fn doctor_says_what_is_wrong_and_ends_with_its_weight() {
     let output = server.command(&["doctor"], "");
     let text = String::from_utf8(output.stdout).expect("UTF-8");
     assert_eq!(output.status.code(), Some(2), "{text}");
-    assert!(text.contains("FAULT    host key: other users may read "), "{text}");
+    assert!(
+        text.contains("FAULT    host key: other users may read "),
+        "{text}"
+    );
     server.set("SEALDAV_SYNC_KEEP_DAYS", "many");
     let output = server.command(&["doctor"], "");
     let text = String::from_utf8(output.stdout).expect("UTF-8");
@@ -182,7 +204,11 @@ fn systemd_is_told_when_it_is_ready_lives_and_stops() {
     server.start(&["--plain-http"]);
     let told = messages(&socket, Duration::from_secs(2));
     // The watchdog may be told first: both begin when the sockets listen.
-    assert_eq!(told.iter().filter(|one| *one == "READY=1\n").count(), 1, "{told:?}");
+    assert_eq!(
+        told.iter().filter(|one| *one == "READY=1\n").count(),
+        1,
+        "{told:?}"
+    );
     let pings = told.iter().filter(|one| *one == "WATCHDOG=1\n").count();
     assert!(pings >= 4, "{told:?}");
     let mut client = common::Client::anonymous(server.address());

@@ -147,7 +147,12 @@ mod tests {
         for number in 0..=limits::TROUBLES as u32 + 5 {
             let peer = neighbourhood(Ipv4Addr::from_bits(number << 8 | 7).into());
             let stranger = Who::Stranger(peer);
-            troubles.note(AccountId::NONE, stranger, (401, "sign-in"), at(i64::from(number)));
+            troubles.note(
+                AccountId::NONE,
+                stranger,
+                (401, "sign-in"),
+                at(i64::from(number)),
+            );
         }
         assert_eq!(troubles.0.lock().len(), limits::TROUBLES);
     }

@@ -170,7 +170,7 @@ pub(super) enum AdminResponse {
     /// About the audit trail and devices.
     Audit { answer: AuditAnswer },
     /// What the server knows of itself.
-    Doctor { live: doctor::Live },
+    Doctor { live: Box<doctor::Live> },
     /// It works, and something else is wrong; sentences.
     Doubts { sentences: Vec<String> },
 }
@@ -217,7 +217,7 @@ pub(super) fn execute(office: &Office, request: AdminRequest) -> AdminResponse {
     let answered = match request {
         AdminRequest::Health => (office.health)().map(|()| doubts(&office.accounts)),
         AdminRequest::Doctor => Ok(AdminResponse::Doctor {
-            live: doctor::Live::of(&office.accounts),
+            live: Box::new(doctor::Live::of(&office.accounts)),
         }),
         AdminRequest::Audit { request } => {
             audit::execute(&office.accounts, request).map(|answer| AdminResponse::Audit { answer })

@@ -147,11 +147,7 @@ pub(super) fn warn_if_open(path: &Path, sentence: &str) {
 /// Opens the store of a data directory; this process then owns it.
 pub(super) fn open_store(data: &Path, disk: DiskMarks) -> Result<Store, Unopened> {
     let store = data.join("db");
-    let options = StoreOptions {
-        disk,
-        ..StoreOptions::default()
-    };
-    Store::open(&store, &options).map_err(|error| match error {
+    Store::open(&store, &StoreOptions::with_marks(disk)).map_err(|error| match error {
         StoreError::InUse { .. } => Unopened::InUse(Failure(format!(
             "{} is in use by a server that does not answer on its local socket; wait for it, or stop it",
             data.display()

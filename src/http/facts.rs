@@ -27,8 +27,8 @@ impl CertificateFacts {
     /// # Errors
     /// A file that cannot be read, or is no certificate.
     pub fn read(file: &Path) -> Result<CertificateFacts, CertificateError> {
-        let pem = std::fs::read(file)
-            .map_err(|error| CertificateError::File(file.to_owned(), error))?;
+        let pem =
+            std::fs::read(file).map_err(|error| CertificateError::File(file.to_owned(), error))?;
         let wrong = || CertificateError::Content(file.to_owned(), "this is no certificate");
         let der = CertificateDer::from_pem_slice(&pem).map_err(|_| wrong())?;
         let (_, parsed) = x509_parser::parse_x509_certificate(&der).map_err(|_| wrong())?;
@@ -59,9 +59,8 @@ fn name(name: &GeneralName<'_>) -> Option<String> {
         GeneralName::DNSName(name) => Some((*name).to_owned()),
         GeneralName::IPAddress(bytes) => {
             let four = <[u8; 4]>::try_from(*bytes).map(|four| IpAddr::from(Ipv4Addr::from(four)));
-            let sixteen = || {
-                <[u8; 16]>::try_from(*bytes).map(|bytes| IpAddr::from(Ipv6Addr::from(bytes)))
-            };
+            let sixteen =
+                || <[u8; 16]>::try_from(*bytes).map(|bytes| IpAddr::from(Ipv6Addr::from(bytes)));
             let address = four.or_else(|_| sixteen()).ok()?;
             Some(address.to_string())
         }
@@ -84,7 +83,12 @@ mod tests {
 
     #[test]
     fn a_certificate_tells_for_whom_it_is() {
-        let names = ["cal.example.org", "*.example.net", "192.0.2.1", "2001:db8::1"];
+        let names = [
+            "cal.example.org",
+            "*.example.net",
+            "192.0.2.1",
+            "2001:db8::1",
+        ];
         let key = rcgen::KeyPair::generate().unwrap();
         let mut params = rcgen::CertificateParams::new(names.map(str::to_owned)).unwrap();
         params.not_before = rcgen::date_time_ymd(2026, 1, 1);

@@ -228,7 +228,7 @@ where
             Level::ERROR => 3,
             Level::WARN => 4,
             Level::INFO => 6,
-            Level::DEBUG | Level::TRACE => 7,
+            _ => 7,
         };
         write!(writer, "<{severity}>")?;
         format()

@@ -169,7 +169,9 @@ mod tests {
     fn writing_stops_before_the_end_and_begins_again_by_itself() {
         use Room::{Ample, Low, Stopped};
         let free = [9_000, 1_023, 256, 255, 256, 287, 288, 255, 1_024];
-        let rooms = [Ample, Low, Low, Stopped, Stopped, Stopped, Low, Stopped, Ample];
+        let rooms = [
+            Ample, Low, Low, Stopped, Stopped, Stopped, Low, Stopped, Ample,
+        ];
         assert_eq!(said(100_000, &free), rooms);
         // A small disk is not full from the start: a fifth and a tenth of it.
         assert_eq!(said(200, &[150, 39, 20, 19]), [Ample, Low, Low, Stopped]);

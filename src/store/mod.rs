@@ -96,6 +96,16 @@ impl Default for StoreOptions {
     }
 }
 
+impl StoreOptions {
+    /// With marks of its own for the disk.
+    pub fn with_marks(disk: DiskMarks) -> Self {
+        StoreOptions {
+            disk,
+            ..StoreOptions::default()
+        }
+    }
+}
+
 #[cfg(test)]
 impl StoreOptions {
     /// A store whose syncs are done by `sync`, which may fail.

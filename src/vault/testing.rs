@@ -65,7 +65,13 @@ impl TestVault {
     ) -> Self {
         let host = HostKey::generate(&mut OsRandom).to_text().to_string();
         let free = Arc::new(AtomicU64::new(DISK));
-        let vault = open(directory.path(), &host, index_capacity, clock.clone(), &free);
+        let vault = open(
+            directory.path(),
+            &host,
+            index_capacity,
+            clock.clone(),
+            &free,
+        );
         TestVault {
             vault,
             directory,

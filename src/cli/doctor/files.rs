@@ -193,6 +193,10 @@ mod tests {
         let faults = findings.0.iter().filter(|line| line.level == Level::Fault);
         let advice: Vec<_> = faults.filter_map(|line| line.advice.as_deref()).collect();
         assert_eq!(advice.len(), 2, "{findings:?}");
-        assert!(advice.iter().all(|advice| advice.starts_with("run chmod 600 ")));
+        assert!(
+            advice
+                .iter()
+                .all(|advice| advice.starts_with("run chmod 600 "))
+        );
     }
 }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Findings, words};
 use crate::account::{Accounts, Trouble, Who};
-use crate::store::{Condition, Room};
+use crate::store::Condition;
 
 const MIB: u64 = 1024 * 1024;
 
@@ -210,5 +210,8 @@ fn refused(accounts: &Accounts) -> Vec<Refused> {
         }
     };
     let troubles = accounts.troubles().into_iter();
-    troubles.take(crate::limits::TROUBLES_TOLD).map(told).collect()
+    troubles
+        .take(crate::limits::TROUBLES_TOLD)
+        .map(told)
+        .collect()
 }

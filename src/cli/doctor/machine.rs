@@ -143,7 +143,10 @@ pub(super) fn clock(config: &Config, now: UnixMillis, findings: &mut Findings) {
             "is not set from the network",
             "turn it on: timedatectl set-ntp true",
         ),
-        None => findings.ok("clock", "whether it is set from the network is not known here"),
+        None => findings.ok(
+            "clock",
+            "whether it is set from the network is not known here",
+        ),
     }
 }
 
@@ -250,7 +253,10 @@ mod tests {
         assert_eq!(findings.worst(), Level::Fault);
         let says = &findings.0[0].says;
         assert!(says.contains("is in use by "), "{says}");
-        assert!(says.contains(&format!("(process {})", std::process::id())), "{says}");
+        assert!(
+            says.contains(&format!("(process {})", std::process::id())),
+            "{says}"
+        );
         let mut findings = Findings::default();
         ports(&config, true, &mut findings);
         assert_eq!(findings.worst(), Level::Ok, "{findings:?}");

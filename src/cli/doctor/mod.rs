@@ -26,7 +26,7 @@ use super::{Failure, socket};
 use crate::ambient::Ambient;
 use crate::config::Config;
 
-pub(super) use live::{Live, Refused};
+pub(super) use live::Live;
 
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -157,7 +157,7 @@ fn examine(config: &Config) -> Findings {
 fn ask(config: &Config, findings: &mut Findings) -> Option<Live> {
     let about = "server";
     match socket::ask(&config.data_dir(), &AdminRequest::Doctor) {
-        Ok(Some(AdminResponse::Doctor { live })) => Some(live),
+        Ok(Some(AdminResponse::Doctor { live })) => Some(*live),
         Ok(Some(AdminResponse::Refused { sentence })) => {
             findings.fault(
                 about,
@@ -212,7 +212,10 @@ mod tests {
             String::from_utf8(output).unwrap()
         };
         let text = printed(false);
-        assert!(text.contains("WARNING  b: so so\n         -> do this\n"), "{text}");
+        assert!(
+            text.contains("WARNING  b: so so\n         -> do this\n"),
+            "{text}"
+        );
         assert!(text.ends_with("1 faults, 1 warnings.\n"), "{text}");
         let json: serde_json::Value = serde_json::from_str(&printed(true)).unwrap();
         assert_eq!(json["worst"], "fault");

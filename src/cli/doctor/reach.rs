@@ -77,7 +77,11 @@ pub(super) fn certificate(config: &Config, now: UnixMillis, findings: &mut Findi
             true => findings.ok(about, format!("is for {}", url.host())),
             false => findings.fault(
                 about,
-                format!("is not for {}, but for {}", url.host(), facts.names.join(", ")),
+                format!(
+                    "is not for {}, but for {}",
+                    url.host(),
+                    facts.names.join(", ")
+                ),
                 "clients refuse it: get one for that name, or correct public_url",
             ),
         }
@@ -86,7 +90,10 @@ pub(super) fn certificate(config: &Config, now: UnixMillis, findings: &mut Findi
         let authority: PathBuf = config.data_dir().join("tls/ca.pem");
         findings.ok(
             about,
-            format!("of the server's own authority: {} must be installed on every device", authority.display()),
+            format!(
+                "of the server's own authority: {} must be installed on every device",
+                authority.display()
+            ),
         );
     }
 }
@@ -97,7 +104,10 @@ pub(super) fn names(config: &Config, findings: &mut Findings) {
     let Some(url) = &config.public_url else {
         return findings.ok(
             about,
-            format!("public_url is not set; clients are told {}", config.base_url()),
+            format!(
+                "public_url is not set; clients are told {}",
+                config.base_url()
+            ),
         );
     };
     let host = url.host().to_owned();

@@ -112,9 +112,8 @@ pub(super) fn tell(all: &[Refused], findings: &mut Findings) {
         };
         // The reason too, for whoever looks for it in the log or asks for help.
         let (status, reason) = (refused.status, &refused.reason);
-        let says = format!(
-            "{whose}: {times} requests in the last hour {what} ({status}, {reason})"
-        );
+        let says =
+            format!("{whose}: {times} requests in the last hour {what} ({status}, {reason})");
         findings.add(Level::Warning, about, says, Some(advice.to_owned()));
         told = true;
     }
@@ -154,7 +153,13 @@ mod tests {
                 "phone of anna: 9 requests in the last hour were refused (418, new)",
             ]
         );
-        assert!(findings.0[0].advice.as_deref().unwrap().starts_with("resync"));
+        assert!(
+            findings.0[0]
+                .advice
+                .as_deref()
+                .unwrap()
+                .starts_with("resync")
+        );
         let mut findings = Findings::default();
         tell(&all[3..], &mut findings);
         assert_eq!(findings.worst(), Level::Ok, "one is an accident");

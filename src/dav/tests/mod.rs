@@ -50,7 +50,7 @@ const CHILDREN: [&str; 4] = [
 struct Server {
     dav: Dav,
     account: AccountStore,
-    vault: TestVault,
+    _vault: TestVault,
 }
 
 /// An answer, read whole.
@@ -71,7 +71,7 @@ impl Server {
         let server = Server {
             dav,
             account,
-            vault,
+            _vault: vault,
         };
         assert_eq!(server.ask("MKCALENDAR", WORK, &[], "").status, 201);
         server

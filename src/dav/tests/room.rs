@@ -10,18 +10,26 @@ fn a_disk_nearly_full_refuses_what_adds_and_nothing_else() {
         ("b.ics", &event("b", 11, "")),
     ]);
     let a = format!("{WORK}a.ics");
-    server.vault.set_free(DISK_WARN_BYTES - 1);
+    server._vault.set_free(DISK_WARN_BYTES - 1);
     server.put(&a, &event("a", 12, ""));
 
-    server.vault.set_free(DISK_STOP_BYTES - 1);
+    server._vault.set_free(DISK_STOP_BYTES - 1);
     let lock = "<D:lockinfo xmlns:D='DAV:'><D:lockscope><D:exclusive/></D:lockscope>\
                 <D:locktype><D:write/></D:locktype></D:lockinfo>";
     let color = "<D:propertyupdate xmlns:D='DAV:'><D:set><D:prop><x:y xmlns:x='z'>1</x:y>\
                  </D:prop></D:set></D:propertyupdate>";
-    let to = [("destination", "https://cal.example.org/dav/calendars/alice/work/c.ics")];
+    let to = [(
+        "destination",
+        "https://cal.example.org/dav/calendars/alice/work/c.ics",
+    )];
     let event = event("a", 13, "");
     for (method, target, headers, body) in [
-        ("PUT", a.as_str(), &[("content-type", "text/calendar")][..], event.as_str()),
+        (
+            "PUT",
+            a.as_str(),
+            &[("content-type", "text/calendar")][..],
+            event.as_str(),
+        ),
         ("PROPPATCH", a.as_str(), &[], color),
         ("COPY", a.as_str(), &to, ""),
         ("MKCOL", "/dav/calendars/alice/new/", &[], ""),
@@ -42,8 +50,8 @@ fn a_disk_nearly_full_refuses_what_adds_and_nothing_else() {
     assert_eq!(server.ask("DELETE", WORK, &[], "").status, 204);
 
     // As soon as there is room, with an eighth more than the mark.
-    server.vault.set_free(DISK_STOP_BYTES);
+    server._vault.set_free(DISK_STOP_BYTES);
     assert_eq!(server.ask("MKCALENDAR", WORK, &[], "").status, 507);
-    server.vault.set_free(DISK_STOP_BYTES + DISK_STOP_BYTES / 8);
+    server._vault.set_free(DISK_STOP_BYTES + DISK_STOP_BYTES / 8);
     assert_eq!(server.ask("MKCALENDAR", WORK, &[], "").status, 201);
 }

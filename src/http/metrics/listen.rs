@@ -43,7 +43,7 @@ struct Door {
 }
 
 /// Answers until it is dropped.
-pub(crate) async fn serve(exposure: Exposure, metrics: Arc<Metrics>) {
+pub(in crate::http) async fn serve(exposure: Exposure, metrics: Arc<Metrics>) {
     let Exposure {
         listener,
         token,

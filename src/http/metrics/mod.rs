@@ -123,7 +123,10 @@ mod tests {
         // What a client makes up has one place.
         let made_up = metrics.begin(&http::Method::from_bytes(b"SECRET").unwrap(), Route::Other);
         metrics.answered(made_up, 999);
-        assert_eq!(metrics.requests[METHODS.len()][Route::Other as usize][4].get(), 1);
+        assert_eq!(
+            metrics.requests[METHODS.len()][Route::Other as usize][4].get(),
+            1
+        );
         assert_eq!(method_name(METHODS.len()), Some("other"));
         assert_eq!(method_name(METHODS.len() + 1), None);
     }

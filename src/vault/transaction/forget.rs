@@ -6,16 +6,15 @@
 //! tombstones, so that no crash lets a client miss a deletion. Nothing else changes, neither the
 //! revision nor any newer token.
 
-use std::sync::Arc;
-use std::sync::Weak;
+use std::sync::{Arc, Weak};
 
+use super::super::Vault;
 use super::super::index::{At, Index};
 use super::super::model::VaultError;
 use super::super::read::AccountStore;
 use super::super::rows::Tombstone;
 use super::super::tree::State;
 use super::super::unlock::Inner;
-use super::super::Vault;
 use super::Transaction;
 use crate::ambient::UnixMillis;
 use crate::ids::SlotId;
@@ -61,11 +60,12 @@ impl AccountStore {
         };
         let mut dropped = 0;
         for state in states {
+            let left = most - dropped;
             let due = |state: &State| {
                 let index = state.index.read();
                 index
                     .as_ref()
-                    .map_or_else(Vec::new, |index| old(index, end, most - dropped))
+                    .map_or_else(Vec::new, |index| old(index, end, left))
             };
             // Asked without the gate first: mostly there is nothing to do.
             if due(&state).is_empty() {
