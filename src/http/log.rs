@@ -92,6 +92,7 @@ pub(super) enum Route {
     Server,
     Health,
     WellKnown,
+    SecurityTxt,
     Dav,
     Principals,
     Principal,
@@ -105,11 +106,12 @@ pub(super) enum Route {
 }
 
 impl Route {
-    pub const ALL: [Route; 14] = [
+    pub const ALL: [Route; 15] = [
         Route::Root,
         Route::Server,
         Route::Health,
         Route::WellKnown,
+        Route::SecurityTxt,
         Route::Dav,
         Route::Principals,
         Route::Principal,
@@ -136,6 +138,7 @@ impl Route {
             (["*"], _) => Route::Server,
             (["healthz"], _) => Route::Health,
             ([".well-known", "caldav"], _) => Route::WellKnown,
+            ([".well-known", "security.txt"], false) => Route::SecurityTxt,
             (["dav"], _) => Route::Dav,
             (["dav", "principals"], _) => Route::Principals,
             (["dav", "principals", _], _) => Route::Principal,
@@ -155,6 +158,7 @@ impl Route {
             Route::Server => "*",
             Route::Health => "/healthz",
             Route::WellKnown => "/.well-known/caldav",
+            Route::SecurityTxt => "/.well-known/security.txt",
             Route::Dav => "/dav/",
             Route::Principals => "/dav/principals/",
             Route::Principal => "/dav/principals/{user}/",

@@ -29,7 +29,7 @@ use super::peers::{Guest, Peers};
 use super::pulse::{Pulse, Verdict};
 use super::service::{Front, Link};
 use crate::ambient::{Ambient, UnixMillis};
-use crate::config::Network;
+use crate::config::{Contact, Network, PublicUrl};
 use crate::limits;
 
 /// How long after a failed accept (no file descriptors left) the next is tried.
@@ -57,6 +57,8 @@ pub struct Setup {
     pub proxies: Vec<Network>,
     /// Where clients may sign in from; empty for anywhere.
     pub sign_in_networks: Vec<Network>,
+    /// Whom to tell of a vulnerability, and the server's address.
+    pub security_contact: Option<(Contact, Option<PublicUrl>)>,
     /// Caps and timeouts.
     pub bounds: Bounds,
     /// Where the metrics are told; none for nowhere.
@@ -111,6 +113,7 @@ impl Server {
             ambient,
             proxies,
             sign_in_networks,
+            security_contact,
             bounds,
             metrics,
             supervisor,
@@ -137,6 +140,7 @@ impl Server {
             Arc::clone(&ambient),
             proxies,
             sign_in_networks,
+            security_contact,
             bounds.clone(),
         );
         Ok(Server {

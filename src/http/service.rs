@@ -26,8 +26,9 @@ use super::metrics::Metrics;
 use super::pulse::Pulse;
 use super::receive::{self, Held, Memory, Received, Rest};
 use super::refusal::{self, Refusal};
+use super::security_txt;
 use crate::ambient::Ambient;
-use crate::config::Network;
+use crate::config::{Contact, Network, PublicUrl};
 use crate::dav;
 use crate::ids::{AccountId, SlotId};
 use crate::limits;
@@ -39,6 +40,7 @@ pub(super) struct Front {
     pub ambient: Arc<Ambient>,
     pub proxies: Vec<Network>,
     sign_in_networks: Vec<Network>,
+    security_contact: Option<(Contact, Option<PublicUrl>)>,
     pub bounds: Bounds,
     work: Arc<Semaphore>,
     steps: Arc<Semaphore>,
@@ -81,11 +83,8 @@ impl Outcome {
 
 impl From<Refusal> for Outcome {
     fn from(refusal: Refusal) -> Outcome {
-        let mut headers = HeaderMap::new();
-        headers.insert(
-            CONTENT_TYPE,
-            HeaderValue::from_static("text/plain; charset=utf-8"),
-        );
+        let mut outcome = Outcome::plain(refusal.text);
+        let headers = &mut outcome.headers;
         if let Some(seconds) = refusal.retry_after {
             headers.insert(RETRY_AFTER, seconds.into());
         }
@@ -95,9 +94,23 @@ impl From<Refusal> for Outcome {
         }
         Outcome {
             status: refusal.status,
-            headers,
-            body: Answer::bytes(Bytes::from_static(refusal.text.as_bytes())),
             reason: Some(refusal.reason),
+            ..outcome
+        }
+    }
+}
+
+impl Outcome {
+    /// A text, for whoever asks.
+    fn plain(text: impl Into<Bytes>) -> Self {
+        let mut headers = HeaderMap::new();
+        let kind = HeaderValue::from_static("text/plain; charset=utf-8");
+        headers.insert(CONTENT_TYPE, kind);
+        Outcome {
+            status: StatusCode::OK,
+            headers,
+            body: Answer::bytes(text.into()),
+            reason: None,
             device: None,
             rest: Rest::Unread,
         }
@@ -110,6 +123,7 @@ impl Front {
         ambient: Arc<Ambient>,
         proxies: Vec<Network>,
         sign_in_networks: Vec<Network>,
+        security_contact: Option<(Contact, Option<PublicUrl>)>,
         bounds: Bounds,
     ) -> Front {
         Front {
@@ -125,6 +139,7 @@ impl Front {
             ambient,
             proxies,
             sign_in_networks,
+            security_contact,
             bounds,
         }
     }
@@ -254,6 +269,12 @@ impl Front {
             refusal::CROSS_SITE
         } else if uri.path() == "/healthz" && matches!(request.method, Method::GET | Method::HEAD) {
             return Some(self.health());
+        } else if let Some((contact, url)) = &self.security_contact
+            && uri.path() == security_txt::PATH
+            && matches!(request.method, Method::GET | Method::HEAD)
+        {
+            let text = security_txt::text(contact, url.as_ref(), self.ambient.now());
+            return Some(Outcome::plain(text));
         } else {
             return self
                 .application
@@ -266,15 +287,10 @@ impl Front {
     fn health(&self) -> Outcome {
         let condition = self.application.health();
         let (status, word) = health::told(condition);
-        let mut headers = HeaderMap::new();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
         Outcome {
             status,
-            headers,
-            body: Answer::bytes(Bytes::from_static(word.as_bytes())),
             reason: health::reason(condition),
-            device: None,
-            rest: Rest::Unread,
+            ..Outcome::plain(word)
         }
     }
 

@@ -205,6 +205,7 @@ fn start_with(
         ambient: Arc::new(Ambient::system()),
         proxies,
         sign_in_networks,
+        security_contact: None,
         bounds,
         metrics: None,
         supervisor: Arc::new(Unsupervised),

@@ -52,6 +52,8 @@ fn a_disk_nearly_full_refuses_what_adds_and_nothing_else() {
     // As soon as there is room, with an eighth more than the mark.
     server._vault.set_free(DISK_STOP_BYTES);
     assert_eq!(server.ask("MKCALENDAR", WORK, &[], "").status, 507);
-    server._vault.set_free(DISK_STOP_BYTES + DISK_STOP_BYTES / 8);
+    server
+        ._vault
+        .set_free(DISK_STOP_BYTES + DISK_STOP_BYTES / 8);
     assert_eq!(server.ask("MKCALENDAR", WORK, &[], "").status, 201);
 }
