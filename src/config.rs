@@ -14,8 +14,10 @@ use serde::{Deserialize, Deserializer};
 use crate::limits;
 
 mod net;
+mod operation;
 
 pub use net::{Contact, Network, PublicUrl};
+pub use operation::{Disk, Metrics, Sync};
 
 /// The documented settings with their defaults.
 pub const DOCUMENTED: &str = include_str!("../config/sealdav.toml");
@@ -27,7 +29,6 @@ pub const SYSTEM_FILE: &str = "/etc/sealdav/sealdav.toml";
 pub const FILE_VARIABLE: &str = "SEALDAV_CONFIG";
 /// Holds the host key itself, for where no file can.
 pub const HOST_KEY_VARIABLE: &str = "SEALDAV_HOST_KEY";
-const MIB: u64 = 1024 * 1024;
 /// Environment variables with this beginning are settings.
 pub const PREFIX: &str = "SEALDAV_";
 
@@ -127,36 +128,6 @@ pub struct Audit {
     pub days: u32,
     /// Days after which a device that was not used is forgotten.
     pub device_days: u32,
-}
-
-/// What is remembered for clients that sync.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Sync {
-    /// Days for which it is remembered that something was deleted.
-    pub keep_days: u32,
-}
-
-/// The room on the disk.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Disk {
-    /// MiB free below which there is a warning.
-    pub warn_free_mb: u64,
-    /// MiB free below which writes are refused.
-    pub stop_free_mb: u64,
-}
-
-/// Figures for monitoring.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Metrics {
-    /// Where they are told; none for nowhere.
-    #[serde(deserialize_with = "address_or_empty")]
-    pub listen: Option<SocketAddr>,
-    /// The file with the token that their readers bring.
-    #[serde(deserialize_with = "path_or_empty")]
-    pub token_file: Option<PathBuf>,
 }
 
 /// Who may sign in, and from where.
@@ -260,23 +231,6 @@ impl Default for Audit {
         Audit {
             days: limits::AUDIT_DAYS,
             device_days: limits::DEVICE_DAYS,
-        }
-    }
-}
-
-impl Default for Sync {
-    fn default() -> Self {
-        Sync {
-            keep_days: limits::TOMBSTONE_DAYS,
-        }
-    }
-}
-
-impl Default for Disk {
-    fn default() -> Self {
-        Disk {
-            warn_free_mb: limits::DISK_WARN_BYTES / MIB,
-            stop_free_mb: limits::DISK_STOP_BYTES / MIB,
         }
     }
 }
@@ -390,12 +344,8 @@ impl Config {
                  or set trusted_proxies to the address of your reverse proxy, or leave plain_http off",
             );
         }
-        let metrics = &self.metrics;
-        let told_outside = |address: &SocketAddr| !address.ip().to_canonical().is_loopback();
-        if metrics.listen.as_ref().is_some_and(told_outside) && metrics.token_file.is_none() {
-            return contradiction(
-                "metrics.listen is not on this machine alone: set metrics.token_file too, or listen on 127.0.0.1",
-            );
+        if let Some(sentence) = self.metrics.wrong() {
+            return contradiction(sentence);
         }
         self.check_bounds()
     }
@@ -435,18 +385,8 @@ impl Config {
         {
             return contradiction("audit.days and audit.device_days must be between 1 and 36500");
         }
-        if !(limits::TOMBSTONE_DAYS_LEAST..=limits::AUDIT_DAYS_MOST).contains(&self.sync.keep_days)
-        {
-            return contradiction("sync.keep_days must be between 30 and 36500");
-        }
-        let Disk {
-            warn_free_mb,
-            stop_free_mb,
-        } = self.disk;
-        if warn_free_mb < stop_free_mb || warn_free_mb > limits::DISK_MARK_MIB_MOST {
-            return contradiction(
-                "disk.stop_free_mb must not be above disk.warn_free_mb, and that not above 16777216",
-            );
+        if let Some(sentence) = self.sync.wrong().or(self.disk.wrong()) {
+            return contradiction(sentence);
         }
         Ok(())
     }
@@ -617,14 +557,6 @@ fn value_like(like: &toml::Value, text: &str) -> Result<toml::Value, String> {
 fn path_or_empty<'de, D: Deserializer<'de>>(from: D) -> Result<Option<PathBuf>, D::Error> {
     let text = String::deserialize(from)?;
     Ok((!text.is_empty()).then(|| PathBuf::from(text)))
-}
-
-fn address_or_empty<'de, D: Deserializer<'de>>(from: D) -> Result<Option<SocketAddr>, D::Error> {
-    let text = String::deserialize(from)?;
-    if text.is_empty() {
-        return Ok(None);
-    }
-    text.parse().map(Some).map_err(serde::de::Error::custom)
 }
 
 fn url_or_empty<'de, D: Deserializer<'de>>(from: D) -> Result<Option<PublicUrl>, D::Error> {

@@ -114,6 +114,10 @@ fn metrics_tell_figures_and_no_names() {
     server.stop();
 }
 
+const OBJECT: &[u8] = b"BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:-//a//b//EN\r\n\
+BEGIN:VEVENT\r\nUID:1\r\nDTSTAMP:20260101T000000Z\r\nDTSTART:20260101T000000Z\r\n\
+SUMMARY:docsecret\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n";
+
 #[test]
 fn doctor_says_what_is_wrong_and_ends_with_its_weight() {
     let mut server = Server::new();
@@ -126,7 +130,7 @@ fn doctor_says_what_is_wrong_and_ends_with_its_weight() {
     let event = "/dav/calendars/docanna/calendar/docsecret.ics";
     for _ in 0..6 {
         let stale = [("If-Match", "\"old\""), ("Content-Type", "text/calendar")];
-        assert_eq!(client.ask("PUT", event, &stale, b"x").status, 412);
+        assert_eq!(client.ask("PUT", event, &stale, OBJECT).status, 412);
         let mut stranger = server.client("docanna", "wrong");
         assert_eq!(stranger.ask("GET", event, &[], b"").status, 401);
     }

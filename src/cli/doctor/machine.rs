@@ -97,6 +97,12 @@ fn holder(port: u16) -> String {
     let wanted = format!("socket:[{inode}]");
     let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     for process in processes {
+        let number = process.file_name();
+        let number = number.to_string_lossy();
+        // Beside the processes there are names of this one, among others.
+        if !number.bytes().all(|byte| byte.is_ascii_digit()) {
+            continue;
+        }
         let path = process.path();
         let files = std::fs::read_dir(path.join("fd"));
         let mut links = files.into_iter().flatten().flatten();
@@ -106,8 +112,7 @@ fn holder(port: u16) -> String {
         });
         if holds {
             let name = std::fs::read_to_string(path.join("comm")).unwrap_or_default();
-            let number = process.file_name();
-            return format!("{} (process {})", name.trim(), number.to_string_lossy());
+            return format!("{} (process {number})", name.trim());
         }
     }
     unknown()
