@@ -10,6 +10,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub struct Count(AtomicU64);
 
 impl Count {
+    /// None yet.
+    pub const fn new() -> Count {
+        Count(AtomicU64::new(0))
+    }
+
     /// One more.
     pub fn one(&self) {
         self.more(1);

@@ -221,6 +221,12 @@ fn systemd_is_told_when_it_is_ready_lives_and_stops() {
     let log = String::from_utf8(server.log()).expect("UTF-8");
     let ready = log.lines().find(|line| line.contains("listening="));
     assert!(ready.expect("a line").starts_with("<6>"), "{log}");
+    server.hang_up();
+    let told = messages(&socket, Duration::from_secs(1));
+    let reloading = "RELOADING=1\nMONOTONIC_USEC=";
+    let begun = told.iter().position(|one| one.starts_with(reloading));
+    let done = told.iter().position(|one| one == "READY=1\n");
+    assert!(begun.is_some() && begun < done, "{told:?}");
     server.stop();
     let told = messages(&socket, Duration::from_millis(300));
     assert!(told.contains(&"STOPPING=1\n".to_owned()), "{told:?}");

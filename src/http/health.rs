@@ -2,7 +2,8 @@
 //!
 //! It needs no sign-in, so it tells nothing else: no version, no figure, no reason. What it tells is
 //! read from atomics that the commit thread and the watch over the disk keep; it asks no disk and
-//! takes no lock that anybody waits for, so that asking often costs nothing.
+//! takes no lock that anybody waits for. So it costs less than a cache of its answers would, and none
+//! is kept; the disk is asked every `limits::DISK_SECONDS`, by housekeeping.
 
 use ::http::StatusCode;
 

@@ -293,6 +293,17 @@ mod tests {
     }
 
     #[test]
+    fn a_write_that_does_not_end_is_stuck() {
+        let mut counters = Counters::default();
+        counters.begin();
+        assert!(!counters.stuck());
+        counters.start -= std::time::Duration::from_secs(COMMIT_STUCK_SECONDS + 1);
+        assert!(counters.stuck());
+        counters.end();
+        assert!(!counters.stuck());
+    }
+
+    #[test]
     fn gathering_goes_on_while_it_pays() {
         let mut rhythm = Rhythm::default();
         assert_eq!(rhythm.wait(), Wait::Return(1));

@@ -193,6 +193,13 @@ impl Server {
         Client::new(self.address(), name, secret)
     }
 
+    /// Tells it to read its certificate again.
+    pub fn hang_up(&self) {
+        let child = self.child.as_ref().expect("the server runs");
+        let id = rustix::process::Pid::from_child(child);
+        rustix::process::kill_process(id, rustix::process::Signal::HUP).expect("it can be told");
+    }
+
     /// Ends it as a power cut does.
     pub fn kill(&mut self) {
         let mut child = self.child.take().expect("the server runs");

@@ -113,7 +113,7 @@ mod tests {
             metrics.answered(clocked, 204);
         }
         let each = begun.elapsed() / ROUNDS;
-        // Unoptimised and on a busy machine; see the module's bench for what it really takes.
+        // Unoptimised and on a busy machine; `counting` in benches/server.rs is what it really takes.
         assert!(each < Duration::from_micros(20), "{each:?}");
         let place = METHODS.iter().position(|row| row.name == "UNLOCK").unwrap();
         let counted = metrics.requests[place][Route::Object as usize][1].get();
