@@ -10,6 +10,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("ids", 0),
     ("limits", 0),
     ("config", 0),
+    ("figures", 0),
     ("xml", 1),
     ("ical", 1),
     ("seal", 1),
@@ -42,6 +43,9 @@ const OWNED: &[(&str, &[&str])] = &[
     ("tokio_rustls", &["http"]),
     ("rustls", &["http"]),
     ("rcgen", &["http"]),
+    ("x509_parser", &["http"]),
+    ("prometheus_client", &["http"]),
+    ("sd_notify", &["cli"]),
     ("clap", &["cli"]),
 ];
 

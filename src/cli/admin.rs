@@ -7,12 +7,14 @@ use std::sync::Arc;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::audit::{self, AuditAnswer, AuditRequest};
-use super::trash::{self, HistoryAnswer, HistoryRequest};
 use super::backup::{self, BackupRequest};
+use super::doctor;
+use super::trash::{self, HistoryAnswer, HistoryRequest};
 use crate::account::{Accounts, AppPasswordInfo, Authority, NewAppPassword, NewUser};
 use crate::backup::{Backups, Progress};
 use crate::ids::Secret;
 use crate::seal::Access;
+use crate::store::Room;
 use crate::vault::Resealed;
 
 /// A secret on the local socket, which only the server's own user can open.
@@ -62,6 +64,8 @@ impl From<Opener> for Authority {
 #[allow(missing_docs, reason = "each is a method of Accounts")]
 pub(super) enum AdminRequest {
     Health,
+    /// What only the server itself knows.
+    Doctor,
     AddUser {
         name: String,
         email: String,
@@ -181,6 +185,8 @@ pub(super) enum AdminResponse {
     Backup { progress: Progress },
     /// The key files are in this file until then (milliseconds since 1970).
     KeyBackup { file: String, expires: i64 },
+    /// What the server knows of itself.
+    Doctor { live: Box<doctor::Live> },
     /// It works, and something else is wrong; sentences.
     Doubts { sentences: Vec<String> },
 }
@@ -228,6 +234,9 @@ pub(super) struct Office {
 pub(super) fn execute(office: &Office, request: AdminRequest) -> AdminResponse {
     let answered = match request {
         AdminRequest::Health => (office.health)().map(|()| doubts(office)),
+        AdminRequest::Doctor => Ok(AdminResponse::Doctor {
+            live: Box::new(doctor::Live::of(&office.accounts)),
+        }),
         AdminRequest::Audit { request } => {
             audit::execute(&office.accounts, request).map(|answer| AdminResponse::Audit { answer })
         }
@@ -254,6 +263,11 @@ fn doubts(office: &Office) -> AdminResponse {
     let findings = office.accounts.vault().audit_findings();
     let mut sentences: Vec<String> = findings.iter().map(ToString::to_string).collect();
     sentences.extend(office.backups.doubts());
+    let disk = office.accounts.vault().store().disk();
+    if disk.room == Room::Low {
+        let free = disk.space.free / (1024 * 1024);
+        sentences.push(format!("the disk is getting full: {free} MiB are free"));
+    }
     match sentences.is_empty() {
         true => AdminResponse::Done,
         false => AdminResponse::Doubts { sentences },

@@ -10,8 +10,10 @@ mod audit;
 mod backup;
 mod commands;
 mod dns;
+mod doctor;
 mod first_run;
 mod host_key;
+mod notify;
 mod open;
 mod serve;
 mod socket;
@@ -100,6 +102,13 @@ enum Task {
     },
     /// Ask the running server whether it works; ends with status 1 if not
     Health,
+    /// Look after everything that can be wrong with this server, and say what to do about it; ends
+    /// with status 1 after warnings, 2 after faults
+    Doctor {
+        /// Print a JSON object
+        #[arg(long)]
+        json: bool,
+    },
     /// Print the DNS records by which calendar apps find the server (RFC 6764)
     Dns(dns::Flags),
 }
@@ -463,6 +472,10 @@ pub fn main() -> ExitCode {
     let command = Command::parse();
     let config = match settings(&command.common) {
         Ok(config) => config,
+        // Of all commands this one is there to say what is wrong with the settings.
+        Err(failure) if matches!(command.task, Task::Doctor { .. }) => {
+            return doctor::without_settings(&failure);
+        }
         Err(failure) => return failed(&failure),
     };
     // Whatever is made from here on is for this user only.
@@ -474,6 +487,7 @@ pub fn main() -> ExitCode {
             drop(output);
             serve::run(config, flags)
         }
+        Task::Doctor { json } => return doctor::run(&config, json, &mut output),
         Task::Dns(flags) => dns::print(&config, &flags, &mut output),
         Task::User(task) => commands::user(&config, task, &mut output),
         Task::AppPassword(task) => commands::app_password(&config, task, &mut output),

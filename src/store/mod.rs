@@ -21,6 +21,7 @@
 mod batch;
 mod commit;
 mod copy;
+mod disk;
 mod error;
 mod layout;
 mod line;
@@ -42,17 +43,19 @@ use std::thread::{self, JoinHandle};
 use parking_lot::RwLock;
 
 pub use batch::Batch;
-pub use commit::Statistics;
+pub use commit::{Figures, Statistics};
 pub use copy::{Copied, Parts, Row};
+pub use disk::{DiskMarks, DiskState, Probe, Room, Space};
 pub use error::StoreError;
 pub use layout::FORMAT_VERSION;
 pub use line::{Durable, Receipt};
 pub use rewrite::{Filler, LeftOut, Rewritten, compact, fill, rewrite};
 
 use crate::ambient::{OsRandom, Random};
-use crate::limits::{STORE_CACHE_BYTES, STORE_RESERVE_BYTES};
+use crate::limits::STORE_CACHE_BYTES;
 use crate::seal::{RowName, RowPrefix, Stored};
 use commit::{Committer, Counters, GROUP_ROW};
+use disk::Disk;
 use error::advice;
 use layout::{Format, Found, Layout};
 use line::Line;
@@ -68,7 +71,24 @@ pub struct StoreOptions {
     pub cache_bytes: u64,
     /// The epoch of a store that is created now; `None` draws one. For scenarios that replay.
     pub new_epoch: Option<u64>,
+    /// Free bytes of the disk below which something happens.
+    pub disk: DiskMarks,
+    /// How the disk is asked for them.
+    pub probe: Probe,
     sync: commit::Sync,
+}
+
+/// Whether a store does what it is there for, as far as that can be told without waiting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Condition {
+    /// It reads and writes.
+    Works,
+    /// It reads, and writes only what frees room: the disk is nearly full.
+    Full,
+    /// It has been writing one group of commits for longer than any disk should need.
+    Stuck,
+    /// It is closed after a failed write, or is being opened again.
+    Closed,
 }
 
 impl Default for StoreOptions {
@@ -77,7 +97,19 @@ impl Default for StoreOptions {
         StoreOptions {
             cache_bytes: STORE_CACHE_BYTES,
             new_epoch: None,
+            disk: DiskMarks::default(),
+            probe: disk::system(),
             sync: File::sync_data,
+        }
+    }
+}
+
+impl StoreOptions {
+    /// With marks of its own for the disk.
+    pub fn with_marks(disk: DiskMarks) -> Self {
+        StoreOptions {
+            disk,
+            ..StoreOptions::default()
         }
     }
 }
@@ -102,6 +134,7 @@ pub struct Store {
     watch: Arc<Watch>,
     /// Bytes of all rows when they were last counted; 0 when they were not.
     live: AtomicU64,
+    disk: Disk,
     running: RwLock<Running>,
     /// Released last, when the database is closed.
     _lock: File,
@@ -132,6 +165,8 @@ impl Store {
         let counters = Arc::new(Counters::default());
         let watch = Arc::new(Watch::default());
         let (running, format) = start(&layout, options, format, &counters, &watch)?;
+        let disk = Disk::new(options.probe.clone(), options.disk);
+        disk.ask(layout.dir())?;
         Ok(Store {
             layout,
             options: options.clone(),
@@ -139,6 +174,7 @@ impl Store {
             counters,
             watch,
             live: AtomicU64::new(0),
+            disk,
             running: RwLock::new(running),
             _lock: lock,
         })
@@ -183,8 +219,8 @@ impl Store {
         self.with_rows(|db| guarded(|| Ok(db.iter().keys().next().transpose()?.is_none())))
     }
 
-    /// Whether writes should be planned now: `Full` while the disk has less than
-    /// `limits::STORE_RESERVE_BYTES` left, `Failed` after a failed write. Asked before a write is
+    /// Whether writes should be planned now: `Full` while the disk has less free than
+    /// `StoreOptions::disk` says, `Failed` after a failed write. Asked before a write is
     /// planned, so that a full disk refuses work while everything can still be read; deletions
     /// need not ask.
     ///
@@ -194,14 +230,45 @@ impl Store {
         if self.running.read().line.failure().is_some() {
             return Err(StoreError::Failed);
         }
-        let disk = rustix::fs::statvfs(self.layout.dir())
-            .map_err(|error| StoreError::io("ask for free space")(error.into()))?;
-        let free = disk.f_bavail.saturating_mul(disk.f_frsize);
-        if free < STORE_RESERVE_BYTES {
-            Err(StoreError::Full)
-        } else {
-            Ok(())
+        match self.watch_disk()?.room {
+            Room::Ample | Room::Low => Ok(()),
+            Room::Stopped => Err(StoreError::Full),
         }
+    }
+
+    /// Asks the disk how much of it is free.
+    ///
+    /// # Errors
+    /// `Io` when the disk cannot be asked.
+    pub fn watch_disk(&self) -> Result<DiskState, StoreError> {
+        self.disk.ask(self.layout.dir())
+    }
+
+    /// What the disk said when it was last asked.
+    pub fn disk(&self) -> DiskState {
+        self.disk.last()
+    }
+
+    /// Whether it works. Waits for nothing and asks no disk.
+    pub fn condition(&self) -> Condition {
+        let failed = self
+            .running
+            .try_read()
+            .is_none_or(|running| running.line.failure().is_some());
+        if failed {
+            Condition::Closed
+        } else if self.counters.stuck() {
+            Condition::Stuck
+        } else if self.disk.last().room == Room::Stopped {
+            Condition::Full
+        } else {
+            Condition::Works
+        }
+    }
+
+    /// How commits are spread.
+    pub fn figures(&self) -> &Figures {
+        &self.counters.figures
     }
 
     /// Puts a batch in the line and returns at once, or waits while `limits::COMMIT_QUEUE`
