@@ -48,6 +48,15 @@ def build_shim(folder: Path) -> Path:
     return shim
 
 
+def kill_group(process: subprocess.Popen) -> None:
+    """SIGKILL for a process and its group, as a crash."""
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+    process.wait()
+
+
 class Rig(Sealdav):
     """A sealdav over plain HTTP, optionally with the shim loaded."""
 
@@ -63,12 +72,7 @@ class Rig(Sealdav):
         """SIGKILL, as a crash."""
         if self.process is None:
             return
-        process, self.process = self.process, None
-        try:
-            os.killpg(process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
-        process.wait()
+        self.process = kill_group(self.process)
 
     def end(self) -> None:
         """Kill what runs and delete the data."""
