@@ -185,7 +185,7 @@ class Writer(threading.Thread):
         self.user, self.number, self.stop, self.objects = user, number, stop, objects
         self.began, self.now = dict(settled), dict(settled)
         self.random, self.client = random.Random(seed), Client(user)
-        self.steps, self.refused, self.trouble, self.failed = [], [], None, False
+        self.steps, self.refused, self.trouble, self.failed = [], [], None, None
 
     def run(self):
         try:
@@ -286,7 +286,7 @@ class Writer(threading.Thread):
         self.steps.append(step)
         status, headers, answer = self.client.request(method, path, body, headers)
         if status >= 500:
-            self.failed = True
+            self.failed = f"{kind} {path}: {status} {answer[:200]!r}"
             raise http.client.HTTPException(f"the server failed with {status}")
         step.place = self.client.place
         if status >= 300 or (status == 207 and b" 200 OK" not in answer):

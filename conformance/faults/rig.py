@@ -5,6 +5,7 @@ is removed at the end. Everything here is Python's standard library.
 """
 
 import base64
+import http.client
 import itertools
 import os
 import selectors
@@ -67,6 +68,17 @@ class Rig(Sealdav):
     def command(self) -> list[str]:
         # env replaces itself by the server, so the process id is the server's.
         return ["env", *(f"{key}={value}" for key, value in self.shim.items()), *super().command()]
+
+    def answers(self) -> bool:
+        """Whether a request is answered: it listens before it has opened its store."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+        try:
+            connection.request("GET", "/healthz")
+            return bool(connection.getresponse().read())
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            connection.close()
 
     def kill(self) -> None:
         """SIGKILL, as a crash."""

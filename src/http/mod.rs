@@ -49,8 +49,8 @@ pub fn run(setup: Setup, ready: impl FnOnce(&[SocketAddr])) -> Result<(), StartE
     let bounds = setup.bounds.clone();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
-        // One more for housekeeping.
-        .max_blocking_threads(bounds.work + bounds.steps + bounds.sign_ins + 1)
+        // One more for housekeeping, and one for mending.
+        .max_blocking_threads(bounds.work + bounds.steps + bounds.sign_ins + 2)
         .thread_name("sealdav")
         .build()
         .map_err(StartError::System)?;

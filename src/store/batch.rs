@@ -56,6 +56,11 @@ impl Batch {
         self.rows.len()
     }
 
+    /// The names of all rows put or deleted.
+    pub(super) fn names(&self) -> impl Iterator<Item = &sled::IVec> {
+        self.rows.iter().map(|(name, _)| name)
+    }
+
     /// Adds these writes to those of `to`, in order.
     pub(super) fn append_to(self, to: &mut sled::Batch) {
         for (name, value) in self.rows {

@@ -9,14 +9,15 @@ use std::fs::File;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use super::batch::Batch;
 use super::error::{StoreError, advice};
 use super::layout::Witness;
 use super::line::{Group, Line, Wait};
 use super::rows;
+use super::undo::Undo;
 use crate::limits::{COMMIT_APPLY_BYTES, COMMIT_PATIENCE, COMMIT_SEVERAL, COMMIT_SHARE};
 
 /// The row with the number of the last group. Its name is too short to be a `RowName`.
@@ -142,6 +143,10 @@ pub(super) struct Committer {
     pub(super) line: Arc<Line>,
     pub(super) counters: Arc<Counters>,
     pub(super) sync: Sync,
+    /// Of the group that is being written.
+    pub(super) undo: Undo,
+    /// Set when a group failed.
+    pub(super) known: Arc<OnceLock<Undo>>,
 }
 
 impl Committer {
@@ -165,7 +170,8 @@ impl Committer {
                     self.line.release(last);
                 }
                 Err(cause) => {
-                    tracing::error!(%cause, "a write failed; the store is closed until it is reopened");
+                    tracing::error!(%cause, "a write failed; nothing is written until the store is reopened");
+                    self.known.get_or_init(|| std::mem::take(&mut self.undo));
                     self.line.fail(cause);
                     break;
                 }
@@ -177,6 +183,8 @@ impl Committer {
     /// Makes a group durable.
     fn write(&mut self, group: Group) -> Result<(), StoreError> {
         self.group += 1;
+        self.undo = Undo::default();
+        self.undo = rows::guarded(|| Undo::of(&self.db, &group.batches))?;
         self.apply(group.batches)?;
         self.db
             .flush()
