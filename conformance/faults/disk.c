@@ -44,7 +44,7 @@
 #include <unistd.h>
 
 enum { WRITE, SYNC, RENAME, OPEN, TRUNCATE, REMOVE, KINDS, FAILURES = KINDS };
-enum { R_CREATE = 1, R_WRITE, R_TRUNCATE, R_RENAME, R_UNLINK, R_MKDIR, R_RMDIR, R_SYNC, R_SYNCED, R_ANSWER };
+enum { R_CREATE = 1, R_WRITE, R_TRUNCATE, R_RENAME, R_UNLINK, R_MKDIR, R_RMDIR, R_SYNC, R_SYNCED, R_ANSWER, R_LINK };
 
 struct record {
     uint32_t magic, what;
@@ -421,6 +421,32 @@ int rename(const char *from, const char *to)
         record(R_RENAME, 0, 0, 0, one, two, NULL, 0, 0);
     pthread_mutex_unlock(&lock);
     return result;
+}
+
+static int linked(int from, const char *name, int to, const char *other, int flags)
+{
+    char one[PATH_MAX], two[PATH_MAX];
+    int result;
+
+    if (!below(from, name, one) || !below(to, other, two))
+        return (int)syscall(SYS_linkat, from, name, to, other, flags);
+    if (count(RENAME) == FAIL)
+        return -1;
+    pthread_mutex_lock(&lock);
+    if ((result = (int)syscall(SYS_linkat, from, name, to, other, flags)) == 0)
+        record(R_LINK, 0, 0, 0, one, two, NULL, 0, 0);
+    pthread_mutex_unlock(&lock);
+    return result;
+}
+
+int link(const char *name, const char *other)
+{
+    return linked(AT_FDCWD, name, AT_FDCWD, other, 0);
+}
+
+int linkat(int from, const char *name, int to, const char *other, int flags)
+{
+    return linked(from, name, to, other, flags);
 }
 
 static int removed(int folder, const char *name, int flags)

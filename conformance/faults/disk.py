@@ -20,8 +20,8 @@ from pathlib import Path
 
 HEAD = struct.Struct("<IIQQQIIII")
 MAGIC = 0x314B5344
-CREATE, WRITE, TRUNCATE, RENAME, UNLINK, MKDIR, RMDIR, SYNC, SYNCED, ANSWER = range(1, 11)
-CHANGES_OF_NAMES = (CREATE, RENAME, UNLINK, MKDIR, RMDIR)
+CREATE, WRITE, TRUNCATE, RENAME, UNLINK, MKDIR, RMDIR, SYNC, SYNCED, ANSWER, LINK = range(1, 12)
+CHANGES_OF_NAMES = (CREATE, RENAME, UNLINK, MKDIR, RMDIR, LINK)
 # How unsynced writes fare, and how unsynced names do.
 WRITES = ("lost", "kept", "some", "torn", "last torn", "zeros")
 NAMES = ("lost", "kept", "up to a point", "each up to a point")
@@ -109,12 +109,22 @@ class Disk:
                     inode: record.path2 + path[len(record.path) :] if (path + "/").startswith(record.path + "/") else path
                     for inode, path in self.folders.items()
                 }
+            elif record.what == LINK:
+                # Of a file just made, whose first name may be lost while this one is not.
+                made = self.linked(record.path)
             self.pending.append((record, folders, made))
         elif record.what == SYNC:
             # Numbers of syncs begin anew with each process; one runs at a time.
             self.begun[record.a] = record.at, self.folders.get(record.inode, self.files.get(record.inode))
         elif record.what == SYNCED and record.b and self.syncs_count:
             self.synced(*self.begun.pop(record.a))
+
+    def linked(self, path: str):
+        """The file that has this name now."""
+        names = dict(self.names)
+        for record, _, made in self.pending:
+            change_names(names, record, made)
+        return names[path]
 
     def synced(self, began: int, what) -> None:
         """A sync that began at that record has ended well."""
@@ -141,7 +151,7 @@ class Disk:
         names, fate = self.cut_names(chance)
         writes = chance.choice(WRITES)
         sector = chance.choice((512, 4096))
-        to.mkdir()
+        to.mkdir(mode=0o700)
         for path in sorted(names):
             target = to / os.path.relpath(path, self.root)
             if not target.parent.is_dir():
@@ -175,6 +185,8 @@ def change_names(names: dict, record: Record, made: File | None) -> None:
     """Let a change of names happen; one of what is not there does nothing."""
     if record.what == CREATE:
         names[record.path] = made
+    elif record.what == LINK:
+        names[record.path2] = made
     elif record.what == MKDIR:
         names[record.path] = None
     elif record.what in (UNLINK, RMDIR):

@@ -12,9 +12,9 @@ cut at that moment may have left; the server is started on it and must
 - hold everything that it had acknowledged before that moment, as kill_rounds.py has it,
 - accept the token of each replica as it then was, and bring it to the listing.
 
-The moments are spread over several traces of --cuts each. With --init the trace is that of the
-first `user add`, which makes the data directory: whatever the cut leaves, `user add` must work (or
-say that the user is there) and the server must start; a user whose command had ended must be there.
+The moments are spread over several traces of --cuts each. With --init the trace is that of two
+`user add`, of which the first makes the data directory: a user whose command had ended must be
+there, another can be added (or is there as a whole), and the server must start.
 
 --lie shows that the check can fail: the disk then treats every sync as if it had not been, and the
 check must find losses. Prints its seed and figures. Exit status: 0 when nothing was lost, else 1.
@@ -34,6 +34,7 @@ from pathlib import Path
 import disk
 import oracle
 import rig
+from harness import proc
 from harness.servers import ServerFailed
 
 SHIM_SOURCE = rig.HERE / "disk.c"
@@ -213,6 +214,59 @@ def run_cuts(binary: Path, folder: Path, rounds: int, seed: int, seconds=2.0, cu
     return faults, figures
 
 
+def command(server, shim: dict, *words: str, stdin: str):
+    """A subcommand of the server's program: (status, what it printed)."""
+    line = ["env", *(f"{key}={value}" for key, value in shim.items()), str(server.binary), *words, "--data", str(server.store)]
+    environment = proc.environment(server.data)
+    done = subprocess.run(line, input=stdin, capture_output=True, text=True, env=environment, timeout=60, check=False)
+    return done.returncode, done.stdout + done.stderr
+
+
+def run_init(binary: Path, folder: Path, rounds: int, seed: int, lie=False, report=print):
+    """Cuts while users are added to nothing; (faults, figures)."""
+    chance, faults, shim = random.Random(seed), [], build_shim(folder)
+    server, copy = rig.Rig(folder, binary), folder / "begin"
+    users = [(f"user{at}", f"{chance.getrandbits(96):024x}") for at in range(2)]
+    add = [("user", "add", name, "--email", f"{name}@example.test", "--password-stdin") for name, _ in users]
+    try:
+        shutil.copytree(server.data, copy)
+        now, trace, ends = disk.Disk(server.data, copy, not lie), folder / "trace", []
+        traced = {"LD_PRELOAD": shim, "DISK_DIR": server.data, "DISK_TRACE": trace}
+        for words, (_, password) in zip(add, users):
+            status, said = command(server, traced, *words, stdin=password + "\n")
+            assert status == 0, said
+            ends.append(len(disk.read_trace(trace)))
+        records, at = disk.read_trace(trace), 0
+        for number, moment in enumerate(sorted(chance.randrange(len(records)) for _ in range(rounds))):
+            while at <= moment:
+                now.follow(records[at])
+                at += 1
+            shutil.rmtree(server.data)
+            how = now.cut(server.data, chance)
+            for text in check_init(server, users, add, [end <= moment for end in ends]):
+                faults.append(text)
+                report(f"FAULT seed {seed}, cut {number} after record {moment} ({how}): {text}", flush=True)
+    finally:
+        server.end()
+    return faults, f"seed {seed}: {rounds} cuts in the {len(records)} records of two `user add`, {len(faults)} faults"
+
+
+def check_init(server, users, add, ended):
+    """What is wrong with a data directory that was cut off in its making."""
+    for (name, password), words, done in zip(users, add, ended):
+        if not done:
+            command(server, {}, *words, stdin=password + "\n")
+        made = command(server, {}, "app-password", "add", name, "--label", "cut", "--password-stdin", stdin=password + "\n")
+        if made[0] != 0:
+            return [f"{name}, {'added' if done else 'not added'} before, does not open: {made[1][-300:]}"]
+    try:
+        server.start()
+    except ServerFailed as error:
+        return [f"it does not start: {error}"]
+    server.kill()
+    return []
+
+
 def main() -> int:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -223,9 +277,14 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=None, help="repeats the choices, though not the timing")
     parser.add_argument("--lie", action="store_true", help="no sync makes anything safe; losses must be found")
     parser.add_argument("--verbose", action="store_true", help="say how each cut was made")
+    parser.add_argument("--init", action="store_true", help="cuts while the first users are added")
     options = parser.parse_args()
     seed = random.SystemRandom().getrandbits(32) if options.seed is None else options.seed
     with tempfile.TemporaryDirectory(prefix="sealdav-p-") as folder:
+        if options.init:
+            faults, figures = run_init(options.server.resolve(), Path(folder), options.rounds, seed, options.lie)
+            print(figures)
+            return 1 if faults else 0
         faults, figures = run_cuts(
             options.server.resolve(), Path(folder), options.rounds, seed, options.seconds, options.cuts, options.lie, verbose=options.verbose
         )
