@@ -42,7 +42,7 @@ use parking_lot::{Condvar, Mutex};
 use crate::ids::{AccountId, Email, Secret, SlotId};
 use crate::limits;
 use crate::seal::{Argon2Cost, Generated, SecretKind, Slot, SlotContent, SlotLock, dummy_work};
-use crate::store::{Room, StoreError};
+use crate::store::Room;
 use crate::vault::{AccountRecord, AccountStore, Action, Happening, Retention, Vault, VaultError};
 use cache::Cache;
 use devices::{Devices, Flush};
@@ -415,15 +415,21 @@ impl Accounts {
         }
     }
 
-    /// What is done every minute: a store that failed is opened again, the audit trail is written,
-    /// idle keys and old failures are forgotten, deleted rows purged.
-    pub fn housekeep(&self) {
-        if self.vault.store().room() == Err(StoreError::Failed) {
-            match self.vault.recover() {
-                Ok(()) => tracing::warn!("the store was opened again after a failed write"),
-                Err(error) => tracing::error!(%error, "the store cannot be opened again"),
-            }
+    /// Opens a store that failed again; whether it works now. Not twice at a time.
+    pub fn mend(&self) -> bool {
+        if !self.vault.store().has_failed() {
+            return true;
         }
+        match self.vault.recover() {
+            Ok(()) => tracing::warn!("the store was opened again after a failed write"),
+            Err(error) => tracing::error!(%error, "the store cannot be opened again"),
+        }
+        !self.vault.store().has_failed()
+    }
+
+    /// What is done every minute: the audit trail is written, idle keys and old failures are
+    /// forgotten, deleted rows purged.
+    pub fn housekeep(&self) {
         self.flush(Flush::Due);
         self.expire();
         self.throttle.expire();

@@ -182,6 +182,7 @@ impl Server {
             supervisor: Arc::clone(&self.supervisor),
         };
         chores.spawn(keeper.keep(reload));
+        chores.spawn(mend(Arc::clone(&self.application)));
         chores.spawn(watch_disk(Arc::clone(&self.application)));
         chores.spawn(touch(self.application, Arc::clone(&self.supervisor)));
         if let Some(exposure) = self.metrics {
@@ -226,6 +227,32 @@ fn acceptor(
         .with_cert_resolver(Arc::clone(&certificates) as _);
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok((TlsAcceptor::from(Arc::new(config)), certificates))
+}
+
+/// Opens a store that failed again: at once, and when that does not succeed ever less often.
+async fn mend(application: Arc<dyn Application>) {
+    let often = Duration::from_millis(limits::STORE_MEND_MILLIS);
+    let seldom = Duration::from_millis(limits::STORE_MEND_MOST_MILLIS);
+    let mut pause = often;
+    loop {
+        sleep(pause).await;
+        if !application.is_broken() {
+            pause = often;
+            continue;
+        }
+        let chore = {
+            let application = Arc::clone(&application);
+            tokio::task::spawn_blocking(move || application.mend())
+        };
+        pause = match chore.await {
+            Ok(true) => often,
+            Ok(false) => (pause * 2).min(seldom),
+            Err(_) => {
+                tracing::error!("opening the store again panicked; it is tried again");
+                seldom
+            }
+        };
+    }
 }
 
 /// What housekeeping needs.

@@ -4,6 +4,7 @@
 use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::{Arc, Once};
+use std::time::{Duration, Instant};
 
 use ::http::header::{
     CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST, RETRY_AFTER,
@@ -13,6 +14,7 @@ use ::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri,
 use bytes::Bytes;
 use hyper::body::{Body, Incoming};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::sleep;
 use tracing::Span;
 
 use super::answer::Answer;
@@ -210,10 +212,12 @@ impl Front {
         };
         let early = match self.early(client, head.version, &head.uri, &request) {
             Some(outcome) => Err(outcome),
-            None => self
-                .authenticate(client, &mut request)
-                .await
-                .map_err(Outcome::from),
+            None => {
+                self.until_mended().await;
+                self.authenticate(client, &mut request)
+                    .await
+                    .map_err(Outcome::from)
+            }
         };
         let session = match early {
             Ok(session) => session,
@@ -239,6 +243,15 @@ impl Front {
         }
         outcome.device = Some(device);
         outcome
+    }
+
+    /// Waits for a store that is being opened again, which mostly takes a moment only. When it takes
+    /// longer the request goes on, and is refused by whatever needs the store.
+    async fn until_mended(&self) {
+        let until = Instant::now() + Duration::from_millis(limits::STORE_AWAIT_MILLIS);
+        while self.application.is_closed() && Instant::now() < until {
+            sleep(Duration::from_millis(limits::STORE_MEND_MILLIS / 4)).await;
+        }
     }
 
     /// What is answered before anybody signs in.
