@@ -29,6 +29,8 @@ const FILES: &[(&str, Check)] = &[
     ("db/rows/snap.*", anything),
     ("db/witness", witness),
     ("host.key", host_key),
+    ("host.key.next", host_key),
+    ("host.key.old-*", host_key),
     ("keys", folder),
     ("keys/*.keys", key_file),
     ("tls", folder),
@@ -63,13 +65,11 @@ fn only_what_is_listed_is_outside_a_seal() {
     server.stop();
     let data = server.data();
     let mut seen = vec![false; FILES.len()];
-    for file in server.files() {
-        let name = file.to_str().expect("a name of ours is ASCII");
-        let row = FILES.iter().position(|(pattern, _)| is_like(name, pattern));
-        let row = row.unwrap_or_else(|| panic!("{name} is not on the list"));
-        seen[row] = true;
-        (FILES[row].1)(&data.join(&file));
-    }
+    // while the host key is being replaced, and afterwards
+    common::interrupt_rotation(&server);
+    every_file_is_listed(&server, &mut seen);
+    server.done(&["host-key", "rotate"], "");
+    every_file_is_listed(&server, &mut seen);
     for ((pattern, _), seen) in FILES.iter().zip(seen) {
         assert!(seen || *pattern == "db/rows/snap.*", "{pattern} is no more");
     }
@@ -82,6 +82,16 @@ fn only_what_is_listed_is_outside_a_seal() {
     names_tell_only_kinds(&names);
     rows_share_nothing(&values);
     no_hash_of_a_plaintext(&data, &used);
+}
+
+fn every_file_is_listed(server: &Server, seen: &mut [bool]) {
+    for file in server.files() {
+        let name = file.to_str().expect("a name of ours is ASCII");
+        let row = FILES.iter().position(|(pattern, _)| is_like(name, pattern));
+        let row = row.unwrap_or_else(|| panic!("{name} is not on the list"));
+        seen[row] = true;
+        (FILES[row].1)(&server.data().join(&file));
+    }
 }
 
 fn is_like(name: &str, pattern: &str) -> bool {
@@ -392,5 +402,6 @@ fn key_file(path: &Path) {
     }
     assert!(fields.0.is_empty(), "{} bytes more", fields.0.len());
     kinds.sort_unstable();
-    assert_eq!(kinds, [0, 1, 2], "password, app password, recovery key");
+    let expected = [0, 1, 1, 1, 2];
+    assert_eq!(kinds, expected, "password, app passwords, recovery key");
 }

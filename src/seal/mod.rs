@@ -30,6 +30,8 @@ mod secret;
 mod slot;
 #[cfg(test)]
 mod vector_tests;
+#[cfg(test)]
+pub mod work;
 
 pub use key::{
     AccountKey, CollectionKey, DayKey, EtagKey, HostKey, HostKeyError, LastingKey, NameKey, RowKey,
@@ -38,7 +40,7 @@ pub use pair::{Boxed, PairKey, PublicKey, Signer, verified};
 pub use row::{Kind, OpenError, Opened, Place, RowName, RowPrefix, Sealed, Stored};
 pub use secret::{Generated, SecretKind};
 pub use slot::{
-    Access, Argon2Cost, Slot, SlotContent, SlotError, SlotKey, SlotLock, Terms, ToWrap, dummy_work,
+    Access, Argon2Cost, Slot, SlotContent, SlotError, SlotKey, SlotLock, Terms, ToWrap,
 };
 
 /// Bytes of a chunk that, with its padding header, stay within the store's bound for one row.
