@@ -325,3 +325,9 @@ fn rotate_the_host_key(bencher: Bencher) {
         })
         .bench_local_values(|(vault, new)| vault.rekey(&new).expect("a new key"));
 }
+
+/// Overwriting the stack after each request.
+#[divan::bench]
+fn wipe_the_stack(bencher: Bencher) {
+    bencher.bench(|| sealdav::seal::wiped(|| black_box(1)));
+}

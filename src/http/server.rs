@@ -29,6 +29,7 @@ use super::service::{Front, Link};
 use crate::ambient::Ambient;
 use crate::config::Network;
 use crate::limits;
+use crate::seal::wiped;
 
 /// How long after a failed accept (no file descriptors left) the next is tried.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -237,7 +238,7 @@ async fn keep(
                 }
             }
             if !asked {
-                application.housekeep();
+                wiped(|| application.housekeep());
             }
         });
         if chore.await.is_err() {

@@ -30,6 +30,7 @@ mod secret;
 mod slot;
 #[cfg(test)]
 mod vector_tests;
+mod wipe;
 #[cfg(test)]
 pub mod work;
 
@@ -42,6 +43,7 @@ pub use secret::{Generated, SecretKind};
 pub use slot::{
     Access, Argon2Cost, Slot, SlotContent, SlotError, SlotKey, SlotLock, Terms, ToWrap,
 };
+pub use wipe::{wiped, wiped_briefly};
 
 /// Bytes of a chunk that, with its padding header, stay within the store's bound for one row.
 pub const CHUNK_CONTENT_BYTES: usize = crate::limits::CHUNK_BYTES - row::HEADER_BYTES;

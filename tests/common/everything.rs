@@ -606,7 +606,7 @@ impl Tour<'_> {
         let password = self.canaries.get("second password");
         let arguments = ["audit", "show", &self.user, "--password-stdin"];
         let shown = self.server.done(&arguments, &password);
-        let name = self.canaries.get("calendar name");
+        let name = self.canaries.get("displayname");
         assert!(shown.contains(&name), "{shown}");
         let shown = self.server.done(&["audit", "show", "--administration"], "");
         assert!(

@@ -83,8 +83,9 @@ fn region(
                     .iter()
                     .map(|(what, how)| format!("{what} ({how})"))
                     .collect();
+                let from = range.start;
                 scanned.places.push(format!(
-                    "{name} {:x}: {}",
+                    "{name} {from:x}: {:x}: {}",
                     at + start as u64,
                     names.join(", ")
                 ));
