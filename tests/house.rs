@@ -42,6 +42,7 @@ const OWNED: &[(&str, &[&str])] = &[
     ("rustls", &["http"]),
     ("rcgen", &["http"]),
     ("clap", &["cli"]),
+    ("zeroizing_alloc", &["main"]),
 ];
 
 /// Calls with one place, and that place.
