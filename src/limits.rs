@@ -14,6 +14,13 @@ pub const TREE_DEPTH: usize = 16;
 /// Bytes of a raw request target, before decoding.
 pub const REQUEST_TARGET_BYTES: usize = 8 * 1024;
 
+// Memory
+
+/// Bytes of stack that are overwritten after each piece of work: more than any of it needs.
+pub const STACK_WIPED_BYTES: usize = 128 * 1024;
+/// The same after a look at a header, or into a cache.
+pub const STACK_WIPED_BRIEFLY_BYTES: usize = 16 * 1024;
+
 // Objects and collections
 
 /// Default for the largest calendar object or file in bytes (CALDAV:max-resource-size, RFC 4791 section 5.2.5).

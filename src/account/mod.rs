@@ -41,7 +41,7 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::ids::{AccountId, Email, Secret, SlotId};
 use crate::limits;
-use crate::seal::{Argon2Cost, Generated, SecretKind, Slot, SlotContent, SlotLock, dummy_work};
+use crate::seal::{Argon2Cost, Generated, SecretKind, Slot, SlotContent, SlotLock};
 use crate::store::Room;
 use crate::vault::{AccountRecord, AccountStore, Action, Happening, Retention, Vault, VaultError};
 use cache::Cache;
@@ -128,6 +128,8 @@ pub struct Accounts {
     cache: Cache,
     throttle: Throttle,
     argon2: Runs,
+    /// Tried for names that are not there.
+    decoy: Slot,
     devices: Devices,
     resealings: rotate::Resealings,
     figures: Figures,
@@ -148,6 +150,7 @@ impl Accounts {
             ),
             throttle: Throttle::new(),
             argon2: Runs::new(limits::ARGON2_RUNS),
+            decoy: Slot::decoy(settings.cost(), vault.host(), vault.ambient()),
             devices: Devices::default(),
             resealings: rotate::Resealings::default(),
             figures: Figures::default(),
@@ -350,15 +353,15 @@ impl Accounts {
                 .iter()
                 .find(|slot| matches!(slot.lock, SlotLock::Password { .. }))
         });
-        let (Some(record), Some(slot)) = (record, slot) else {
-            dummy_work(password, self.settings.cost());
-            return None;
+        let (id, slot) = match (record, slot) {
+            (Some(record), Some(slot)) => (record.id, slot),
+            _ => (AccountId::NONE, &self.decoy),
         };
-        match slot.open_password(record.id, password, self.vault.host()) {
+        match slot.open_password(id, password, self.vault.host()) {
             Ok(key) => Some((key, slot.id)),
             Err(crate::seal::SlotError::WrongSecret) => None,
             Err(error) => {
-                tracing::error!(account = %record.id, ?error, "a password slot does not open: another host key, or damage");
+                tracing::error!(account = %id, ?error, "a password slot does not open: another host key, or damage");
                 None
             }
         }
