@@ -18,6 +18,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("account", 4),
     ("dav", 5),
     ("http", 6),
+    ("port", 6),
     ("cli", 7),
 ];
 
@@ -42,6 +43,7 @@ const OWNED: &[(&str, &[&str])] = &[
     ("rustls", &["http"]),
     ("rcgen", &["http"]),
     ("clap", &["cli"]),
+    ("zip", &["port"]),
 ];
 
 /// Calls with one place, and that place.

@@ -11,6 +11,7 @@ mod app_passwords;
 mod cache;
 mod devices;
 mod expiry;
+mod owner;
 mod password;
 mod recovery;
 mod rotate;

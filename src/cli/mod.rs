@@ -12,6 +12,7 @@ mod dns;
 mod first_run;
 mod host_key;
 mod open;
+mod port;
 mod serve;
 mod socket;
 
@@ -70,6 +71,11 @@ enum Task {
     /// List the devices of an account
     #[command(subcommand)]
     Device(DeviceTask),
+    /// Write all calendars of an account to a zip archive: each object as a file, byte for byte
+    Export(port::ExportFlags),
+    /// Read .ics files, folders of them, vdirs, Radicale's storage or our own archives into an
+    /// account; ends with status 1 if anything was refused
+    Import(port::ImportFlags),
     /// Drop the keys of an account from the server's memory now: requests under way finish, the
     /// next one of each device opens the account again
     #[command(group(clap::ArgGroup::new("whom").required(true)))]
@@ -343,6 +349,8 @@ pub fn main() -> ExitCode {
         Task::HostKey(task) => host_key::run(&config, task, &mut output),
         Task::Audit(task) => audit::audit(&config, task, &mut output),
         Task::Device(task) => audit::device(&config, task, &mut output),
+        Task::Export(flags) => port::export(&config, flags, &mut output),
+        Task::Import(flags) => port::import(&config, flags, &mut output),
         Task::Lock { name, all: _ } => commands::lock(&config, name, &mut output),
         Task::Health => commands::health(&config, &mut output),
     };

@@ -48,6 +48,7 @@ pub(super) fn run(mut config: Config, flags: ServeFlags) -> Result<(), Failure> 
     let office = Office {
         accounts: Arc::clone(&accounts),
         url: url.clone(),
+        dav: dav(&config, &ambient),
         health: open::health(&accounts),
     };
     let socket = Socket::open(&data, Arc::new(office));
@@ -168,6 +169,23 @@ fn setup(
             names: names(config),
         }),
     };
+    Setup {
+        listeners,
+        security,
+        application: Arc::new(Live {
+            accounts: Arc::clone(accounts),
+            dav: dav(config, ambient),
+            health: open::health(accounts),
+        }),
+        ambient: Arc::clone(ambient),
+        proxies: config.trusted_proxies.clone(),
+        sign_in_networks: config.sign_in.networks.clone(),
+        bounds: Bounds::default(),
+    }
+}
+
+/// What answers requests, as it is configured.
+pub(super) fn dav(config: &Config, ambient: &Arc<Ambient>) -> Arc<Dav> {
     let settings = DavSettings {
         object_bytes: config.limits.object_bytes,
         attendees: config.limits.attendees,
@@ -176,23 +194,10 @@ fn setup(
             .as_ref()
             .map(|url| url.as_str().to_owned()),
     };
-    let dav = Arc::new(Dav {
+    Arc::new(Dav {
         settings,
         ambient: Arc::clone(ambient),
-    });
-    Setup {
-        listeners,
-        security,
-        application: Arc::new(Live {
-            accounts: Arc::clone(accounts),
-            dav,
-            health: open::health(accounts),
-        }),
-        ambient: Arc::clone(ambient),
-        proxies: config.trusted_proxies.clone(),
-        sign_in_networks: config.sign_in.networks.clone(),
-        bounds: Bounds::default(),
-    }
+    })
 }
 
 /// The names that clients may use for this machine, for the certificate.

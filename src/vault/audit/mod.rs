@@ -73,6 +73,7 @@ pub enum Action {
     Damage,
     Rollback,
     ChangeAccountKey,
+    Export,
 }
 
 impl Action {
@@ -103,6 +104,7 @@ impl Action {
             Action::Damage => "trail-damaged",
             Action::Rollback => "rollback-noticed",
             Action::ChangeAccountKey => "account-key-changed",
+            Action::Export => "export",
         }
     }
 }
