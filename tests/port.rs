@@ -59,7 +59,10 @@ fn export(server: &Server, user: &str, name: &str) -> BTreeMap<String, String> {
     let to = path.to_str().unwrap();
     let (done, said) = run(server, &["export", user, "--to", to, "--merged"]);
     assert!(done, "{said}");
-    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(
+        fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
     unpacked(&path)
 }
 
@@ -69,8 +72,16 @@ fn folders(root: &Path) {
     write(root, "vdir/Work/displayname", "Work & more\n");
     write(root, "vdir/Work/color", "#ff0000");
     write(root, "vdir/Work/a.ics", &calendar(&event("a", odd)));
-    write(root, "vdir/Work/Ä b.ics", &calendar(&event("b", "")).replace("\r\n", "\n"));
-    write(root, "vdir/Work/broken.ics", &calendar(&event("c", "DTEND:soon\r\n")));
+    write(
+        root,
+        "vdir/Work/Ä b.ics",
+        &calendar(&event("b", "")).replace("\r\n", "\n"),
+    );
+    write(
+        root,
+        "vdir/Work/broken.ics",
+        &calendar(&event("c", "DTEND:soon\r\n")),
+    );
     write(root, "vdir/Work/.hidden.ics", "hidden");
     symlink("/etc/hostname", root.join("vdir/Work/link.ics")).unwrap();
     let zone = "BEGIN:VTIMEZONE\r\nTZID:Z\r\nEND:VTIMEZONE\r\n";
@@ -82,14 +93,28 @@ fn folders(root: &Path) {
         event("m3", "RRULE:FREQ=NEVER\r\n"),
     ]
     .concat();
-    write(root, "Big.ics", &calendar(&format!("METHOD:PUBLISH\r\nX-WR-CALNAME:The big one\r\n{many}")));
+    write(
+        root,
+        "Big.ics",
+        &calendar(&format!(
+            "METHOD:PUBLISH\r\nX-WR-CALNAME:The big one\r\n{many}"
+        )),
+    );
     let storage = "radicale/collection-root/alice/0a1b";
-    let props = r#"{"tag": "VCALENDAR", "D:displayname": "Tasks & all", "ICAL:calendar-color": "#00ff00ff",
-        "C:supported-calendar-component-set": "VEVENT,VTODO,VJOURNAL"}"#;
+    let props = r##"{"tag": "VCALENDAR", "D:displayname": "Tasks & all", "ICAL:calendar-color": "#00ff00ff",
+        "C:supported-calendar-component-set": "VEVENT,VTODO,VJOURNAL"}"##;
     write(root, &format!("{storage}/.Radicale.props"), props);
     write(root, &format!("{storage}/.Radicale.cache/item/x"), "cache");
-    write(root, &format!("{storage}/t.ics"), &calendar("BEGIN:VTODO\r\nUID:t\r\nEND:VTODO\r\n"));
-    write(root, "radicale/collection-root/alice/book/.Radicale.props", r#"{"tag": "VADDRESSBOOK"}"#);
+    write(
+        root,
+        &format!("{storage}/t.ics"),
+        &calendar("BEGIN:VTODO\r\nUID:t\r\nEND:VTODO\r\n"),
+    );
+    write(
+        root,
+        "radicale/collection-root/alice/book/.Radicale.props",
+        r#"{"tag": "VADDRESSBOOK"}"#,
+    );
 }
 
 #[test]
@@ -113,19 +138,28 @@ fn what_was_imported_comes_back_byte_for_byte() {
         assert!(said.contains(part), "{part}: {said}");
     }
     let (_, said) = import(&server, "alice", &root.join("vdir"), &[]);
-    assert!(said.contains("0 stored, 0 replaced, 2 there already"), "{said}");
+    assert!(
+        said.contains("0 stored, 0 replaced, 2 there already"),
+        "{said}"
+    );
 
     let (done, said) = import(&server, "alice", &root.join("Big.ics"), &["--json"]);
     let json: serde_json::Value = serde_json::from_str(said.lines().next().unwrap()).unwrap();
     assert!(!done && json["stored"] == 2, "{said}");
     // the line of the file, not that of the object that was taken out of it
     let refused = &json["refused"][0];
-    assert_eq!((refused["uid"].as_str(), refused["line"].as_u64()), (Some("m3"), Some(31)));
+    assert_eq!(
+        (refused["uid"].as_str(), refused["line"].as_u64()),
+        (Some("m3"), Some(31))
+    );
     assert_eq!(refused["sentence"], "RRULE is not a recurrence rule");
 
     server.start(&["--plain-http"]);
     let (done, said) = import(&server, "alice", &root.join("radicale"), &[]);
-    assert!(!done && said.contains("1 stored") && said.contains("address book"), "{said}");
+    assert!(
+        !done && said.contains("1 stored") && said.contains("address book"),
+        "{said}"
+    );
     let running = export(&server, "alice", "running.zip");
     server.stop();
     let alice = export(&server, "alice", "alice.zip");
@@ -135,31 +169,55 @@ fn what_was_imported_comes_back_byte_for_byte() {
     };
     let alice = but_manifest(alice);
     assert_eq!(but_manifest(running), alice);
-    assert_eq!(alice["Work/a.ics"], fs::read_to_string(root.join("vdir/Work/a.ics")).unwrap());
-    assert_eq!(alice["Work/Ä b.ics"], fs::read_to_string(root.join("vdir/Work/Ä b.ics")).unwrap());
+    assert_eq!(
+        alice["Work/a.ics"],
+        fs::read_to_string(root.join("vdir/Work/a.ics")).unwrap()
+    );
+    assert_eq!(
+        alice["Work/Ä b.ics"],
+        fs::read_to_string(root.join("vdir/Work/Ä b.ics")).unwrap()
+    );
     let m2 = &alice["Big/m2.ics"];
-    assert!(m2.contains("TZID:Z") && !m2.contains("METHOD") && !m2.contains("m1"), "{m2}");
+    assert!(
+        m2.contains("TZID:Z") && !m2.contains("METHOD") && !m2.contains("m1"),
+        "{m2}"
+    );
     assert_eq!(alice["Big/m1.ics"].matches("BEGIN:VEVENT").count(), 2);
     let merged = &alice["Big/calendar.ics"];
     assert!(merged.contains("X-WR-CALNAME:The big one") && merged.matches("TZID:Z\r").count() == 1);
     let said: serde_json::Value = serde_json::from_str(&alice["0a1b/collection.json"]).unwrap();
-    assert_eq!((&said["display_name"], &said["color"]), (&"Tasks & all".into(), &"#00ff00ff".into()));
-    assert_eq!(said["kind"]["calendar"], serde_json::json!(["VEVENT", "VTODO", "VJOURNAL"]));
+    assert_eq!(
+        (&said["display_name"], &said["color"]),
+        (&"Tasks & all".into(), &"#00ff00ff".into())
+    );
+    assert_eq!(
+        said["kind"]["calendar"],
+        serde_json::json!(["VEVENT", "VTODO", "VJOURNAL"])
+    );
 
     // the whole of it into another account, through the server, and out again
     server.start(&["--plain-http"]);
     let (done, said) = import(&server, "bob", &server.beside("alice.zip"), &[]);
     assert!(done && said.contains("5 stored"), "{said}");
     let (done, said) = import(&server, "bob", &server.beside("alice.zip"), &[]);
-    assert!(done && said.contains("0 stored, 0 replaced, 5 there already"), "{said}");
+    assert!(
+        done && said.contains("0 stored, 0 replaced, 5 there already"),
+        "{said}"
+    );
     assert_eq!(but_manifest(export(&server, "bob", "bob.zip")), alice);
     server.stop();
 
     let (_, trail) = run(&server, &["audit", "show", "alice"]);
     assert!(trail.contains("\texport\t2\t"), "{trail}");
     let again = server.beside("alice.zip");
-    let (done, said) = run(&server, &["export", "alice", "--to", again.to_str().unwrap()]);
-    assert!(!done && said.contains("exists"), "an archive is not overwritten: {said}");
+    let (done, said) = run(
+        &server,
+        &["export", "alice", "--to", again.to_str().unwrap()],
+    );
+    assert!(
+        !done && said.contains("exists"),
+        "an archive is not overwritten: {said}"
+    );
 }
 
 #[test]
@@ -175,7 +233,10 @@ fn different_objects_are_refused_replaced_or_skipped() {
     assert!(into(&[]).0);
     write(&root, "one.ics", &calendar(&event("1", "SUMMARY:new\r\n")));
     let (done, said) = into(&[]);
-    assert!(!done && said.contains("UID 1: another object with this UID is there"), "{said}");
+    assert!(
+        !done && said.contains("UID 1: another object with this UID is there"),
+        "{said}"
+    );
     let (done, said) = into(&["--skip"]);
     assert!(done && said.contains("1 skipped, 0 refused"), "{said}");
     let (done, said) = into(&["--replace", "--dry-run"]);
@@ -202,9 +263,11 @@ fn archives_made_to_do_harm_are_refused() {
     let odd = made("odd.zip", &|zip| {
         for name in ["../up.ics", "in/../../up.ics", "/root.ics", "in/good.ics"] {
             zip.start_file(name, options).unwrap();
-            zip.write_all(calendar(&event(name, "")).as_bytes()).unwrap();
+            zip.write_all(calendar(&event(name, "")).as_bytes())
+                .unwrap();
         }
-        zip.add_symlink("in/link.ics", "/etc/hostname", options).unwrap();
+        zip.add_symlink("in/link.ics", "/etc/hostname", options)
+            .unwrap();
     });
     let (done, said) = import(&server, "alice", &odd, &[]);
     assert!(!done && said.contains("1 stored"), "{said}");
