@@ -10,7 +10,9 @@ use zip::{CompressionMethod, ZipWriter};
 
 use super::described::{self, Described, DescribedObject, Manifest};
 use super::names::FileNames;
-use super::{Answer, Answers, Ask, CollectionHead, Kind, ObjectHead, PortError, unexpected};
+use super::{
+    Answer, Answers, Ask, CollectionHead, Kind, ObjectHead, PortError, PropertyText, unexpected,
+};
 use crate::ical::tree::Calendar;
 use crate::ids::Segment;
 use crate::xml::dav;
@@ -114,7 +116,7 @@ impl Writer {
         let calendar = matches!(head.kind, Kind::Calendar(_));
         let mut names = FileNames::new(&[described::COLLECTION, described::MERGED]);
         let mut described = Vec::new();
-        let damaged = each(answers, &head.path, &mut |object, body| {
+        let (damaged, properties) = each(answers, &head.path, &mut |object, body| {
             let name = object.name.as_deref().unwrap_or_default();
             if let Some(why) = &object.damaged {
                 self.done.missing.push(format!("{folder}/{name}: {why}"));
@@ -134,11 +136,11 @@ impl Writer {
             self.done.missing.push(sentence);
         }
         if merged == Merged::Yes && calendar {
-            self.merge(answers, folder, &head)?;
+            self.merge(answers, folder, &head, &properties)?;
         }
         self.done.collections += 1;
         let name = format!("{folder}/{}", described::COLLECTION);
-        self.json(&name, &Described::of(head, described))
+        self.json(&name, &Described::of(head, properties, described))
     }
 
     /// All objects of a calendar in one stream (RFC 5545 section 3.4): the components as they are,
@@ -148,6 +150,7 @@ impl Writer {
         answers: &mut dyn Answers,
         folder: &str,
         head: &CollectionHead,
+        properties: &[PropertyText],
     ) -> Result<(), PortError> {
         self.begin(&format!("{folder}/{}", described::MERGED), None)?;
         let mut text = format!(
@@ -155,8 +158,8 @@ impl Writer {
             env!("CARGO_PKG_VERSION")
         );
         let title = dav("displayname");
-        let is = |one: &&super::PropertyText| one.namespace == title.ns && one.name == title.local;
-        if let Some(title) = head.properties.iter().find(is) {
+        let is = |one: &&PropertyText| one.namespace == title.ns && one.name == title.local;
+        if let Some(title) = properties.iter().find(is) {
             let escaped = title.text.replace('\\', "\\\\").replace(',', "\\,");
             let escaped = escaped.replace(';', "\\;").replace('\n', "\\n");
             text += &crate::ical::line::fold(&format!("X-WR-CALNAME:{escaped}"));
@@ -201,14 +204,20 @@ fn more(object: &ObjectHead, name: &str, file: String) -> Option<DescribedObject
     })
 }
 
-/// Every object of a collection, one after the other; gives how many are not even known by name.
+/// Every object of a collection, one after the other; gives how many are not even known by
+/// name, and its properties.
 fn each(
     answers: &mut dyn Answers,
     path: &[Segment],
     with: &mut dyn FnMut(&ObjectHead, &[u8]) -> Result<(), PortError>,
-) -> Result<usize, PortError> {
+) -> Result<(usize, Vec<PropertyText>), PortError> {
     let path = path.to_vec();
-    let (Answer::Begun { damaged }, _) = answers.ask(&Ask::Begin { path }, &[])? else {
+    let begun = answers.ask(&Ask::Begin { path }, &[])?.0;
+    let Answer::Begun {
+        damaged,
+        properties,
+    } = begun
+    else {
         return Err(unexpected());
     };
     loop {
@@ -216,7 +225,7 @@ fn each(
             return Err(unexpected());
         };
         if objects.is_empty() {
-            return Ok(damaged);
+            return Ok((damaged, properties));
         }
         let mut rest = &bodies[..];
         for object in &objects {

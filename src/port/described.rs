@@ -71,10 +71,14 @@ pub(super) struct DescribedObject {
 }
 
 impl Described {
-    pub fn of(head: CollectionHead, objects: Vec<DescribedObject>) -> Described {
+    pub fn of(
+        head: CollectionHead,
+        properties: Vec<PropertyText>,
+        objects: Vec<DescribedObject>,
+    ) -> Described {
         let text = |wanted: QName| {
             let is = |one: &&PropertyText| one.namespace == wanted.ns && one.name == wanted.local;
-            head.properties.iter().find(is).map(|one| one.text.clone())
+            properties.iter().find(is).map(|one| one.text.clone())
         };
         Described {
             display_name: text(dav("displayname")),
@@ -84,7 +88,7 @@ impl Described {
             time_zone: text(caldav("calendar-timezone")),
             path: head.path,
             kind: head.kind,
-            properties: head.properties,
+            properties,
             objects,
         }
     }

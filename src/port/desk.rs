@@ -79,7 +79,6 @@ impl Desk {
             collections.push(CollectionHead {
                 path: self.account.path_of(collection.id),
                 kind: kind(collection.kind),
-                properties: texts(&collection.properties),
                 objects: collection.objects,
             });
         }
@@ -92,12 +91,16 @@ impl Desk {
         };
         let members = self.account.members(collection.id).map_err(failed)?;
         let damaged = self.account.damaged(collection.id).map_err(failed)?;
+        let properties = texts(&collection.properties);
         let objects = members.objects.into();
         self.reading = Some(Reading {
             collection,
             objects,
         });
-        Ok(Answer::Begun { damaged })
+        Ok(Answer::Begun {
+            damaged,
+            properties,
+        })
     }
 
     fn next(&mut self) -> Result<(Answer, Vec<u8>), PortError> {

@@ -5,8 +5,11 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use super::source::{Content, Source};
-use super::{Answer, Answers, Ask, Existing, ObjectHead, Outcome, PortError, Trial, unexpected};
+use super::source::{Content, Found, Source};
+use super::{
+    Answer, Answers, Ask, Existing, Kind, ObjectHead, Outcome, PortError, Trial, names, unexpected,
+};
+use crate::ical::ComponentKind;
 use crate::ical::split::{SplitObject, split};
 use crate::ids::Segment;
 use crate::limits;
@@ -68,9 +71,10 @@ pub fn import(
         done.refuse(refused);
     }
     let mut files = 0;
-    for found in std::mem::take(&mut source.collections) {
+    for mut found in std::mem::take(&mut source.collections) {
         let shown: Vec<_> = found.path.iter().map(Segment::as_str).collect();
         let shown = shown.join("/");
+        bound(&mut found, &shown, &mut done);
         let ask = Ask::Make {
             path: found.path.clone(),
             kind: found.kind,
@@ -115,6 +119,25 @@ pub fn import(
         progress(files, &done);
     }
     Ok(done)
+}
+
+/// What is said of a collection, within what a message may have and the server knows.
+fn bound(found: &mut Found, shown: &str, done: &mut Imported) {
+    if let Kind::Calendar(components) = &mut found.kind {
+        components.retain(|name| ComponentKind::parse(name).is_some());
+    }
+    if length(&found.properties) > limits::PROPERTIES_BYTES {
+        found.properties.clear();
+        done.refuse(about(
+            shown,
+            None,
+            "its properties are too large".to_owned(),
+        ));
+    }
+}
+
+fn length(properties: &[String]) -> usize {
+    properties.iter().map(String::len).sum()
 }
 
 fn about(file: &str, line: Option<usize>, sentence: String) -> Refused {
@@ -189,16 +212,22 @@ impl Step {
             done.refuse(Refused { uid, ..refused });
             return Ok(());
         }
+        if length(&head.properties) > limits::PROPERTIES_BYTES {
+            head.properties.clear();
+            done.refuse(about(
+                label,
+                None,
+                "its properties are too large".to_owned(),
+            ));
+        }
+        let too_long = |text: &String| text.len() > limits::CONTENT_TYPE_BYTES;
+        head.content_type = head.content_type.filter(|text| !too_long(text));
+        head.name = head.name.map(|name| names::segment(&name).into());
         head.bytes = body.len();
         self.heads.push(head);
         self.bodies.extend(body);
         self.from.push((label.to_owned(), part));
-        let said: usize = self
-            .heads
-            .iter()
-            .flat_map(|head| &head.properties)
-            .map(String::len)
-            .sum();
+        let said: usize = self.heads.iter().map(|head| length(&head.properties)).sum();
         if self.heads.len() >= limits::PORT_STEP_OBJECTS
             || self.bodies.len() + said >= limits::PORT_STEP_BYTES
         {

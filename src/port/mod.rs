@@ -114,8 +114,6 @@ pub struct CollectionHead {
     pub path: Vec<Segment>,
     /// What it is for.
     pub kind: Kind,
-    /// Its stored properties.
-    pub properties: Vec<PropertyText>,
     /// Its objects.
     pub objects: u64,
 }
@@ -184,6 +182,8 @@ pub enum Answer {
     Begun {
         /// Objects that do not open at all, so that not even their names are known.
         damaged: usize,
+        /// Its stored properties.
+        properties: Vec<PropertyText>,
     },
     /// To `Next`; the bodies follow.
     Objects {

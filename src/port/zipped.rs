@@ -89,10 +89,11 @@ fn entries(
             .by_index_raw(index)
             .map_err(|error| error.to_string())?;
         all = all.saturating_add(entry.size());
-        let name = entry
-            .name()
-            .map_err(|error| error.to_string())?
-            .into_owned();
+        let Ok(name) = entry.name().map(|name| name.into_owned()) else {
+            let label = format!("{}, entry {index}", path.display());
+            source.refuse(label, "its name cannot be read");
+            continue;
+        };
         let label = format!("{}/{name}", path.display());
         let bad = match () {
             () if entry.is_dir() => continue,
@@ -115,7 +116,7 @@ fn entries(
 
 fn is_below(name: &str) -> bool {
     let bad = |part: &str| part.is_empty() || part == "." || part == "..";
-    !name.contains(['\\', ':', '\0']) && !name.split('/').any(bad)
+    !name.contains(['\\', '\0']) && !name.split('/').any(bad)
 }
 
 fn own_export(
@@ -143,9 +144,9 @@ fn own_export(
         let label = format!("{}/{folder}", path.display());
         let name = format!("{folder}/{}", described::COLLECTION);
         let said = match archive.json::<Described>(&name) {
-            Ok(said) if !said.path.is_empty() => said,
+            Ok(said) if (1..=limits::TREE_DEPTH).contains(&said.path.len()) => said,
             Ok(_) => {
-                source.refuse(label, "it has no name");
+                source.refuse(label, "it says no path, or one too long");
                 continue;
             }
             Err(why) => {
