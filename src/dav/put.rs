@@ -34,7 +34,7 @@ use crate::vault::{
 /// checked to be UTF-8 (RFC 5545 section 3.1.4).
 pub const CALENDAR_TYPE: &str = "text/calendar; charset=utf-8";
 /// For a file without Content-Type (RFC 9110 section 8.3).
-pub(super) const UNKNOWN_TYPE: &str = "application/octet-stream";
+pub const UNKNOWN_TYPE: &str = "application/octet-stream";
 
 /// Answers PUT.
 ///

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, IF_MATCH, IF_NONE_MATCH};
@@ -11,7 +12,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use super::desk::{Desk, failed, store_failed};
 use super::names;
 use super::{Answer, Existing, Kind, ObjectHead, Outcome, PortError, Trial};
-use crate::dav::put::judge;
+use crate::dav::put::{UNKNOWN_TYPE, judge};
 use crate::dav::target::{HrefForm, href};
 use crate::dav::{DavError, Request};
 use crate::ical::{ComponentKind, ComponentSet};
@@ -35,6 +36,36 @@ impl Seen {
         }
         let before = self.0.insert((path.to_vec(), id), hash);
         before.map(|before| before == hash)
+    }
+}
+
+/// An object that was found good for its collection; `there` is none in a trial that would make it.
+struct One<'a> {
+    path: &'a [Segment],
+    there: Option<&'a Collection>,
+    head: &'a ObjectHead,
+    body: &'a [u8],
+    uid: Option<String>,
+}
+
+impl One<'_> {
+    fn refused(&self, sentence: &str) -> Outcome {
+        Outcome::Refused {
+            uid: self.uid.clone(),
+            line: None,
+            sentence: sentence.to_owned(),
+        }
+    }
+
+    fn different(&self) -> &'static str {
+        match self.uid {
+            Some(_) => OTHER,
+            None => OTHER_FILE,
+        }
+    }
+
+    fn target(&self, segment: &Segment) -> Vec<Segment> {
+        [self.path, &[segment.clone()]].concat()
     }
 }
 
@@ -205,7 +236,7 @@ impl Desk {
     ) -> Result<Outcome, PortError> {
         let planned = self.planned.get(path).copied();
         let Some(kind) = there.map(|there| there.kind).or(planned) else {
-            return Err(PortError::Refused(format!("{}: it is gone", shown(path))));
+            return Err(gone(path));
         };
         let uid = match kind {
             CollectionKind::Calendar(_) => match judge(&self.dav.settings, body, kind) {
@@ -214,61 +245,77 @@ impl Desk {
             },
             CollectionKind::Home | CollectionKind::Plain => None,
         };
-        let refused = |sentence: &str| Outcome::Refused {
-            uid: uid.clone(),
-            line: None,
-            sentence: sentence.to_owned(),
+        let one = One {
+            path,
+            there,
+            head,
+            body,
+            uid,
         };
         let old = match there {
-            Some(there) => self.old(there, uid.as_deref(), head)?,
+            Some(there) => self.old(there, one.uid.as_deref(), head)?,
             None => None,
         };
-        let different = if uid.is_some() { OTHER } else { OTHER_FILE };
-        let over = match (&old, existing) {
-            (Some(old), _) if self.is_same(there, old, body)? => {
-                self.set_all(path, &old.segment, head, there, trial);
-                return Ok(Outcome::Same);
+        match (&old, existing, trial) {
+            (Some(old), ..) if self.is_same(there, old, body)? => {
+                if trial == Trial::Real {
+                    self.set_all(&one, &old.segment);
+                }
+                Ok(Outcome::Same)
             }
-            (Some(_), Existing::Refuse) => return Ok(refused(different)),
-            (Some(_), Existing::Skip) => return Ok(Outcome::Skipped),
-            (Some(old), Existing::Replace) => Some(old.clone()),
-            (None, _) => None,
-        };
-        if trial == Trial::Dry {
-            let id = uid.clone().or(head.name.clone()).unwrap_or_default();
-            return Ok(match (self.seen.note(path, id, body), existing) {
-                (None, _) => match over {
-                    Some(_) => Outcome::Replaced,
-                    None => Outcome::Stored,
-                },
-                (Some(true), _) => Outcome::Same,
-                (Some(false), Existing::Replace) => Outcome::Replaced,
-                (Some(false), Existing::Skip) => Outcome::Skipped,
-                (Some(false), Existing::Refuse) => refused(different),
-            });
+            (Some(_), Existing::Refuse, _) => Ok(one.refused(one.different())),
+            (Some(_), Existing::Skip, _) => Ok(Outcome::Skipped),
+            (_, _, Trial::Real) => self.store(&one, old.as_deref()),
+            (_, _, Trial::Dry) => Ok(self.would_store(&one, old.as_deref(), existing)),
         }
-        let segment = match (&over, there) {
-            (Some(old), _) => old.segment.clone(),
-            (None, Some(there)) => self.free_name(there, head, uid.as_deref())?,
-            (None, None) => return Err(PortError::Refused(format!("{}: it is gone", shown(path)))),
+    }
+
+    fn would_store(
+        &mut self,
+        one: &One<'_>,
+        over: Option<&Summary>,
+        existing: Existing,
+    ) -> Outcome {
+        let id = one.uid.clone().or(one.head.name.clone());
+        let before = self.seen.note(one.path, id.unwrap_or_default(), one.body);
+        match (before, existing) {
+            (None, _) if over.is_some() => Outcome::Replaced,
+            (None, _) => Outcome::Stored,
+            (Some(true), _) => Outcome::Same,
+            (Some(false), Existing::Replace) => Outcome::Replaced,
+            (Some(false), Existing::Skip) => Outcome::Skipped,
+            (Some(false), Existing::Refuse) => one.refused(one.different()),
+        }
+    }
+
+    fn store(&self, one: &One<'_>, over: Option<&Summary>) -> Result<Outcome, PortError> {
+        let there = one.there.ok_or_else(|| gone(one.path))?;
+        let segment = match over {
+            Some(old) => old.segment.clone(),
+            None => self.free_name(there, one.head, one.uid.as_deref())?,
         };
-        let etag = over.as_ref().map(|old| old.etag.to_string());
+        let etag = over.map(|old| old.etag.to_string());
+        // whoever else writes meanwhile is not overwritten
         let condition = match &etag {
             Some(etag) => (IF_MATCH, etag.as_str()),
             None => (IF_NONE_MATCH, "*"),
         };
-        let media_type = head.content_type.as_deref();
-        let media_type = match uid {
+        let media_type = match &one.uid {
             Some(_) => "text/calendar",
-            None => media_type.unwrap_or("application/octet-stream"),
+            None => one.head.content_type.as_deref().unwrap_or(UNKNOWN_TYPE),
         };
-        let mut target = path.to_vec();
-        target.push(segment.clone());
         let headers = [condition, (CONTENT_TYPE, media_type)];
-        if let Err(why) = self.send("PUT", &target, HrefForm::Object, &headers, body.to_vec()) {
-            return Ok(refused(&why));
+        let target = one.target(&segment);
+        if let Err(why) = self.send(
+            "PUT",
+            &target,
+            HrefForm::Object,
+            &headers,
+            one.body.to_vec(),
+        ) {
+            return Ok(one.refused(&why));
         }
-        self.set_all(path, &segment, head, there, trial);
+        self.set_all(one, &segment);
         Ok(match over {
             Some(_) => Outcome::Replaced,
             None => Outcome::Stored,
@@ -281,7 +328,7 @@ impl Desk {
         there: &Collection,
         uid: Option<&str>,
         head: &ObjectHead,
-    ) -> Result<Option<std::sync::Arc<Summary>>, PortError> {
+    ) -> Result<Option<Arc<Summary>>, PortError> {
         let name = head.name.as_deref().unwrap_or_default();
         match uid {
             Some(uid) => self.account.object_by_uid(there.id, uid),
@@ -303,31 +350,23 @@ impl Desk {
     }
 
     /// The stored properties of an object, set where they are different.
-    fn set_all(
-        &self,
-        path: &[Segment],
-        segment: &Segment,
-        head: &ObjectHead,
-        there: Option<&Collection>,
-        trial: Trial,
-    ) {
-        let (Some(there), Trial::Real, false) = (there, trial, head.properties.is_empty()) else {
+    fn set_all(&self, one: &One<'_>, segment: &Segment) {
+        let (Some(there), false) = (one.there, one.head.properties.is_empty()) else {
             return;
         };
         let object = self.account.object(there.id, segment).ok().flatten();
         let known = object.and_then(|object| self.account.properties(there.id, &object).ok());
-        let mut target = path.to_vec();
-        target.push(segment.clone());
-        for xml in &head.properties {
+        for xml in &one.head.properties {
             let Ok(element) = parse(xml.as_bytes(), &XmlLimits::default()) else {
                 continue;
             };
             let is = known.as_ref().and_then(|known| known.get(&element.name));
-            if is != Some(&element.to_xml()) {
-                // an object without one of its dead properties is better than none
-                if let Err(why) = self.set(&target, HrefForm::Object, &element) {
-                    tracing::warn!(why, "a property of an imported object could not be set");
-                }
+            if is == Some(&element.to_xml()) {
+                continue;
+            }
+            // an object without one of its dead properties is better than none
+            if let Err(why) = self.set(&one.target(segment), HrefForm::Object, &element) {
+                tracing::warn!(why, "a property of an imported object could not be set");
             }
         }
     }
@@ -404,6 +443,10 @@ fn same_kind(there: &Collection, wanted: &Kind) -> bool {
         Kind::Calendar(_) => there.is_calendar(),
         Kind::Collection => there.kind == CollectionKind::Plain,
     }
+}
+
+fn gone(path: &[Segment]) -> PortError {
+    PortError::Refused(format!("{}: it is gone", shown(path)))
 }
 
 fn shown(path: &[Segment]) -> String {
