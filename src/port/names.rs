@@ -139,7 +139,8 @@ mod tests {
         check("Zahnärztin.ics", "Zahnärztin.ics");
         check(
             "Zahna\u{308}rztin.ics",
-            "Zahna\u{308}rztin-2.ics".replace('\u{308}', "_").as_str(),
+            // a mark by itself is none of the characters that every system takes
+            "Zahna_rztin.ics",
         );
         let mut others = FileNames::new(&["collection.json"]);
         assert_eq!(others.give("Collection.JSON", ""), "Collection-2.JSON");
