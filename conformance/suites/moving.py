@@ -8,6 +8,7 @@ import json
 import re
 import zipfile
 from pathlib import Path
+from xml.sax.saxutils import escape
 
 from harness.context import Context
 from harness.dav import Account, Dav
@@ -44,7 +45,7 @@ def fill(dav: Dav, account: Account) -> None:
     dav.put(f"{account.calendar}a b.ics".replace(" ", "%20"), moved.replace("END:VCALENDAR", override + "END:VCALENDAR"))
     todo = "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:x\r\nBEGIN:VTODO\r\nUID:t\r\nDTSTAMP:20260101T000000Z\r\nEND:VTODO\r\n"
     dav.put(f"{account.tasks}t.ics", todo + "END:VCALENDAR\r\n")
-    dav.proppatch(account.calendar, "DAV:", "displayname", "Work & <more>")
+    dav.proppatch(account.calendar, "DAV:", "displayname", escape("Work & <more>"))
     dav.proppatch(account.calendar, ICAL, "calendar-color", COLOR)
 
 
@@ -137,4 +138,4 @@ def put_all(dav: Dav, account: Account, archive: Path) -> None:
                     dav.put(target + names.get(file, file).replace(" ", "%20"), entries.read(entry))
             for one in said["properties"]:
                 if one["name"] in ("displayname", "calendar-color"):
-                    dav.proppatch(target, one["namespace"], one["name"], one["text"])
+                    dav.proppatch(target, one["namespace"], one["name"], escape(one["text"]))
