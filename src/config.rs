@@ -13,9 +13,11 @@ use serde::{Deserialize, Deserializer};
 
 use crate::limits;
 
+mod backup;
 mod net;
 
-pub use net::{Network, PublicUrl};
+pub use backup::Backup;
+pub use net::{Contact, Network, PublicUrl};
 
 /// The documented settings with their defaults.
 pub const DOCUMENTED: &str = include_str!("../config/sealdav.toml");
@@ -42,6 +44,9 @@ pub struct Config {
     /// The address under which clients reach the server.
     #[serde(deserialize_with = "url_or_empty")]
     pub public_url: Option<PublicUrl>,
+    /// Whom to tell of a vulnerability.
+    #[serde(deserialize_with = "contact_or_empty")]
+    pub security_contact: Option<Contact>,
     /// Proxies whose forwarding headers are believed.
     pub trusted_proxies: Vec<Network>,
     /// Speak HTTP without TLS.
@@ -61,6 +66,10 @@ pub struct Config {
     pub argon2: Argon2,
     /// What is remembered of who used what.
     pub audit: Audit,
+    /// What deleted and overwritten things can be restored.
+    pub trash: Trash,
+    /// Backups by themselves.
+    pub backup: Backup,
     /// Who may sign in, and from where.
     pub sign_in: SignIn,
     /// Logging.
@@ -119,6 +128,16 @@ pub struct Audit {
     pub device_days: u32,
 }
 
+/// For how long what was deleted or overwritten can be restored. Zero of either: not at all.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Trash {
+    /// Days.
+    pub days: u32,
+    /// Past versions of one object.
+    pub versions: u32,
+}
+
 /// Who may sign in, and from where.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -169,6 +188,7 @@ impl Default for Config {
             data: None,
             listen: vec![SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), DEFAULT_PORT)],
             public_url: None,
+            security_contact: None,
             trusted_proxies: Vec::new(),
             plain_http: false,
             host_key_file: None,
@@ -178,6 +198,8 @@ impl Default for Config {
             accounts: Accounts::default(),
             argon2: Argon2::default(),
             audit: Audit::default(),
+            trash: Trash::default(),
+            backup: Backup::default(),
             sign_in: SignIn::default(),
             log: Log::default(),
         }
@@ -216,6 +238,15 @@ impl Default for Audit {
         Audit {
             days: limits::AUDIT_DAYS,
             device_days: limits::DEVICE_DAYS,
+        }
+    }
+}
+
+impl Default for Trash {
+    fn default() -> Self {
+        Trash {
+            days: limits::TRASH_DAYS,
+            versions: limits::TRASH_VERSIONS,
         }
     }
 }
@@ -367,7 +398,13 @@ impl Config {
         {
             return contradiction("audit.days and audit.device_days must be between 1 and 36500");
         }
-        Ok(())
+        let Trash { days, versions } = self.trash;
+        if days > limits::TRASH_DAYS_MOST || versions > limits::TRASH_VERSIONS_MOST {
+            return contradiction(
+                "trash.days must be between 0 and 3650, trash.versions between 0 and 100",
+            );
+        }
+        self.backup.check()
     }
 
     /// The data directory. systemd names the service's own in STATE_DIRECTORY.
@@ -546,6 +583,16 @@ fn url_or_empty<'de, D: Deserializer<'de>>(from: D) -> Result<Option<PublicUrl>,
     PublicUrl::parse(&text)
         .map(Some)
         .map_err(serde::de::Error::custom)
+}
+
+fn contact_or_empty<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Contact>, D::Error> {
+    let text = String::deserialize(from)?;
+    match text.is_empty() {
+        true => Ok(None),
+        false => Contact::parse(&text)
+            .map(Some)
+            .map_err(serde::de::Error::custom),
+    }
 }
 
 #[cfg(test)]

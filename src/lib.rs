@@ -18,6 +18,7 @@ pub mod store;
 pub mod vault;
 // floor 4
 pub mod account;
+pub mod backup;
 // floor 5
 pub mod dav;
 // floor 6

@@ -51,6 +51,31 @@ pub const LOCK_SECONDS: u64 = 3_600;
 /// Tombstones a collection keeps; older sync-tokens answer valid-sync-token (RFC 6578 section 3.8).
 pub const TOMBSTONES: usize = 100_000;
 
+// Trash and history
+
+/// Default days for which what was deleted or overwritten can be restored.
+pub const TRASH_DAYS: u32 = 30;
+/// The most days that may be configured.
+pub const TRASH_DAYS_MOST: u32 = 3_650;
+/// Default for the past versions of one object that are kept.
+pub const TRASH_VERSIONS: u32 = 10;
+/// The most that may be configured: with usual names and UIDs they fit into one row; fewer are kept
+/// where they do not.
+pub const TRASH_VERSIONS_MOST: u32 = 100;
+/// Deleted collections kept for one account; the oldest go when there are more, since a list of
+/// them is in memory while it is unlocked.
+pub const TRASHED_COLLECTIONS: usize = 1_000;
+/// Deleted objects kept for one collection, the newest: as many as it may have members.
+pub const TRASHED_OBJECTS: usize = MEMBERS;
+/// Histories that are cut in one go while writers of the account wait; each is a small commit.
+pub const HISTORY_STEP: usize = 200;
+/// Entries of one list of trash, the newest.
+pub const TRASH_LISTED: usize = 10_000;
+/// Commits of an undo that are under way before it waits for the disk.
+pub const UNDO_STEP: usize = 200;
+/// Lines in the report of an undo; the rest is counted.
+pub const UNDO_TOLD: usize = 10_000;
+
 // iCalendar
 
 /// Nesting of components: VCALENDAR, VEVENT, VALARM is three; unknown ones may nest further.
@@ -143,6 +168,22 @@ pub const ROW_BYTES: usize = CHUNK_BYTES + 1024;
 pub const SCAN_STEP_ROWS: usize = 256;
 /// See `SCAN_STEP_ROWS`.
 pub const SCAN_STEP_BYTES: usize = 1024 * 1024;
+/// A part of a copy of all rows (a pack of a backup) ends on average after so many rows.
+pub const COPY_PART_ROWS: u16 = 128;
+/// Bytes after which it ends in any case: one is in memory at a time.
+pub const COPY_PART_BYTES: usize = 4 * 1024 * 1024;
+/// Names of rows that changed while a copy is made, beyond which it begins again: 40 bytes each.
+pub const COPY_CHANGED_NAMES: usize = 250_000;
+/// Bytes of changed rows that a copy holds before it works them in.
+pub const COPY_OVERLAY_BYTES: usize = 16 * 1024 * 1024;
+/// Rows changed since the last look, up to which commits are held to read the rest.
+pub const COPY_QUIET: usize = 64;
+/// Looks after which they are held in any case.
+pub const COPY_ROUNDS: u32 = 32;
+/// Rows that are read while commits are held, at the most: a few milliseconds' worth.
+pub const COPY_HELD_NAMES: usize = 4_096;
+/// Times that a copy is begun before it is given up.
+pub const COPY_PASSES: u32 = 4;
 /// Bytes of sled's page cache; what it really takes is several times that (FINDINGS).
 pub const STORE_CACHE_BYTES: u64 = 32 * 1024 * 1024;
 /// Bytes of a segment of the database file: four rows of a leaf must not become a blob (FINDINGS).
@@ -288,6 +329,36 @@ pub const DEVICE_DAYS: u32 = 180;
 pub const AUDIT_DAYS_MOST: u32 = 36_500;
 /// Seconds between two writings of when a device was last used.
 pub const DEVICE_FLUSH_SECONDS: i64 = 60 * 60;
+
+// Backups
+
+/// Default hours between two backups.
+pub const BACKUP_HOURS: u32 = 24;
+/// The most hours and days that may be configured there: ten years, more or less.
+pub const BACKUP_MOST: u32 = 100_000;
+/// Default days, weeks and months of which the newest backup is kept.
+pub const BACKUP_KEEP: (u32, u32, u32) = (7, 4, 12);
+/// Default days after which a backup of the key files is deleted.
+pub const BACKUP_KEY_DAYS: u32 = 30;
+/// Minutes after which a backup that failed is tried again.
+pub const BACKUP_RETRY_MINUTES: i64 = 15;
+/// Seconds after a start at which the first look is taken at what is due.
+pub const BACKUP_FIRST_SECONDS: u64 = 10;
+/// Milliseconds between two looks of the command at how far a backup has got.
+pub const BACKUP_LOOK_MILLIS: u64 = 200;
+/// Bytes of a manifest: a line of 100 for some 100 rows.
+pub const BACKUP_MANIFEST_BYTES: u64 = 1024 * 1024 * 1024;
+/// Bytes of a pack: the bound of a part with its last row.
+pub const BACKUP_PACK_BYTES: u64 = (COPY_PART_BYTES + ROW_BYTES) as u64 + 64 * 1024;
+/// Bytes of a backup of all key files.
+pub const BACKUP_KEYS_BYTES: u64 = 1024 * 1024 * 1024;
+/// Bytes by which a database may exceed its rows before compaction is advised, and how many times
+/// as large as they it then is.
+pub const WASTE_BYTES: u64 = 256 * 1024 * 1024;
+/// See `WASTE_BYTES`: what a database that is used has anyway (FINDINGS).
+pub const WASTE_FACTOR: u64 = 4;
+/// Hours after which the rows are counted again to know it.
+pub const WASTE_HOURS: i64 = 24;
 
 // Connections
 

@@ -460,6 +460,30 @@ fn an_account_gets_a_new_key_with_and_without_a_server() {
 }
 
 #[test]
+fn security_txt_is_served_where_somebody_is_named() {
+    let data = Data::new("contact");
+    data.run(
+        "user add alice --email alice@example.org --password-stdin",
+        PASSWORD,
+    )
+    .unwrap();
+    let path = "/.well-known/security.txt";
+    let server = data.serve("");
+    assert_eq!(server.connect(&data).ask("GET", path, "no", "").0, 401);
+    server.stop();
+    let file = data.0.with_file_name("sealdav.toml");
+    std::fs::write(&file, "security_contact = \"admin@example.org\"\n").unwrap();
+    let server = data.serve(&format!(" --config {}", file.display()));
+    let (status, text) = server.connect(&data).ask("GET", path, "no", "");
+    assert_eq!(status, 200);
+    assert!(
+        text.starts_with("Contact: mailto:admin@example.org\r\nExpires: 20"),
+        "{text}"
+    );
+    server.stop();
+}
+
+#[test]
 fn the_first_run_tells_secrets_only_when_asked() {
     let data = Data::new("first");
     let server = data.serve("");

@@ -16,6 +16,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("store", 2),
     ("vault", 3),
     ("account", 4),
+    ("backup", 4),
     ("dav", 5),
     ("http", 6),
     ("port", 6),

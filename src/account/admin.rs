@@ -89,6 +89,9 @@ impl From<CreateError> for AdminError {
             CreateError::NameTaken => "there is a user of that name already".into(),
             CreateError::EmailTaken => "another user has that e-mail address".into(),
             CreateError::KeyFile(error) => format!("the key file could not be written: {error}"),
+            CreateError::Erased(error) => format!(
+                "the account's keys are destroyed, but the list of erased accounts could not be written ({error}); mend that and delete it again"
+            ),
             CreateError::Vault(error) => format!("the store failed: {error:?}"),
         })
     }

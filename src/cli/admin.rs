@@ -7,7 +7,10 @@ use std::sync::Arc;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::audit::{self, AuditAnswer, AuditRequest};
+use super::trash::{self, HistoryAnswer, HistoryRequest};
+use super::backup::{self, BackupRequest};
 use crate::account::{Accounts, AppPasswordInfo, Authority, NewAppPassword, NewUser};
+use crate::backup::{Backups, Progress};
 use crate::dav::Dav;
 use crate::ids::Secret;
 use crate::port::Desk;
@@ -131,6 +134,13 @@ pub(super) enum AdminRequest {
         opener: Opener,
         purpose: Purpose,
     },
+    /// What whoever has an account's password or recovery key asks of it.
+    History {
+        request: HistoryRequest,
+    },
+    Backup {
+        request: BackupRequest,
+    },
 }
 
 /// What an account is opened for.
@@ -182,6 +192,12 @@ pub(super) enum AdminResponse {
     AppPasswords { app_passwords: Vec<AppPasswordLine> },
     /// About the audit trail and devices.
     Audit { answer: AuditAnswer },
+    /// About trash and history.
+    History { answer: HistoryAnswer },
+    /// How far a backup has got, or what came of it.
+    Backup { progress: Progress },
+    /// The key files are in this file until then (milliseconds since 1970).
+    KeyBackup { file: String, expires: i64 },
     /// It works, and something else is wrong; sentences.
     Doubts { sentences: Vec<String> },
 }
@@ -223,19 +239,31 @@ pub(super) struct Office {
     pub dav: Arc<Dav>,
     /// Whether the store works; an error is a sentence.
     pub health: Box<dyn Fn() -> Result<(), String> + Send + Sync>,
+    /// Runs the backups.
+    pub backups: Arc<Backups>,
 }
 
 /// Does what is asked.
 pub(super) fn execute(office: &Office, request: AdminRequest) -> AdminResponse {
     let answered = match request {
-        AdminRequest::Health => (office.health)().map(|()| doubts(&office.accounts)),
+        AdminRequest::Health => (office.health)().map(|()| doubts(office)),
         AdminRequest::Audit { request } => {
             audit::execute(&office.accounts, request).map(|answer| AdminResponse::Audit { answer })
         }
+        AdminRequest::History { request } => trash::execute(&office.accounts, request)
+            .map(|answer| AdminResponse::History { answer }),
+        AdminRequest::Backup { request } => backup::execute(&office.backups, request),
         AdminRequest::Users => Ok(users(&office.accounts)),
-        AdminRequest::AddUser { .. }
-        | AdminRequest::SetEnabled { .. }
-        | AdminRequest::DeleteUser { .. } => change_user(&office.accounts, request),
+        AdminRequest::DeleteUser { .. } => {
+            let deleted = change_user(&office.accounts, request);
+            if deleted.is_ok() {
+                office.backups.share_erased();
+            }
+            deleted
+        }
+        AdminRequest::AddUser { .. } | AdminRequest::SetEnabled { .. } => {
+            change_user(&office.accounts, request)
+        }
         _ => change_secrets(office, request),
     };
     answered.unwrap_or_else(|sentence| AdminResponse::Refused { sentence })
@@ -260,13 +288,13 @@ pub(super) fn desk(
     Ok(Desk::new(Arc::clone(&office.dav), account))
 }
 
-fn doubts(accounts: &Accounts) -> AdminResponse {
-    let findings = accounts.vault().audit_findings();
-    if findings.is_empty() {
-        return AdminResponse::Done;
-    }
-    AdminResponse::Doubts {
-        sentences: findings.iter().map(ToString::to_string).collect(),
+fn doubts(office: &Office) -> AdminResponse {
+    let findings = office.accounts.vault().audit_findings();
+    let mut sentences: Vec<String> = findings.iter().map(ToString::to_string).collect();
+    sentences.extend(office.backups.doubts());
+    match sentences.is_empty() {
+        true => AdminResponse::Done,
+        false => AdminResponse::Doubts { sentences },
     }
 }
 

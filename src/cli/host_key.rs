@@ -256,7 +256,7 @@ fn sync_parent(file: &Path) -> io::Result<()> {
     File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
 }
 
-fn read(file: &Path) -> Result<HostKey, Failure> {
+pub(super) fn read(file: &Path) -> Result<HostKey, Failure> {
     let text = std::fs::read_to_string(file).map(zeroize::Zeroizing::new);
     let text = text.map_err(|error| {
         Failure(format!(

@@ -12,10 +12,11 @@ use std::time::{Duration, Instant};
 use super::{Failure, host_key};
 use crate::account::{AccountSettings, Accounts};
 use crate::ambient::Ambient;
+use crate::backup::{BackupSettings, Backups, MARKER};
 use crate::config::Config;
 use crate::limits;
 use crate::store::{Store, StoreError, StoreOptions};
-use crate::vault::Vault;
+use crate::vault::{Retention, Vault};
 
 /// Whether a data directory may be made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,6 +54,24 @@ pub(super) fn health(
 ) -> Box<dyn Fn() -> Result<(), String> + Send + Sync> {
     let vault = Arc::clone(accounts.vault());
     Box::new(move || vault.store().room().map_err(|error| error.to_string()))
+}
+
+/// What makes the backups of an open data directory.
+pub(super) fn backups(config: &Config, accounts: &Arc<Accounts>) -> Arc<Backups> {
+    let vault = Arc::clone(accounts.vault());
+    let settings = BackupSettings::from(&config.backup);
+    Arc::new(Backups::new(vault, &config.data_dir(), settings))
+}
+
+/// Refuses a directory whose restore was not finished.
+pub(super) fn refuse_restoring(data: &Path) -> Result<(), Failure> {
+    match data.join(MARKER).exists() {
+        true => Err(Failure(format!(
+            "{} was being restored from a backup, and that was not finished; remove the directory and restore again",
+            data.display()
+        ))),
+        false => Ok(()),
+    }
 }
 
 /// As `accounts`, for the server: a command that has the store gives it back within moments.
@@ -93,6 +112,7 @@ pub(super) fn accounts(
     }
     make_dir(&data)?;
     host_key::refuse_unfinished(&data)?;
+    refuse_restoring(&data)?;
     let host = host_key::obtain(&host_key::source(config)?, &store, ambient)?;
     let opened = open_store(&data)?;
     let vault = Vault::open(opened, host, &data.join("keys"), Arc::clone(ambient));
@@ -103,6 +123,10 @@ pub(super) fn accounts(
         argon2_passes: config.argon2.passes,
         audit_days: config.audit.days,
         device_days: config.audit.device_days,
+        retention: Retention {
+            days: config.trash.days,
+            versions: config.trash.versions,
+        },
         email_domains: config.sign_in.email_domains.clone(),
         unlocked_idle_minutes: config.accounts.unlocked_idle_minutes,
         unlocked_hours: config.accounts.unlocked_hours,

@@ -15,6 +15,7 @@ use super::socket::Socket;
 use super::{Failure, ServeFlags};
 use crate::account::Accounts;
 use crate::ambient::Ambient;
+use crate::backup::Backups;
 use crate::config::{self, Config};
 use crate::dav::{Dav, DavSettings};
 use crate::http::{self, Bounds, Live, Security, Setup, Source};
@@ -45,7 +46,9 @@ pub(super) fn run(mut config: Config, flags: ServeFlags) -> Result<(), Failure> 
     let accounts = open::accounts_soon(&config, &ambient)?;
     let data = config.data_dir();
     let url = format!("{}/", config.base_url());
+    let backups = open::backups(&config, &accounts);
     let office = Office {
+        backups: Arc::clone(&backups),
         accounts: Arc::clone(&accounts),
         url: url.clone(),
         dav: dav(&config, &ambient),
@@ -80,7 +83,9 @@ pub(super) fn run(mut config: Config, flags: ServeFlags) -> Result<(), Failure> 
         }
     };
     let mirror = Mirror::start(&accounts)?;
+    let schedule = Schedule::start(backups)?;
     let ran = http::run(setup, ready);
+    schedule.stop();
     mirror.stop();
     accounts.settle();
     ran?;
@@ -119,6 +124,41 @@ impl Mirror {
         drop(self.stop);
         if self.thread.join().is_err() {
             tracing::error!("the thread that writes the mirror of the audit trail panicked");
+        }
+    }
+}
+
+/// The thread that makes backups when they are due, and counts the rows once a day.
+struct Schedule {
+    stop: mpsc::Sender<()>,
+    thread: JoinHandle<()>,
+}
+
+impl Schedule {
+    fn start(backups: Arc<Backups>) -> Result<Schedule, Failure> {
+        let (stop, stopped) = mpsc::channel();
+        let work = move || {
+            // Not at once: a start has better things to do.
+            let mut pause = Duration::from_secs(limits::BACKUP_FIRST_SECONDS);
+            while stopped.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
+                pause = Duration::from_secs(60);
+                let tick = std::panic::AssertUnwindSafe(|| backups.tick());
+                if std::panic::catch_unwind(tick).is_err() {
+                    tracing::error!("a backup panicked; it is tried again in a minute");
+                }
+            }
+        };
+        let thread = std::thread::Builder::new()
+            .name("backups".to_owned())
+            .spawn(work)?;
+        Ok(Schedule { stop, thread })
+    }
+
+    /// Waits for a backup that is being made.
+    fn stop(self) {
+        drop(self.stop);
+        if self.thread.join().is_err() {
+            tracing::error!("the thread that makes backups panicked");
         }
     }
 }
@@ -180,6 +220,10 @@ fn setup(
         ambient: Arc::clone(ambient),
         proxies: config.trusted_proxies.clone(),
         sign_in_networks: config.sign_in.networks.clone(),
+        security_contact: config
+            .security_contact
+            .clone()
+            .map(|contact| (contact, config.public_url.clone())),
         bounds: Bounds::default(),
     }
 }

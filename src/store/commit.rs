@@ -17,6 +17,7 @@ use super::error::{StoreError, advice};
 use super::layout::Witness;
 use super::line::{Group, Line, Wait};
 use super::rows;
+use super::watch::Watch;
 use crate::limits::{COMMIT_APPLY_BYTES, COMMIT_PATIENCE, COMMIT_SEVERAL, COMMIT_SHARE};
 
 /// The row with the number of the last group. Its name is too short to be a `RowName`.
@@ -141,6 +142,7 @@ pub(super) struct Committer {
     pub(super) group: u64,
     pub(super) line: Arc<Line>,
     pub(super) counters: Arc<Counters>,
+    pub(super) watch: Arc<Watch>,
     pub(super) sync: Sync,
 }
 
@@ -152,12 +154,18 @@ impl Committer {
             rhythm.took(group.batches.len());
             let sizes = Sizes::of(&group.batches);
             let last = group.last;
+            // To the end of this turn: whoever holds it sees a group that is on the disk, or
+            // that the store failed.
+            let watch = self.watch.clone();
+            let _writing = watch.hold();
+            let names = watch.names(&group.batches);
             // A panic of sled is a failure like any other.
             let written = catch_unwind(AssertUnwindSafe(|| self.write(group))).unwrap_or(Err(
                 StoreError::Damaged {
                     advice: advice::ROWS,
                 },
             ));
+            watch.note(names);
             match written {
                 Ok(()) => {
                     self.counters.add(&sizes);

@@ -14,21 +14,26 @@
 //!   later one. Whoever needs one state keeps writers of that prefix out meanwhile.
 //! - After a failed write or sync the store answers `Failed` to everything until `reopen`, since
 //!   sled may hold what the disk does not.
+//! - A copy of all rows as of one commit, while others write, is copy.rs's; a database is written
+//!   anew (compaction, restore) by rewrite.rs.
 //! - rows.rs holds the precautions that sled needs, layout.rs the files and their order.
 
 mod batch;
 mod commit;
+mod copy;
 mod error;
 mod layout;
 mod line;
+mod rewrite;
 mod rouse;
 mod rows;
 mod scan;
+mod watch;
 
 #[cfg(test)]
 mod tests;
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -38,9 +43,11 @@ use parking_lot::RwLock;
 
 pub use batch::Batch;
 pub use commit::Statistics;
+pub use copy::{Copied, Parts, Row};
 pub use error::StoreError;
 pub use layout::FORMAT_VERSION;
 pub use line::{Durable, Receipt};
+pub use rewrite::{Filler, LeftOut, Rewritten, compact, fill, rewrite};
 
 use crate::ambient::{OsRandom, Random};
 use crate::limits::{STORE_CACHE_BYTES, STORE_RESERVE_BYTES};
@@ -52,6 +59,7 @@ use line::Line;
 use rouse::Rouser;
 use rows::guarded;
 use scan::Scan;
+use watch::Watch;
 
 /// How a store is opened.
 #[derive(Clone)]
@@ -91,6 +99,9 @@ pub struct Store {
     options: StoreOptions,
     epoch: AtomicU64,
     counters: Arc<Counters>,
+    watch: Arc<Watch>,
+    /// Bytes of all rows when they were last counted; 0 when they were not.
+    live: AtomicU64,
     running: RwLock<Running>,
     /// Released last, when the database is closed.
     _lock: File,
@@ -119,12 +130,15 @@ impl Store {
             Found::Nothing => create(&layout, options)?,
         };
         let counters = Arc::new(Counters::default());
-        let (running, format) = start(&layout, options, format, &counters)?;
+        let watch = Arc::new(Watch::default());
+        let (running, format) = start(&layout, options, format, &counters, &watch)?;
         Ok(Store {
             layout,
             options: options.clone(),
             epoch: AtomicU64::new(format.epoch),
             counters,
+            watch,
+            live: AtomicU64::new(0),
             running: RwLock::new(running),
             _lock: lock,
         })
@@ -145,7 +159,12 @@ impl Store {
         &self,
         prefix: &RowPrefix,
     ) -> impl Iterator<Item = Result<(RowName, Stored), StoreError>> + '_ {
-        Scan::new(self, prefix, |value| Stored::read(value.to_vec()))
+        Scan::new(self, Some(*prefix), |value| Stored::read(value.to_vec()))
+    }
+
+    /// All rows, in the order of their names. After an error the scan ends.
+    pub fn all_rows(&self) -> impl Iterator<Item = Result<Row, StoreError>> + '_ {
+        Scan::new(self, None, |value| Stored::read(value.to_vec()))
     }
 
     /// The names that begin with `prefix`, in order. After an error the walk ends.
@@ -153,7 +172,7 @@ impl Store {
         &self,
         prefix: &RowPrefix,
     ) -> impl Iterator<Item = Result<RowName, StoreError>> + '_ {
-        Scan::new(self, prefix, |_| ()).map(|row| row.map(|(name, ())| name))
+        Scan::new(self, Some(*prefix), |_| ()).map(|row| row.map(|(name, ())| name))
     }
 
     /// Whether it holds no row at all.
@@ -238,15 +257,34 @@ impl Store {
     /// # Errors
     /// `Io` when its directory cannot be read.
     pub fn size_on_disk(&self) -> Result<u64, StoreError> {
-        let doing = "measure its database";
-        let mut bytes = 0;
-        for entry in fs::read_dir(self.layout.rows()).map_err(StoreError::io(doing))? {
-            let found = entry
-                .and_then(|entry| entry.metadata())
-                .map_err(StoreError::io(doing))?;
-            bytes += found.len();
+        rewrite::size(&self.layout.rows())
+    }
+
+    /// Counts the bytes of all rows, in steps; `waste` then tells them.
+    ///
+    /// # Errors
+    /// As `get`.
+    pub fn count_live(&self) -> Result<u64, StoreError> {
+        let mut live = 0;
+        for row in Scan::new(self, None, |value| value.len()) {
+            let (name, bytes) = row?;
+            live += (name.bytes().len() + bytes) as u64;
         }
-        Ok(bytes)
+        self.note_live(live);
+        Ok(live)
+    }
+
+    /// Notes the bytes of all rows, for whoever has just counted them.
+    pub fn note_live(&self, bytes: u64) {
+        self.live.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Bytes that the database takes on the disk and those of its rows when they were last
+    /// counted. None while they were not, or when it cannot be measured.
+    pub fn waste(&self) -> Option<(u64, u64)> {
+        let live = self.live.load(Ordering::Relaxed);
+        let file = self.size_on_disk().ok()?;
+        (live > 0).then_some((file, live))
     }
 
     /// What was written since the store was opened.
@@ -270,7 +308,8 @@ impl Store {
             version: FORMAT_VERSION,
             epoch: self.epoch(),
         };
-        let (new, format) = start(&self.layout, &self.options, format, &self.counters)?;
+        let (options, counters) = (&self.options, &self.counters);
+        let (new, format) = start(&self.layout, options, format, counters, &self.watch)?;
         self.epoch.store(format.epoch, Ordering::Relaxed);
         *running = new;
         Ok(())
@@ -351,6 +390,7 @@ fn start(
     options: &StoreOptions,
     format: Format,
     counters: &Arc<Counters>,
+    watch: &Arc<Watch>,
 ) -> Result<(Running, Format), StoreError> {
     let rows = rows::open(&layout.rows(), options.cache_bytes)?;
     let (witness, witnessed) = layout.open_witness()?;
@@ -380,6 +420,7 @@ fn start(
         group,
         line: line.clone(),
         counters: counters.clone(),
+        watch: watch.clone(),
         sync: options.sync,
     };
     let rouser = Rouser::start(rows.db.clone()).map_err(StoreError::io("start a thread"))?;

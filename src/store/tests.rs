@@ -1,6 +1,7 @@
 //! Tests of the store. Those that need another process start this test program again, with a
 //! variable set that makes the same test play the other part.
 
+mod copy;
 mod server;
 
 use std::collections::BTreeMap;

@@ -74,6 +74,23 @@ impl TestVault {
         Self::with_capacity(crate::limits::INDEX_SUMMARIES)
     }
 
+    /// The one in a directory that was restored, under the host key of another.
+    pub fn restored(directory: tempfile::TempDir, host: &HostKey) -> Self {
+        let host = host.to_text().to_string();
+        let vault = open(
+            directory.path(),
+            &host,
+            crate::limits::INDEX_SUMMARIES,
+            None,
+        );
+        TestVault {
+            vault,
+            directory,
+            host,
+            clock: None,
+        }
+    }
+
     /// Closes it and opens it again, as a restart does. All handles to it must be gone.
     pub fn restart(self) -> Self {
         self.restart_after(|| {})
