@@ -13,6 +13,7 @@ mod devices;
 mod expiry;
 mod figures;
 mod history;
+mod owner;
 mod password;
 mod recovery;
 mod rotate;

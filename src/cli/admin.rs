@@ -12,10 +12,12 @@ use super::doctor;
 use super::trash::{self, HistoryAnswer, HistoryRequest};
 use crate::account::{Accounts, AppPasswordInfo, Authority, NewAppPassword, NewUser};
 use crate::backup::{Backups, Progress};
+use crate::dav::Dav;
 use crate::ids::Secret;
+use crate::port::Desk;
 use crate::seal::Access;
 use crate::store::Room;
-use crate::vault::Resealed;
+use crate::vault::{Action, Resealed};
 
 /// A secret on the local socket, which only the server's own user can open.
 #[derive(Clone)]
@@ -129,6 +131,13 @@ pub(super) enum AdminRequest {
     Audit {
         request: AuditRequest,
     },
+    /// Opens an account for an export or an import; what follows on the connection is
+    /// `port::wire`'s.
+    Port {
+        name: String,
+        opener: Opener,
+        purpose: Purpose,
+    },
     /// What whoever has an account's password or recovery key asks of it.
     History {
         request: HistoryRequest,
@@ -136,6 +145,14 @@ pub(super) enum AdminRequest {
     Backup {
         request: BackupRequest,
     },
+}
+
+/// What an account is opened for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Purpose {
+    Export,
+    Import,
 }
 
 /// The answer; one JSON line on the socket.
@@ -224,6 +241,8 @@ pub(super) struct Office {
     pub accounts: Arc<Accounts>,
     /// The address for calendar apps, with a slash at its end.
     pub url: String,
+    /// What answers the requests that an import makes.
+    pub dav: Arc<Dav>,
     /// Whether the store works; an error is a sentence.
     pub health: Box<dyn Fn() -> Result<(), String> + Send + Sync>,
     /// Runs the backups.
@@ -257,6 +276,25 @@ pub(super) fn execute(office: &Office, request: AdminRequest) -> AdminResponse {
         _ => change_secrets(office, request),
     };
     answered.unwrap_or_else(|sentence| AdminResponse::Refused { sentence })
+}
+
+/// An account, opened for an export or an import.
+///
+/// # Errors
+/// A sentence: no such user, a wrong secret.
+pub(super) fn desk(
+    office: &Office,
+    name: &str,
+    opener: Opener,
+    purpose: Purpose,
+) -> Result<Desk, String> {
+    let action = match purpose {
+        Purpose::Export => Action::Export,
+        Purpose::Import => Action::SignIn,
+    };
+    let opened = office.accounts.open_for_owner(name, &opener.into(), action);
+    let account = opened.map_err(|error| error.to_string())?;
+    Ok(Desk::new(Arc::clone(&office.dav), account))
 }
 
 fn doubts(office: &Office) -> AdminResponse {

@@ -15,6 +15,7 @@ mod first_run;
 mod host_key;
 mod notify;
 mod open;
+mod port;
 mod serve;
 mod socket;
 mod trash;
@@ -82,6 +83,11 @@ enum Task {
     /// List the devices of an account
     #[command(subcommand)]
     Device(DeviceTask),
+    /// Write all calendars of an account to a zip archive: each object as a file, byte for byte
+    Export(port::ExportFlags),
+    /// Read .ics files, folders of them, vdirs, Radicale's storage or our own archives into an
+    /// account; ends with status 1 if anything was refused
+    Import(port::ImportFlags),
     /// Back up all rows of the running server now, or see what there is; docs/BACKUP.md says more
     Backup(backup::BackupFlags),
     /// Make a new data directory of a backup, put one account back, or try whether that would work
@@ -497,6 +503,8 @@ pub fn main() -> ExitCode {
         Task::History(task) => trash::history(&config, task, &mut output),
         Task::Undo(flags) => trash::undo(&config, flags, &mut output),
         Task::Device(task) => audit::device(&config, task, &mut output),
+        Task::Export(flags) => port::export(&config, flags, &mut output),
+        Task::Import(flags) => port::import(&config, flags, &mut output),
         Task::Backup(flags) => backup::backup(&config, flags, &mut output),
         Task::Restore(flags) => backup::restore(&config, flags, &mut output),
         Task::Compact => backup::compact(&config, &mut output),

@@ -53,6 +53,7 @@ pub(super) fn run(mut config: Config, flags: ServeFlags) -> Result<(), Failure> 
         backups: Arc::clone(&backups),
         accounts: Arc::clone(&accounts),
         url: url.clone(),
+        dav: dav(&config, &ambient),
         health: open::health(&accounts),
     };
     let socket = Socket::open(&data, Arc::new(office));
@@ -212,24 +213,12 @@ fn setup(
             names: names(config),
         }),
     };
-    let settings = DavSettings {
-        object_bytes: config.limits.object_bytes,
-        attendees: config.limits.attendees,
-        public_url: config
-            .public_url
-            .as_ref()
-            .map(|url| url.as_str().to_owned()),
-    };
-    let dav = Arc::new(Dav {
-        settings,
-        ambient: Arc::clone(ambient),
-    });
     Setup {
         listeners,
         security,
         application: Arc::new(Live {
             accounts: Arc::clone(accounts),
-            dav,
+            dav: dav(config, ambient),
         }),
         ambient: Arc::clone(ambient),
         proxies: config.trusted_proxies.clone(),
@@ -280,6 +269,22 @@ fn exposure(config: &Config, accounts: &Arc<Accounts>) -> Result<Option<Exposure
         token,
         accounts: Arc::clone(accounts),
     }))
+}
+
+/// What answers requests, as it is configured.
+pub(super) fn dav(config: &Config, ambient: &Arc<Ambient>) -> Arc<Dav> {
+    let settings = DavSettings {
+        object_bytes: config.limits.object_bytes,
+        attendees: config.limits.attendees,
+        public_url: config
+            .public_url
+            .as_ref()
+            .map(|url| url.as_str().to_owned()),
+    };
+    Arc::new(Dav {
+        settings,
+        ambient: Arc::clone(ambient),
+    })
 }
 
 /// The names that clients may use for this machine, for the certificate.
