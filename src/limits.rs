@@ -214,6 +214,13 @@ pub const FAILURES_REMEMBERED: usize = 10_000;
 /// Seconds for which a failed secret is remembered.
 pub const FAILURE_MEMORY_SECONDS: i64 = 10 * 60;
 
+/// Seconds for which the deletion of an account goes on purging its rows before it leaves the rest
+/// for later: less than a command waits for its answer.
+pub const ERASE_PURGE_SECONDS: i64 = 10;
+
+/// Bytes of a certificate of erasure that is to be checked.
+pub const CERTIFICATE_OF_ERASURE_BYTES: u64 = 16 * 1024;
+
 // Audit trail
 
 /// Entries of a page of the audit trail: the open page is sealed anew with every change.
@@ -246,6 +253,21 @@ pub const DEVICE_DAYS: u32 = 180;
 pub const AUDIT_DAYS_MOST: u32 = 36_500;
 /// Seconds between two writings of when a device was last used.
 pub const DEVICE_FLUSH_SECONDS: i64 = 60 * 60;
+
+// Checks of everything that is stored
+
+/// Times that what must be seen at one moment is read, until nothing changes meanwhile.
+pub const VERIFY_ATTEMPTS: usize = 8;
+/// Rows between two tellings of how far a check got, and `VERIFY_PROGRESS_BYTES`.
+pub const VERIFY_PROGRESS_ROWS: u64 = 1_000;
+/// See `VERIFY_PROGRESS_ROWS`.
+pub const VERIFY_PROGRESS_BYTES: u64 = 4 * 1024 * 1024;
+/// Milliseconds between two tellings of it to a person.
+pub const VERIFY_PROGRESS_MILLIS: u64 = 200;
+/// Groups of rows that belong to nothing, beyond which they are not counted.
+pub const VERIFY_PREFIXES: usize = 100_000;
+/// Rows of one kind in a collection that belong to no object, beyond which they are not counted.
+pub const VERIFY_STRAYS: usize = 10_000;
 
 // Connections
 
@@ -315,5 +337,8 @@ pub const ADMIN_START_SECONDS: u64 = 10;
 pub const CERTIFICATE_DAYS: u64 = 800;
 /// Days before its end at which it is renewed.
 pub const CERTIFICATE_RENEWAL_DAYS: u64 = 60;
+/// Days before its end at which a check complains of a certificate that somebody else renews: less
+/// than when the usual programs renew theirs.
+pub const CERTIFICATE_WARNING_DAYS: i64 = 14;
 /// Days the own certificate authority is valid: it is installed by hand on every device.
 pub const AUTHORITY_DAYS: u64 = 20 * 365;

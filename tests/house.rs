@@ -41,6 +41,7 @@ const OWNED: &[(&str, &[&str])] = &[
     ("tokio_rustls", &["http"]),
     ("rustls", &["http"]),
     ("rcgen", &["http"]),
+    ("x509_parser", &["http"]),
     ("clap", &["cli"]),
 ];
 

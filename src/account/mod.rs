@@ -15,12 +15,16 @@ mod password;
 mod recovery;
 mod throttle;
 mod trail;
+mod verify;
 
 #[cfg(test)]
 mod tests;
 
-pub use admin::{AddedUser, AdminError, Authority, NewUser, UserInfo};
+pub use admin::{
+    AddedUser, AdminError, Authority, ChangedPassword, DeletedUser, Named, NewUser, UserInfo,
+};
 pub use app_passwords::{AddedAppPassword, AppPasswordInfo, NewAppPassword};
+pub use password::Strength;
 pub use recovery::Recovered;
 
 pub use devices::{DeviceInfo, family_name, family_of};

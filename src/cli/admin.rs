@@ -7,9 +7,11 @@ use std::sync::Arc;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::audit::{self, AuditAnswer, AuditRequest};
-use crate::account::{Accounts, AppPasswordInfo, Authority, NewAppPassword, NewUser};
+use super::verify::{self, VerifyRequest};
+use crate::account::{Accounts, AppPasswordInfo, Authority, Named, NewAppPassword, NewUser};
 use crate::ids::Secret;
 use crate::seal::Access;
+use crate::vault::{Stopped, VerifyEvent, VerifyTotals};
 
 /// A secret on the local socket, which only the server's own user can open.
 #[derive(Clone)]
@@ -72,6 +74,9 @@ pub(super) enum AdminRequest {
     },
     DeleteUser {
         name: String,
+        /// Whether the certificate tells the name.
+        #[serde(default)]
+        named: bool,
     },
     ChangePassword {
         name: String,
@@ -112,6 +117,10 @@ pub(super) enum AdminRequest {
     Audit {
         request: AuditRequest,
     },
+    /// Answered by several lines, the last of which is `Verified` or `Refused`.
+    Verify {
+        request: VerifyRequest,
+    },
 }
 
 /// The answer; one JSON line on the socket.
@@ -123,7 +132,19 @@ pub(super) enum AdminResponse {
     /// It is not done; a sentence.
     Refused { sentence: String },
     /// It is done, and this is shown once.
-    RecoveryKey { recovery_key: Passed },
+    RecoveryKey {
+        recovery_key: Passed,
+        /// How strong the new password is, if there is one.
+        #[serde(default)]
+        strength: Option<String>,
+    },
+    /// The password is changed; how strong the new one is.
+    PasswordChanged { strength: String },
+    /// The account is deleted: the signed certificate, or why there is none.
+    Erased {
+        certificate: Option<String>,
+        doubt: Option<String>,
+    },
     /// So many accounts were open.
     Locked { accounts: usize },
     /// What a recovery key opened.
@@ -147,6 +168,10 @@ pub(super) enum AdminResponse {
     AppPasswords { app_passwords: Vec<AppPasswordLine> },
     /// About the audit trail and devices.
     Audit { answer: AuditAnswer },
+    /// What a check found, while it goes on.
+    Verifying { event: VerifyEvent },
+    /// A check has ended.
+    Verified { totals: VerifyTotals },
     /// It works, and something else is wrong; sentences.
     Doubts { sentences: Vec<String> },
 }
@@ -186,6 +211,22 @@ pub(super) struct Office {
     pub url: String,
     /// Whether the store works; an error is a sentence.
     pub health: Box<dyn Fn() -> Result<(), String> + Send + Sync>,
+}
+
+/// Does what is asked, and gives what is told before its answer to `tell`.
+pub(super) fn execute_told(
+    office: &Office,
+    request: AdminRequest,
+    tell: &mut dyn FnMut(AdminResponse) -> Result<(), Stopped>,
+) -> AdminResponse {
+    let AdminRequest::Verify { request } = request else {
+        return execute(office, request);
+    };
+    let mut tell = |event| tell(AdminResponse::Verifying { event });
+    match verify::execute(&office.accounts, request, &mut tell) {
+        Ok(totals) => AdminResponse::Verified { totals },
+        Err(sentence) => AdminResponse::Refused { sentence },
+    }
 }
 
 /// Does what is asked.
@@ -247,11 +288,25 @@ fn change_user(accounts: &Accounts, request: AdminRequest) -> Result<AdminRespon
             return added
                 .map(|added| AdminResponse::RecoveryKey {
                     recovery_key: Passed(added.recovery_key),
+                    strength: Some(added.strength.0),
                 })
                 .map_err(|error| error.to_string());
         }
         AdminRequest::SetEnabled { name, enabled } => accounts.set_enabled(&name, enabled),
-        AdminRequest::DeleteUser { name } => accounts.delete_user(&name),
+        AdminRequest::DeleteUser { name, named } => {
+            let named = if named { Named::Yes } else { Named::No };
+            return match accounts.delete_user(&name, named) {
+                Ok(deleted) => Ok(AdminResponse::Erased {
+                    doubt: deleted
+                        .certificate
+                        .as_ref()
+                        .err()
+                        .map(|error| error.to_string()),
+                    certificate: deleted.certificate.ok(),
+                }),
+                Err(error) => Err(error.to_string()),
+            };
+        }
         _ => return Err("this is no change of an account".to_owned()),
     };
     done.map(|()| AdminResponse::Done)
@@ -339,10 +394,14 @@ fn change_secrets(office: &Office, request: AdminRequest) -> Result<AdminRespons
             allow_weak,
         } => accounts
             .change_password(&name, opener.into(), new.0, allow_weak)
-            .map(|key| {
-                key.map_or(AdminResponse::Done, |key| AdminResponse::RecoveryKey {
+            .map(|changed| match changed.recovery_key {
+                None => AdminResponse::PasswordChanged {
+                    strength: changed.strength.0,
+                },
+                Some(key) => AdminResponse::RecoveryKey {
                     recovery_key: Passed(key),
-                })
+                    strength: Some(changed.strength.0),
+                },
             }),
         AdminRequest::Lock { name } => accounts
             .lock(name.as_deref())
@@ -358,6 +417,7 @@ fn change_secrets(office: &Office, request: AdminRequest) -> Result<AdminRespons
             .new_recovery_key(&name, password.0)
             .map(|key| AdminResponse::RecoveryKey {
                 recovery_key: Passed(key),
+                strength: None,
             }),
         request => return change_app_passwords(office, request),
     };

@@ -14,6 +14,7 @@ mod host_key;
 mod open;
 mod serve;
 mod socket;
+mod verify;
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -81,6 +82,9 @@ enum Task {
         #[arg(long, group = "whom")]
         all: bool,
     },
+    /// Check that everything stored is as it was written; ends with status 1 if something is wrong,
+    /// 2 if it could not be checked
+    Verify(verify::Flags),
     /// Ask the running server whether it works; ends with status 1 if not
     Health,
     /// Print the DNS records by which calendar apps find the server (RFC 6764)
@@ -138,6 +142,12 @@ enum UserTask {
         /// Do not ask
         #[arg(long)]
         yes: bool,
+        /// Write the signed certificate of erasure to this file too
+        #[arg(long, value_name = "FILE")]
+        certificate: Option<PathBuf>,
+        /// The certificate tells the account's name, not its random id alone
+        #[arg(long)]
+        with_name: bool,
     },
     /// Set a new password
     ///
@@ -273,7 +283,11 @@ enum AuditTask {
         json: bool,
     },
     /// Check with the host key that every page is as it was written; ends with status 1 if not
-    Verify,
+    Verify {
+        /// Check this certificate of erasure instead
+        #[arg(long, value_name = "FILE")]
+        certificate: Option<PathBuf>,
+    },
     /// Print all pages as JSON lines, then the heads of all chains with the server's signature
     Export,
 }
@@ -332,6 +346,7 @@ pub fn main() -> ExitCode {
         Task::Audit(task) => audit::audit(&config, task, &mut output),
         Task::Device(task) => audit::device(&config, task, &mut output),
         Task::Lock { name, all: _ } => commands::lock(&config, name, &mut output),
+        Task::Verify(flags) => return verify::run(&config, &flags, &mut output),
         Task::Health => commands::health(&config, &mut output),
     };
     match done {

@@ -156,18 +156,7 @@ fn setup(
     accounts: &Arc<Accounts>,
     ambient: &Arc<Ambient>,
 ) -> Setup {
-    let data = config.data_dir();
-    let security = match (config.plain_http, &config.tls.cert, &config.tls.key) {
-        (true, ..) => Security::Plain,
-        (false, Some(cert), Some(key)) => Security::Tls(Source::Files {
-            cert: cert.clone(),
-            key: key.clone(),
-        }),
-        (false, ..) => Security::Tls(Source::Own {
-            dir: data.join("tls"),
-            names: names(config),
-        }),
-    };
+    let security = source(config).map_or(Security::Plain, Security::Tls);
     let settings = DavSettings {
         object_bytes: config.limits.object_bytes,
         attendees: config.limits.attendees,
@@ -196,6 +185,21 @@ fn setup(
 }
 
 /// The names that clients may use for this machine, for the certificate.
+/// Where the certificate comes from; none without TLS.
+pub(super) fn source(config: &Config) -> Option<Source> {
+    match (config.plain_http, &config.tls.cert, &config.tls.key) {
+        (true, ..) => None,
+        (false, Some(cert), Some(key)) => Some(Source::Files {
+            cert: cert.clone(),
+            key: key.clone(),
+        }),
+        (false, ..) => Some(Source::Own {
+            dir: config.data_dir().join("tls"),
+            names: names(config),
+        }),
+    }
+}
+
 fn names(config: &Config) -> Vec<String> {
     let mut names = vec!["localhost".to_owned()];
     names.extend(config::host_name());

@@ -16,6 +16,7 @@ mod basic;
 mod bounds;
 mod certificate;
 mod client;
+mod examine;
 mod linger;
 mod log;
 mod peers;
@@ -34,6 +35,7 @@ use tokio::sync::watch;
 pub use application::{Application, Live, Session};
 pub use bounds::Bounds;
 pub use certificate::{CertificateError, Source};
+pub use examine::{CertificateFacts, examine_certificate};
 pub use log::start as start_logging;
 pub use server::{Security, Server, Setup, StartError};
 

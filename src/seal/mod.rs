@@ -38,7 +38,8 @@ pub use pair::{Boxed, PairKey, PublicKey, Signer, verified};
 pub use row::{Kind, OpenError, Opened, Place, RowName, RowPrefix, Sealed, Stored};
 pub use secret::{Generated, SecretKind};
 pub use slot::{
-    Access, Argon2Cost, Slot, SlotContent, SlotError, SlotKey, SlotLock, Terms, ToWrap, dummy_work,
+    Access, Argon2Cost, OuterSeal, Slot, SlotContent, SlotError, SlotKey, SlotLock, Terms, ToWrap,
+    dummy_work,
 };
 
 /// Bytes of a chunk that, with its padding header, stay within the store's bound for one row.

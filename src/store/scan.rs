@@ -5,15 +5,17 @@ use std::ops::Bound;
 use std::vec;
 
 use super::Store;
+use super::commit::GROUP_ROW;
 use super::error::{StoreError, advice};
 use super::rows::guarded;
 use crate::limits::{SCAN_STEP_BYTES, SCAN_STEP_ROWS};
 use crate::seal::{RowName, RowPrefix};
 
-/// An iterator over the rows of a prefix; `read` makes its items from the stored bytes.
+/// An iterator over the rows of a prefix, or over all; `read` makes its items from the stored bytes.
 pub(super) struct Scan<'store, T> {
     store: &'store Store,
-    prefix: RowPrefix,
+    /// None for all rows.
+    prefix: Option<RowPrefix>,
     read: fn(&[u8]) -> T,
     step: vec::IntoIter<(RowName, T)>,
     next: Next,
@@ -27,9 +29,17 @@ enum Next {
 
 impl<'store, T> Scan<'store, T> {
     pub(super) fn new(store: &'store Store, prefix: &RowPrefix, read: fn(&[u8]) -> T) -> Self {
+        Self::over(store, Some(*prefix), read)
+    }
+
+    pub(super) fn over_all(store: &'store Store, read: fn(&[u8]) -> T) -> Self {
+        Self::over(store, None, read)
+    }
+
+    fn over(store: &'store Store, prefix: Option<RowPrefix>, read: fn(&[u8]) -> T) -> Self {
         Scan {
             store,
-            prefix: *prefix,
+            prefix,
             read,
             step: Vec::new().into_iter(),
             next: Next::Start,
@@ -40,13 +50,15 @@ impl<'store, T> Scan<'store, T> {
     fn refill(&mut self) -> Result<(), StoreError> {
         let (prefix, read) = (self.prefix, self.read);
         let from = match &self.next {
-            Next::Start => Bound::Included(prefix.bytes()),
+            Next::Start => prefix
+                .as_ref()
+                .map_or(Bound::Unbounded, |prefix| Bound::Included(prefix.bytes())),
             Next::After(name) => Bound::Excluded(name.bytes()),
             Next::End => return Ok(()),
         };
         let (rows, ended) = self
             .store
-            .with_rows(|db| guarded(|| read_step(db, &prefix, from, read))?)?;
+            .with_rows(|db| guarded(|| read_step(db, prefix.as_ref(), from, read))?)?;
         self.next = match rows.last() {
             Some((name, _)) if !ended => Next::After(*name),
             _ => Next::End,
@@ -61,7 +73,7 @@ type Step<T> = Result<(Vec<(RowName, T)>, bool), StoreError>;
 /// Rows of one step, and whether the prefix ends with them. The outer result is sled's.
 fn read_step<T>(
     db: &sled::Db,
-    prefix: &RowPrefix,
+    prefix: Option<&RowPrefix>,
     from: Bound<&[u8]>,
     read: fn(&[u8]) -> T,
 ) -> sled::Result<Step<T>> {
@@ -69,8 +81,11 @@ fn read_step<T>(
     let mut bytes = 0;
     for row in db.range::<&[u8], _>((from, Bound::Unbounded)) {
         let (name, value) = row?;
-        if !name.starts_with(prefix.bytes()) {
+        if prefix.is_some_and(|prefix| !name.starts_with(prefix.bytes())) {
             return Ok(Ok((rows, true)));
+        }
+        if prefix.is_none() && name == GROUP_ROW {
+            continue;
         }
         let Some(name) = RowName::read(&name) else {
             return Ok(Err(StoreError::Damaged {

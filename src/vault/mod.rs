@@ -16,6 +16,7 @@ mod copy;
 #[cfg(test)]
 mod damage_tests;
 mod directory;
+mod erase;
 mod grant;
 #[cfg(test)]
 mod grant_tests;
@@ -36,12 +37,14 @@ mod tests;
 mod transaction;
 mod tree;
 mod unlock;
+mod verify;
 
 pub use audit::{
     Action, AuditLine, AuditLines, AuditReport, ClientFamily, DeviceRecord, ExportCursor,
     ExportPage, Finding, Happening, MirrorError,
 };
 pub use directory::{AccountRecord, CreateError};
+pub use erase::{CertificateCheck, Erased, KeyBackup};
 pub use keyfile::KeyFile;
 pub use model::{
     CalendarFacts, Change, Changes, Collection, CollectionKind, Destination, Etag, Lock, LockDepth,
@@ -50,6 +53,7 @@ pub use model::{
 pub use read::AccountStore;
 pub use rekey::Rekeyed;
 pub use transaction::Transaction;
+pub use verify::{Fault, Listener, Stopped, VerifyError, VerifyEvent, VerifyTotals};
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -185,6 +189,7 @@ impl Vault {
         vault.load_roster()?;
         vault.load_audit(|| Ok(()))?;
         vault.check_mirror()?;
+        vault.finish_deletions()?;
         Ok(Arc::new(vault))
     }
 

@@ -12,7 +12,7 @@ use crate::seal::{Kind, RowName, RowPrefix};
 use crate::store::{Batch, StoreError};
 
 impl Vault {
-    fn roster_name(&self, row: &RosterRow) -> RowName {
+    pub(super) fn roster_name(&self, row: &RosterRow) -> RowName {
         // Account and collection together name the row: the account's own row has no collection.
         let mut both = [0; 32];
         both[..16].copy_from_slice(row.account.bytes());

@@ -6,14 +6,15 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use parking_lot::RwLock;
+use serde::de::DeserializeOwned;
 
 use super::grant::Grant;
 use super::index::Index;
 use super::model::{Collection, Lock};
-use super::rows::{HeadRow, LinkRow};
+use super::rows::{HeadRow, LinkRow, decode};
 use crate::ids::{AccountId, CollectionId, ObjectId, Segment};
 use crate::seal::{
-    CollectionKey, EtagKey, Kind, LastingKey, NameKey, Place, RowKey, RowName, RowPrefix,
+    CollectionKey, EtagKey, Kind, LastingKey, NameKey, Place, RowKey, RowName, RowPrefix, Stored,
 };
 
 /// One epoch of a collection's shared key.
@@ -103,6 +104,20 @@ impl State {
             epoch,
             ..scanned_place(kind, self.account, self.id, name)
         }
+    }
+
+    /// Opens a row that scans find, in whichever epoch it was sealed; none when it does not open.
+    pub fn open<T: DeserializeOwned>(
+        &self,
+        kind: Kind,
+        name: &RowName,
+        stored: &Stored,
+    ) -> Option<T> {
+        let content = self.epochs.iter().rev().find_map(|epoch| {
+            let place = self.scanned_place(kind, name, epoch.number);
+            stored.clone().open(&epoch.rows, &place).ok()
+        });
+        decode(&content?)
     }
 
     /// What a member collection adds to the sum over all of them.

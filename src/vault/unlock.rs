@@ -135,6 +135,25 @@ impl Vault {
         Ok(AccountStore::new(inner, slot, terms, view))
     }
 
+    /// Runs `work` while nobody has the account open, and nobody can open it. Whoever had it signs
+    /// in again.
+    pub(super) fn alone<T>(&self, id: AccountId, work: impl FnOnce() -> T) -> T {
+        let loading = Arc::clone(self.loading.lock().entry(id).or_default());
+        let one = loading.lock();
+        let inner = self.registry.lock().get(&id).and_then(Weak::upgrade);
+        if let Some(inner) = inner {
+            let _gate = inner.gate.lock();
+            inner.dead.store(true, Ordering::Release);
+        }
+        let value = work();
+        drop(one);
+        drop(loading);
+        self.loading
+            .lock()
+            .retain(|_, one| Arc::strong_count(one) > 1);
+        value
+    }
+
     /// Unlocks an account while nobody else loads it.
     fn unlock_alone(
         self: &Arc<Self>,
@@ -444,7 +463,7 @@ impl Vault {
 
 /// The epoch that collection properties are sealed in: always the current one, since opening a
 /// new epoch rewrites them.
-fn head_epoch(state: &State) -> u32 {
+pub(super) fn head_epoch(state: &State) -> u32 {
     state.current().number
 }
 
