@@ -15,7 +15,7 @@ use crate::limits;
 
 mod net;
 
-pub use net::{Network, PublicUrl};
+pub use net::{Contact, Network, PublicUrl};
 
 /// The documented settings with their defaults.
 pub const DOCUMENTED: &str = include_str!("../config/sealdav.toml");
@@ -42,6 +42,9 @@ pub struct Config {
     /// The address under which clients reach the server.
     #[serde(deserialize_with = "url_or_empty")]
     pub public_url: Option<PublicUrl>,
+    /// Whom to tell of a vulnerability.
+    #[serde(deserialize_with = "contact_or_empty")]
+    pub security_contact: Option<Contact>,
     /// Proxies whose forwarding headers are believed.
     pub trusted_proxies: Vec<Network>,
     /// Speak HTTP without TLS.
@@ -169,6 +172,7 @@ impl Default for Config {
             data: None,
             listen: vec![SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), DEFAULT_PORT)],
             public_url: None,
+            security_contact: None,
             trusted_proxies: Vec::new(),
             plain_http: false,
             host_key_file: None,
@@ -546,6 +550,16 @@ fn url_or_empty<'de, D: Deserializer<'de>>(from: D) -> Result<Option<PublicUrl>,
     PublicUrl::parse(&text)
         .map(Some)
         .map_err(serde::de::Error::custom)
+}
+
+fn contact_or_empty<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Contact>, D::Error> {
+    let text = String::deserialize(from)?;
+    match text.is_empty() {
+        true => Ok(None),
+        false => Contact::parse(&text)
+            .map(Some)
+            .map_err(serde::de::Error::custom),
+    }
 }
 
 #[cfg(test)]

@@ -165,6 +165,19 @@ pub const UNLOCKED_HOURS: u32 = 24;
 pub const UNLOCKED_HOURS_MOST: u32 = 7 * 24;
 /// Bytes that one step of a copied collection commits: other requests wait while a commit is applied.
 pub const COPY_STEP_BYTES: usize = 512 * 1024;
+/// Objects that one step of resealing looks at, while writers of the account wait.
+pub const RESEAL_OBJECTS: usize = 512;
+/// Steps of resealing before a command is told how far it got, and of an account in one
+/// housekeeping: about a second, each having a sync.
+pub const RESEAL_STEPS: usize = 50;
+/// Epochs of a collection's key: one, and those that resealing did not get rid of.
+pub const EPOCHS: usize = 16;
+/// Former account keys whose pairs are kept, for the audit trail of their time: of a change a week
+/// those of about two years.
+pub const FORMER_KEYS: usize = 100;
+/// How often it is looked whether a thread of the database failed without telling: whoever waits
+/// for it waits that much longer at most.
+pub const STORE_ROUSE_MILLIS: u64 = 500;
 /// Rows removed by one step of a purge, so that writers are never kept waiting.
 pub const PURGE_ROWS: usize = 1_000;
 

@@ -16,6 +16,7 @@ const FILES: &[&str] = &[
     "src/vault/transaction/objects.rs",
     "src/vault/transaction/collections.rs",
     "src/vault/transaction/locks.rs",
+    "src/vault/transaction/reseal.rs",
 ];
 
 /// Methods that take an id, and on which another account's is tried.
@@ -63,6 +64,10 @@ const WITHOUT_IDS: &[&str] = &[
     "add_lock",
     "refresh_lock",
     "remove_lock",
+    // Of the handle's own account.
+    "resealing",
+    "progress",
+    "step",
 ];
 
 /// Methods whose refusal of another account's id is tried nowhere else: see below.

@@ -157,7 +157,7 @@ impl Accounts {
         })
     }
 
-    fn password_slot(&self, id: AccountId, key: &AccountKey, password: &Secret) -> Slot {
+    pub(super) fn password_slot(&self, id: AccountId, key: &AccountKey, password: &Secret) -> Slot {
         let _run = self.argon2.take();
         let (cost, host) = (self.settings.cost(), self.vault.host());
         Slot::for_password(id, key, password, cost, host, self.vault.ambient())

@@ -13,6 +13,7 @@ mod devices;
 mod expiry;
 mod password;
 mod recovery;
+mod rotate;
 mod throttle;
 mod trail;
 mod verify;
@@ -118,6 +119,7 @@ pub struct Accounts {
     throttle: Throttle,
     argon2: Runs,
     devices: Devices,
+    resealings: rotate::Resealings,
 }
 
 impl Accounts {
@@ -132,6 +134,7 @@ impl Accounts {
             throttle: Throttle::new(),
             argon2: Runs::new(limits::ARGON2_RUNS),
             devices: Devices::default(),
+            resealings: rotate::Resealings::default(),
             vault,
             settings,
         }
@@ -261,6 +264,7 @@ impl Accounts {
         })?;
         self.cache
             .put(name, secret, account.clone(), self.vault.ambient().now());
+        self.begin_resealing(&account);
         self.vault
             .note(record.id, Happening::by(Action::SignIn, slot));
         Ok(account)
@@ -347,6 +351,7 @@ impl Accounts {
             self.vault.lock(*id);
         }
         // The keys go with the last handle: here, or with a request that is under way.
+        self.forget_resealings();
         self.cache.expire(self.vault.ambient().now());
         Ok(unlocked.len())
     }
@@ -375,6 +380,8 @@ impl Accounts {
         self.flush(Flush::Due);
         self.expire();
         self.throttle.expire();
+        self.forget_resealings();
+        self.reseal_all();
         loop {
             match self.vault.purge_step() {
                 Ok(true) => {}

@@ -11,7 +11,7 @@ use super::verify::{self, VerifyRequest};
 use crate::account::{Accounts, AppPasswordInfo, Authority, Named, NewAppPassword, NewUser};
 use crate::ids::Secret;
 use crate::seal::Access;
-use crate::vault::{Stopped, VerifyEvent, VerifyTotals};
+use crate::vault::{Resealed, Stopped, VerifyEvent, VerifyTotals};
 
 /// A secret on the local socket, which only the server's own user can open.
 #[derive(Clone)]
@@ -92,6 +92,15 @@ pub(super) enum AdminRequest {
         name: String,
         password: Passed,
     },
+    /// A new account key.
+    Rotate {
+        name: String,
+        password: Passed,
+    },
+    /// Goes on sealing under it what the old one sealed.
+    Reseal {
+        name: String,
+    },
     /// One account, or all.
     Lock {
         name: Option<String>,
@@ -147,6 +156,14 @@ pub(super) enum AdminResponse {
     },
     /// So many accounts were open.
     Locked { accounts: usize },
+    /// How far the sealing under a new key got.
+    Resealed {
+        done: u64,
+        left: u64,
+        /// Collections with damaged rows, which keep an old key.
+        kept: usize,
+        finished: bool,
+    },
     /// What a recovery key opened.
     Recovered {
         calendars: usize,
@@ -384,6 +401,16 @@ fn change_app_passwords(office: &Office, request: AdminRequest) -> Result<AdminR
     answered.map_err(|error| error.to_string())
 }
 
+fn resealed(progress: Resealed, finished: bool) -> AdminResponse {
+    let Resealed { done, left, kept } = progress;
+    AdminResponse::Resealed {
+        done,
+        left,
+        kept,
+        finished,
+    }
+}
+
 fn change_secrets(office: &Office, request: AdminRequest) -> Result<AdminResponse, String> {
     let accounts = &office.accounts;
     let answered = match request {
@@ -419,6 +446,12 @@ fn change_secrets(office: &Office, request: AdminRequest) -> Result<AdminRespons
                 recovery_key: Passed(key),
                 strength: None,
             }),
+        AdminRequest::Rotate { name, password } => accounts
+            .rotate(&name, password.0)
+            .map(|progress| resealed(progress, false)),
+        AdminRequest::Reseal { name } => accounts
+            .reseal(&name)
+            .map(|(progress, finished)| resealed(progress, finished)),
         request => return change_app_passwords(office, request),
     };
     answered.map_err(|error| error.to_string())

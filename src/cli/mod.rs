@@ -185,6 +185,18 @@ enum UserTask {
         #[arg(long)]
         allow_weak: bool,
     },
+    /// Give an account a new key, and seal everything in it anew
+    ///
+    /// For when the old key may be known to somebody. Password, app passwords and recovery key go on
+    /// working, so revoke those that are not trusted first. The account can be used meanwhile; if
+    /// this is interrupted the server goes on when the account is opened the next time.
+    Rotate {
+        /// The account
+        name: String,
+        /// Read the account's password from standard input (one line)
+        #[arg(long, required = true)]
+        password_stdin: bool,
+    },
     /// Make a new recovery key and print it, once; the old one ends
     RecoveryKey {
         /// The account

@@ -180,6 +180,10 @@ fn setup(
         ambient: Arc::clone(ambient),
         proxies: config.trusted_proxies.clone(),
         sign_in_networks: config.sign_in.networks.clone(),
+        security_contact: config
+            .security_contact
+            .clone()
+            .map(|contact| (contact, config.public_url.clone())),
         bounds: Bounds::default(),
     }
 }

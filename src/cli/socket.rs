@@ -32,6 +32,35 @@ fn short_path(dir: &Path) -> io::Result<(OwnedFd, PathBuf)> {
     Ok((dir, path))
 }
 
+/// Connects to the server that runs on this data directory; none if there is no server.
+fn connect(data: &Path) -> Result<Option<UnixStream>, Failure> {
+    let connected = short_path(data).and_then(|(_dir, path)| UnixStream::connect(path));
+    match connected {
+        Ok(stream) => Ok(Some(stream)),
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused
+            ) =>
+        {
+            Ok(None)
+        }
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Err(Failure(format!(
+            "{} belongs to another user; run this command as the user that runs the server",
+            data.display()
+        ))),
+        Err(error) => Err(Failure(format!(
+            "the server's socket {} cannot be reached: {error}",
+            data.join(NAME).display()
+        ))),
+    }
+}
+
+/// Whether a server runs on this data directory.
+pub(super) fn answers(data: &Path) -> Result<bool, Failure> {
+    connect(data).map(|stream| stream.is_some())
+}
+
 /// Asks the server that runs on this data directory; none if there is no server.
 pub(super) fn ask(data: &Path, request: &AdminRequest) -> Result<Option<AdminResponse>, Failure> {
     ask_told(data, request, &mut |_| Ok(()))
@@ -67,28 +96,6 @@ pub(super) fn ask_told(
             }
             answer => return Ok(Some(answer)),
         }
-    }
-}
-
-fn connect(data: &Path) -> Result<Option<UnixStream>, Failure> {
-    match short_path(data).and_then(|(_dir, path)| UnixStream::connect(path)) {
-        Ok(stream) => Ok(Some(stream)),
-        Err(error)
-            if matches!(
-                error.kind(),
-                io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused
-            ) =>
-        {
-            Ok(None)
-        }
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Err(Failure(format!(
-            "{} belongs to another user; run this command as the user that runs the server",
-            data.display()
-        ))),
-        Err(error) => Err(Failure(format!(
-            "the server's socket {} cannot be reached: {error}",
-            data.join(NAME).display()
-        ))),
     }
 }
 

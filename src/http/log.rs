@@ -93,6 +93,7 @@ pub(super) fn route(path: &str) -> &'static str {
         ([], _) => "/",
         (["*"], _) => "*",
         (["healthz"], _) => "/healthz",
+        ([".well-known", "security.txt"], false) => "/.well-known/security.txt",
         ([".well-known", "caldav"], _) => "/.well-known/caldav",
         (["dav"], _) => "/dav/",
         (["dav", "principals"], _) => "/dav/principals/",

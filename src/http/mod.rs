@@ -23,6 +23,7 @@ mod peers;
 mod pulse;
 mod receive;
 mod refusal;
+mod security_txt;
 mod server;
 mod service;
 mod shares;

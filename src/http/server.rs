@@ -27,7 +27,7 @@ use super::peers::{Guest, Peers};
 use super::pulse::{Pulse, Verdict};
 use super::service::{Front, Link};
 use crate::ambient::Ambient;
-use crate::config::Network;
+use crate::config::{Contact, Network, PublicUrl};
 use crate::limits;
 
 /// How long after a failed accept (no file descriptors left) the next is tried.
@@ -55,6 +55,8 @@ pub struct Setup {
     pub proxies: Vec<Network>,
     /// Where clients may sign in from; empty for anywhere.
     pub sign_in_networks: Vec<Network>,
+    /// Whom to tell of a vulnerability, and the server's address.
+    pub security_contact: Option<(Contact, Option<PublicUrl>)>,
     /// Caps and timeouts.
     pub bounds: Bounds,
 }
@@ -103,6 +105,7 @@ impl Server {
             ambient,
             proxies,
             sign_in_networks,
+            security_contact,
             bounds,
         } = setup;
         let tls = match security {
@@ -127,6 +130,7 @@ impl Server {
             Arc::clone(&ambient),
             proxies,
             sign_in_networks,
+            security_contact,
             bounds.clone(),
         );
         Ok(Server {

@@ -24,8 +24,9 @@ use super::log::{self, RequestId};
 use super::pulse::Pulse;
 use super::receive::{self, Held, Memory, Received, Rest};
 use super::refusal::{self, Refusal};
+use super::security_txt;
 use crate::ambient::Ambient;
-use crate::config::Network;
+use crate::config::{Contact, Network, PublicUrl};
 use crate::dav;
 use crate::ids::{AccountId, SlotId};
 use crate::limits;
@@ -37,6 +38,7 @@ pub(super) struct Front {
     pub ambient: Arc<Ambient>,
     pub proxies: Vec<Network>,
     sign_in_networks: Vec<Network>,
+    security_contact: Option<(Contact, Option<PublicUrl>)>,
     pub bounds: Bounds,
     work: Arc<Semaphore>,
     steps: Arc<Semaphore>,
@@ -78,11 +80,8 @@ impl Outcome {
 
 impl From<Refusal> for Outcome {
     fn from(refusal: Refusal) -> Outcome {
-        let mut headers = HeaderMap::new();
-        headers.insert(
-            CONTENT_TYPE,
-            HeaderValue::from_static("text/plain; charset=utf-8"),
-        );
+        let mut outcome = Outcome::plain(refusal.text);
+        let headers = &mut outcome.headers;
         if let Some(seconds) = refusal.retry_after {
             headers.insert(RETRY_AFTER, seconds.into());
         }
@@ -92,9 +91,23 @@ impl From<Refusal> for Outcome {
         }
         Outcome {
             status: refusal.status,
-            headers,
-            body: Answer::bytes(Bytes::from_static(refusal.text.as_bytes())),
             reason: Some(refusal.reason),
+            ..outcome
+        }
+    }
+}
+
+impl Outcome {
+    /// A text, for whoever asks.
+    fn plain(text: impl Into<Bytes>) -> Self {
+        let mut headers = HeaderMap::new();
+        let kind = HeaderValue::from_static("text/plain; charset=utf-8");
+        headers.insert(CONTENT_TYPE, kind);
+        Outcome {
+            status: StatusCode::OK,
+            headers,
+            body: Answer::bytes(text.into()),
+            reason: None,
             device: None,
             rest: Rest::Unread,
         }
@@ -107,6 +120,7 @@ impl Front {
         ambient: Arc<Ambient>,
         proxies: Vec<Network>,
         sign_in_networks: Vec<Network>,
+        security_contact: Option<(Contact, Option<PublicUrl>)>,
         bounds: Bounds,
     ) -> Front {
         Front {
@@ -121,6 +135,7 @@ impl Front {
             ambient,
             proxies,
             sign_in_networks,
+            security_contact,
             bounds,
         }
     }
@@ -240,6 +255,12 @@ impl Front {
             refusal::CROSS_SITE
         } else if uri.path() == "/healthz" && matches!(request.method, Method::GET | Method::HEAD) {
             return Some(self.health());
+        } else if let Some((contact, url)) = &self.security_contact
+            && uri.path() == security_txt::PATH
+            && matches!(request.method, Method::GET | Method::HEAD)
+        {
+            let text = security_txt::text(contact, url.as_ref(), self.ambient.now());
+            return Some(Outcome::plain(text));
         } else {
             return self
                 .application
@@ -251,20 +272,7 @@ impl Front {
 
     fn health(&self) -> Outcome {
         match self.application.health() {
-            Ok(()) => {
-                let mut headers = HeaderMap::new();
-                headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
-                let body = Answer::bytes(Bytes::from_static(b"ok"));
-                let (status, reason, device, rest) = (StatusCode::OK, None, None, Rest::Unread);
-                Outcome {
-                    status,
-                    headers,
-                    body,
-                    reason,
-                    device,
-                    rest,
-                }
-            }
+            Ok(()) => Outcome::plain("ok"),
             Err(reason) => {
                 tracing::warn!(reason, "unhealthy");
                 refusal::UNAVAILABLE.into()

@@ -66,6 +66,8 @@ pub enum Kind {
     Grant = 25,
     /// Account: which devices have which calendars.
     Grants = 26,
+    /// Account: the private keys of its pairs of before, which open old pages of the audit trail.
+    FormerKeys = 30,
 }
 
 impl Kind {
@@ -84,6 +86,7 @@ impl Kind {
         Kind::Head,
         Kind::Lock,
         Kind::Grants,
+        Kind::FormerKeys,
         Kind::AuditKey,
         Kind::AuditEntries,
         Kind::CollectionProperties,

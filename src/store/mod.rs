@@ -21,6 +21,7 @@ mod commit;
 mod error;
 mod layout;
 mod line;
+mod rouse;
 mod rows;
 mod scan;
 
@@ -48,6 +49,7 @@ use commit::{Committer, Counters, GROUP_ROW};
 use error::advice;
 use layout::{Format, Found, Layout};
 use line::Line;
+use rouse::Rouser;
 use rows::guarded;
 use scan::Scan;
 
@@ -100,6 +102,7 @@ struct Running {
     db: Option<sled::Db>,
     line: Arc<Line>,
     committer: Option<JoinHandle<()>>,
+    rouser: Rouser,
 }
 
 impl Store {
@@ -328,6 +331,8 @@ impl Running {
             tracing::error!("the commit thread panicked");
             self.line.fail(StoreError::Failed);
         }
+        // Not before: the commit thread may be the one to be roused.
+        self.rouser.end();
         if let Some(db) = self.db.take() {
             rows::close(db);
         }
@@ -391,6 +396,7 @@ fn start(
         counters: counters.clone(),
         sync: options.sync,
     };
+    let rouser = Rouser::start(rows.db.clone()).map_err(StoreError::io("start a thread"))?;
     let committer = thread::Builder::new()
         .name("store-commit".to_owned())
         .spawn(move || committer.run())
@@ -400,6 +406,7 @@ fn start(
             db: Some(rows.db),
             line,
             committer: Some(committer),
+            rouser,
         },
         format,
     ))

@@ -62,6 +62,11 @@ pub(super) fn close(db: sled::Db) {
     }
 }
 
+/// Whether a write of a thread of sled's own failed, after which nothing can be written any more.
+pub(super) fn has_failed(db: &sled::Db) -> bool {
+    db.context.global_error().is_err()
+}
+
 /// Reads with a panic turned into an error, since a damaged page may cause one.
 pub(super) fn guarded<T>(read: impl FnOnce() -> sled::Result<T>) -> Result<T, StoreError> {
     match catch_unwind(AssertUnwindSafe(read)) {

@@ -28,6 +28,9 @@ mod model;
 mod purge;
 mod read;
 mod rekey;
+mod rotate;
+#[cfg(test)]
+mod rotate_tests;
 mod rows;
 mod sync;
 #[cfg(test)]
@@ -52,7 +55,7 @@ pub use model::{
 };
 pub use read::AccountStore;
 pub use rekey::Rekeyed;
-pub use transaction::Transaction;
+pub use transaction::{Resealed, Resealing, Transaction};
 pub use verify::{Fault, Listener, Stopped, VerifyError, VerifyEvent, VerifyTotals};
 
 use std::collections::{BTreeMap, HashMap};
@@ -95,6 +98,8 @@ pub struct Vault {
     /// Counts uses of indexes, to find the one that was not used for longest.
     uses: AtomicU64,
     purges: Mutex<Vec<RosterRow>>,
+    /// Accounts whose tree stands under a new key, and whose old one is still there too.
+    rekeyed: Mutex<HashMap<AccountId, RosterRow>>,
     /// What was held in memory of deleted collections: to free a large index takes longer than
     /// the deletion, so it waits for the purge.
     discarded: Mutex<Vec<Arc<State>>>,
@@ -178,6 +183,7 @@ impl Vault {
             index_capacity,
             uses: AtomicU64::default(),
             purges: Mutex::default(),
+            rekeyed: Mutex::default(),
             discarded: Mutex::default(),
             directory_damaged: AtomicBool::new(false),
             audit: Audit::new(keys_dir.with_file_name("audit.heads")),

@@ -11,6 +11,12 @@ use crate::limits;
 use crate::seal::{Kind, RowName, RowPrefix};
 use crate::store::{Batch, StoreError};
 
+/// Those of `prefixes` that are not in `kept`.
+pub(super) fn without(prefixes: &[[u8; 16]], kept: &[[u8; 16]]) -> Vec<[u8; 16]> {
+    let gone = prefixes.iter().filter(|prefix| !kept.contains(prefix));
+    gone.copied().collect()
+}
+
 impl Vault {
     pub(super) fn roster_name(&self, row: &RosterRow) -> RowName {
         // Account and collection together name the row: the account's own row has no collection.
@@ -20,6 +26,11 @@ impl Vault {
         let hash = *blake3::hash(&both).as_bytes();
         self.host_names
             .row(Kind::Roster, hash[..16].try_into().expect("16 bytes"), 0, 0)
+    }
+
+    /// Removes a roster row.
+    pub(super) fn drop_roster(&self, batch: &mut Batch, row: &RosterRow) {
+        batch.delete(self.roster_name(row));
     }
 
     pub(super) fn put_roster(&self, batch: &mut Batch, row: &RosterRow) {
@@ -52,8 +63,15 @@ impl Vault {
         let whole = !self.directory_damaged.load(Ordering::Relaxed);
         for (_, row) in self.roster()? {
             let gone = whole && self.account(row.account).is_none();
-            if row.state != RosterState::Live || gone {
+            let stays = match row.state {
+                RosterState::Live => true,
+                RosterState::Staged | RosterState::Doomed => false,
+                RosterState::Rekeyed { generation } => self.is_rekeyed(row.account, generation),
+            };
+            if gone || !stays {
                 self.purges.lock().push(row);
+            } else if let RosterState::Rekeyed { .. } = row.state {
+                self.rekeyed.lock().insert(row.account, row);
             }
         }
         Ok(())

@@ -10,11 +10,11 @@ use super::grant::View;
 use super::index::Index;
 use super::model::{Collection, Lock, Members, Node, Properties, Summary, VaultError};
 use super::rows::{SummaryRow, decode};
-use super::tree::{Entry, State, Tree};
+use super::tree::{Entry, Epoch, State, Tree};
 use super::unlock::Inner;
 use super::{Vault, transaction};
 use crate::ids::{AccountId, CollectionId, Email, ObjectId, Segment, SlotId, UserName};
-use crate::seal::{Access, CHUNK_CONTENT_BYTES, Kind, Opened, Terms};
+use crate::seal::{Access, CHUNK_CONTENT_BYTES, Kind, OpenError, Opened, Stored, Terms};
 use crate::store::Receipt;
 
 /// One unlocked account, acting for one device. Everything it reaches is that account's; no
@@ -332,11 +332,18 @@ impl AccountStore {
         read: impl Fn(&Vault) -> Result<Option<T>, VaultError>,
         is_it: impl Fn(&Summary) -> bool,
     ) -> Result<T, VaultError> {
-        if let Some(found) = read(&self.inner.vault)? {
+        let read = || {
+            read(&self.inner.vault).or_else(|error| {
+                // Since this account was closed its rows may have got another key.
+                self.still_alone()?;
+                Err(error)
+            })
+        };
+        if let Some(found) = read()? {
             return Ok(found);
         }
         self.barrier().wait()?;
-        if let Some(found) = read(&self.inner.vault)? {
+        if let Some(found) = read()? {
             return Ok(found);
         }
         // A writer's commit may be applied before its index is updated, so none may be at work.
@@ -393,7 +400,7 @@ impl AccountStore {
 
     /// Asked before rows are called damaged: another `Inner` may have changed them since this one
     /// was closed, while a request that was under way goes on reading.
-    fn still_alone(&self) -> Result<(), VaultError> {
+    pub(super) fn still_alone(&self) -> Result<(), VaultError> {
         match self.inner.dead.load(Ordering::Acquire) {
             true => Err(VaultError::Locked),
             false => Ok(()),
@@ -513,16 +520,28 @@ impl Vault {
             revision,
             bytes,
         } = *content;
-        let key = state
-            .epoch(epoch)
-            .ok_or_else(|| VaultError::Damaged(format!("epoch {epoch}")))?;
         let name = state.names.row(kind, object.bytes(), revision, chunk);
         let Some(stored) = self.store.get(&name)? else {
             return Ok(None);
         };
         let last = chunk + 1 == chunks(bytes);
-        let place = state.chunk_place(kind, object, epoch, revision, chunk, last);
-        let opened = stored.open(&key.rows, &place).map_err(|error| {
+        let open = |stored: Stored, epoch: &Epoch| {
+            let place = state.chunk_place(kind, object, epoch.number, revision, chunk, last);
+            stored.open(&epoch.rows, &place)
+        };
+        let opened = match &state.epochs[..] {
+            [only] => open(stored, only),
+            // A row keeps its name when it is sealed in the next epoch, which may just have been
+            // done: the others are tried too.
+            several => {
+                let others = several.iter().rev().filter(|other| other.number != epoch);
+                let tried = state.epoch(epoch).into_iter().chain(others);
+                let mut tried = tried.map(|epoch| open(stored.clone(), epoch));
+                let found = |opened: &Result<_, _>| !matches!(opened, Err(OpenError::Commitment));
+                tried.find(found).unwrap_or(Err(OpenError::Commitment))
+            }
+        };
+        let opened = opened.map_err(|error| {
             tracing::error!(collection = %state.id, row = name.short(), ?error, "a row does not open");
             VaultError::Damaged(name.short())
         })?;

@@ -31,6 +31,9 @@ pub(super) enum RosterState {
     Live,
     /// Deleted: to be purged.
     Doomed,
+    /// The tree of an account under its next key: what the key file of this generation opens.
+    /// Until that file stands, it is as if staged.
+    Rekeyed { generation: u64 },
 }
 
 /// Host: which rows belong to a collection (or, with collection NONE, to an account's tree), so

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use parking_lot::RwLock;
 use serde::de::DeserializeOwned;
@@ -33,6 +33,8 @@ pub(super) struct State {
     pub etags: EtagKey,
     /// Oldest first, never empty.
     pub epochs: Vec<Epoch>,
+    /// The number of the oldest epoch that links still hold: nothing is sealed in those before.
+    oldest: AtomicU32,
     pub index: RwLock<Option<Index>>,
     /// The vault's count of uses at its last use.
     pub used: AtomicU64,
@@ -45,7 +47,7 @@ impl State {
         lasting: LastingKey,
         keys: Vec<(u32, CollectionKey)>,
     ) -> Self {
-        let epochs = keys
+        let epochs: Vec<_> = keys
             .into_iter()
             .map(|(number, key)| Epoch {
                 number,
@@ -53,6 +55,7 @@ impl State {
                 key,
             })
             .collect();
+        let oldest = epochs.first().map_or(0, |epoch| epoch.number);
         State {
             id,
             account,
@@ -60,6 +63,7 @@ impl State {
             etags: lasting.etags(),
             lasting,
             epochs,
+            oldest: AtomicU32::new(oldest),
             index: RwLock::new(None),
             used: AtomicU64::new(0),
         }
@@ -70,6 +74,16 @@ impl State {
         self.epochs
             .last()
             .expect("a collection has at least one epoch")
+    }
+
+    /// Whether rows may be sealed in an epoch before the current one.
+    pub fn has_old_epochs(&self) -> bool {
+        self.oldest.load(Ordering::Acquire) < self.current().number
+    }
+
+    /// Nothing is sealed in an epoch before the current one any more: links need not hold them.
+    pub fn drop_old_epochs(&self) {
+        self.oldest.store(self.current().number, Ordering::Release);
     }
 
     pub fn epoch(&self, number: u32) -> Option<&Epoch> {
@@ -166,6 +180,7 @@ impl State {
             epochs: self
                 .epochs
                 .iter()
+                .filter(|epoch| epoch.number >= self.oldest.load(Ordering::Acquire))
                 .map(|epoch| (epoch.number, *epoch.key.expose()))
                 .collect(),
         }

@@ -140,11 +140,7 @@ impl Vault {
     pub(super) fn alone<T>(&self, id: AccountId, work: impl FnOnce() -> T) -> T {
         let loading = Arc::clone(self.loading.lock().entry(id).or_default());
         let one = loading.lock();
-        let inner = self.registry.lock().get(&id).and_then(Weak::upgrade);
-        if let Some(inner) = inner {
-            let _gate = inner.gate.lock();
-            inner.dead.store(true, Ordering::Release);
-        }
+        self.close(id);
         let value = work();
         drop(one);
         drop(loading);
@@ -231,6 +227,15 @@ impl Vault {
         // Whoever is loading it is waited for: what was asked before must not be open after this.
         let loading = self.loading.lock().get(&id).cloned();
         let loading = loading.as_ref().map(|one| one.lock());
+        self.close(id);
+        drop(loading);
+        // Deleted collections wait here to be freed, with their keys.
+        let discarded = std::mem::take(&mut *self.discarded.lock());
+        drop(discarded);
+    }
+
+    /// The same while nobody can be loading it.
+    pub(super) fn close(&self, id: AccountId) {
         // It stays in the registry while a writer is waited for, or there would be two gates; and
         // the registry is not held meanwhile, or one long write would keep everybody out.
         let inner = self.registry.lock().get(&id).and_then(Weak::upgrade);
@@ -239,10 +244,6 @@ impl Vault {
             let _gate = inner.gate.lock();
             inner.dead.store(true, Ordering::Release);
         }
-        drop(loading);
-        // Deleted collections wait here to be freed, with their keys.
-        let discarded = std::mem::take(&mut *self.discarded.lock());
-        drop(discarded);
     }
 
     /// After a failed write or sync the memory of every unlocked account may be ahead of the disk:
@@ -337,7 +338,7 @@ impl Vault {
     }
 
     /// Reads an account's tree: one link, one head and the properties of each collection.
-    fn load(
+    pub(super) fn load(
         self: &Arc<Self>,
         record: &AccountRecord,
         key: &AccountKey,
@@ -382,6 +383,7 @@ impl Vault {
         locks::load(&inner, &mut tree, &mut batch)?;
         inner.enqueue(batch);
         self.audit_unlocked(record.id, key, heads)?;
+        self.finish_rekeyed(&inner, &tree)?;
         *inner.tree.write() = tree;
         Ok(inner)
     }
@@ -426,7 +428,7 @@ impl Vault {
                     &state,
                     Kind::CollectionProperties,
                     None,
-                    head_epoch(&state),
+                    state.current().number,
                     revision,
                     head.properties_bytes,
                 );
@@ -459,12 +461,6 @@ impl Vault {
             state: Arc::new(state),
         })
     }
-}
-
-/// The epoch that collection properties are sealed in: always the current one, since opening a
-/// new epoch rewrites them.
-pub(super) fn head_epoch(state: &State) -> u32 {
-    state.current().number
 }
 
 /// A collection's roster row while it is linked.

@@ -200,6 +200,7 @@ fn start_with(
         ambient: Arc::new(Ambient::system()),
         proxies,
         sign_in_networks,
+        security_contact: None,
         bounds,
     })
     .unwrap();

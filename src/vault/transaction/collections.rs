@@ -112,6 +112,12 @@ impl Transaction {
         Ok(())
     }
 
+    /// Writes the link of a collection as it is, and what is granted of it.
+    pub(super) fn put_link_again(&mut self, state: &State) -> Result<(), VaultError> {
+        let collection = self.account.collection(state.id);
+        self.put_link(state, &*collection.ok_or(VaultError::Missing)?)
+    }
+
     /// Writes the properties of a collection and gives the collection with them.
     fn collection_properties(
         &mut self,

@@ -5,9 +5,11 @@ mod collections;
 mod grants;
 mod locks;
 mod objects;
+mod reseal;
 mod trail;
 
 pub(super) use collections::copied_kind;
+pub use reseal::{Resealed, Resealing};
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -30,7 +30,8 @@ pub(super) struct AccountWalk<'c, 'a> {
     pub check: &'c mut Check<'a>,
     pub account: AccountId,
     pub keys: Keys,
-    pair: PairKey,
+    /// The account's present pair first.
+    pairs: Vec<PairKey>,
     pub tree: BTreeMap<CollectionId, Linked>,
     /// Whether all links and heads were read with no change between.
     still: bool,
@@ -82,7 +83,7 @@ impl<'c, 'a> AccountWalk<'c, 'a> {
                 rows: key.rows(),
                 names: key.names(),
             },
-            pair: key.pair(),
+            pairs: vec![key.pair()],
             tree: BTreeMap::new(),
             still: false,
             damaged: false,
@@ -212,10 +213,7 @@ impl<'c, 'a> AccountWalk<'c, 'a> {
 
     /// Whether all rows of every collection would be found by a purge.
     fn on_roster(&mut self) -> Step {
-        let roster = self.roster()?;
-        let own = [Kind::Link, Kind::Lock].map(|kind| prefix_bytes(self.keys.names.prefix(kind)));
-        let listed = roster.get(&CollectionId::NONE);
-        if listed.is_none_or(|listed| own.iter().any(|prefix| !listed.contains(prefix))) {
+        if !self.is_on_roster()? {
             let what = "the account's own rows are not on the roster";
             self.check.fault(Kind::Roster, self.at(None, None), what)?;
         }
@@ -226,6 +224,13 @@ impl<'c, 'a> AccountWalk<'c, 'a> {
                 .fault(Kind::Roster, self.at(Some(&path), None), what)?;
         }
         Ok(())
+    }
+
+    /// Whether the account's own rows are listed; while its key is being changed, in another row.
+    pub fn is_on_roster(&self) -> Result<bool, StoreError> {
+        let links = prefix_bytes(self.keys.names.prefix(Kind::Link));
+        let roster = self.roster()?;
+        Ok(roster.values().any(|listed| listed.contains(&links)))
     }
 
     /// The roster rows of the account, by collection.
@@ -469,11 +474,32 @@ impl<'c, 'a> AccountWalk<'c, 'a> {
         Ok(missing)
     }
 
+    /// The private keys of pairs of before, which open old pages of the audit trail.
+    pub fn former_keys(&mut self) -> Step {
+        let name = self
+            .keys
+            .names
+            .row(Kind::FormerKeys, ObjectId::NONE.bytes(), 0, 0);
+        let Some(stored) = self.vault().store.get(&name)? else {
+            return Ok(());
+        };
+        match self.open::<Vec<[u8; 32]>>(Kind::FormerKeys, &name, stored) {
+            Some(mut former) => {
+                self.pairs.extend(former.iter().rev().map(PairKey::read));
+                zeroize::Zeroize::zeroize(&mut former);
+                Ok(())
+            }
+            None => {
+                let at = self.at(None, Some(&name));
+                self.check
+                    .fault(Kind::FormerKeys, at, "the row does not open")
+            }
+        }
+    }
+
     /// Whether the account's user can read what the audit trail tells.
     pub fn trail(&mut self) -> Step {
-        let unread = self
-            .vault()
-            .unread_pages(self.account, std::slice::from_ref(&self.pair))?;
+        let unread = self.vault().unread_pages(self.account, &self.pairs)?;
         for page in unread {
             let what = format!("page {page} does not open with the account's key");
             let at = self.at(None, None);

@@ -14,7 +14,6 @@ use crate::vault::model::{Etag, Properties, Summary, VaultError};
 use crate::vault::read::chunks;
 use crate::vault::rows::{HeadRow, SummaryRow, decode, digest_add};
 use crate::vault::tree::State;
-use crate::vault::unlock::head_epoch;
 
 /// A collection.
 pub(super) struct CollectionWalk<'w, 'a> {
@@ -119,7 +118,7 @@ impl<'w, 'a> CollectionWalk<'w, 'a> {
             &self.state,
             Kind::CollectionProperties,
             None,
-            head_epoch(&self.state),
+            self.state.current().number,
             head.properties_revision,
             head.properties_bytes,
         );

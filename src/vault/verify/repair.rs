@@ -134,7 +134,9 @@ fn mend_roster(walk: &mut AccountWalk<'_, '_>) -> Step {
     let (vault, account) = (walk.vault(), walk.account);
     let lacking = walk.lacking()?;
     let mut batch = Batch::new();
-    vault.put_roster(&mut batch, &vault.account_roster(account, &walk.keys));
+    if !walk.is_on_roster()? {
+        vault.put_roster(&mut batch, &vault.account_roster(account, &walk.keys));
+    }
     for id in &lacking {
         vault.put_roster(&mut batch, &live(account, *id, &walk.tree[id].state));
     }

@@ -113,6 +113,12 @@ pub(super) const fn entry(kind: Kind) -> Entry {
             "what changes in the names and keys of calendars does not reach these devices",
             "run the same command with --drop-damaged; if the list itself is lost, make new app passwords for these devices",
         ),
+        Kind::FormerKeys => (
+            "keys of before",
+            By::Account(|walk| walk.former_keys()),
+            "what the audit trail told before the account got its present key cannot be read",
+            "nothing brings them back but a backup",
+        ),
         Kind::AuditKey => ("key of a day", By::With(Kind::AuditEntries), "", ""),
         Kind::AuditEntries => (
             "entries of the audit trail",
