@@ -73,7 +73,7 @@ fn its_status_tells_whether_all_is_well() {
         let add = format!("user add {name} --email {name}@example.org --password-stdin");
         let (status, said) = run(&data, &add, PASSWORD);
         assert!(
-            status == Some(0) && said.contains("The password is strong: about 10^"),
+            status == Some(0) && said.contains("The password is very strong: about 10^"),
             "{said}"
         );
     }

@@ -387,6 +387,7 @@ mod tests {
         let vault = vault.restart_after(|| copy(&db, kept.path()));
         vault.vault.delete_account(id).unwrap();
         erased(&vault, id);
+        vault.vault.mirror_audit().unwrap();
         let vault = vault.restart_after(|| {
             fs::remove_dir_all(&db).unwrap();
             copy(kept.path(), &db);

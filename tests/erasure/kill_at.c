@@ -1,7 +1,7 @@
 /*
- * Kills the process at the k-th step that changes what is on the disk: before it, or behind it.
+ * Kills the process before the k-th step that changes what is on the disk.
  *
- *   KILL_AT=k KILL_BEHIND=0|1 LD_PRELOAD=./kill_at.so program ...
+ *   KILL_AT=k LD_PRELOAD=./kill_at.so program ...
  *
  * Steps are unlink, rename, fsync, fdatasync, and writes to files named *.keys and *.new, as they
  * go through libc.
@@ -17,20 +17,15 @@
 
 static unsigned long steps;
 
-static void reached(int behind)
+static void reached(void)
 {
     static unsigned long at;
-    static int wanted;
 
     if (!at) {
         const char *text = getenv("KILL_AT");
         at = text ? strtoul(text, NULL, 10) : ~0UL;
-        text = getenv("KILL_BEHIND");
-        wanted = text && *text == '1';
     }
-    unsigned long now = behind ? __atomic_load_n(&steps, __ATOMIC_SEQ_CST)
-                               : __atomic_add_fetch(&steps, 1, __ATOMIC_SEQ_CST);
-    if (now == at && behind == wanted)
+    if (__atomic_add_fetch(&steps, 1, __ATOMIC_SEQ_CST) == at)
         kill(getpid(), SIGKILL);
 }
 
@@ -41,10 +36,8 @@ static void reached(int behind)
 
 #define STEP(call) \
     do { \
-        reached(0); \
-        __typeof__(call) result = (call); \
-        reached(1); \
-        return result; \
+        reached(); \
+        return (call); \
     } while (0)
 
 int unlink(const char *path)

@@ -225,11 +225,12 @@ impl Vault {
 
     /// Whether the last that administration says of an account's keys is that it is deleted.
     pub(in crate::vault) fn deletion_begun(&self, account: AccountId) -> Result<bool, StoreError> {
-        const OF_KEYS: [Action; 7] = [
+        const OF_KEYS: [Action; 8] = [
             Action::AddUser,
             Action::CutKey,
             Action::RevokeKey,
             Action::ChangePassword,
+            Action::ChangeAccountKey,
             Action::Enable,
             Action::Disable,
             Action::DeleteUser,
