@@ -202,6 +202,10 @@ impl<'c, 'a> AccountWalk<'c, 'a> {
             }
         }
         self.check.totals.rows += self.tree.len() as u64;
+        if self.tree.is_empty() && damaged.is_empty() && !self.is_on_roster()? {
+            let sentence = "the account was deleted, or got another key, while it was checked";
+            return self.check.unchecked(sentence.into());
+        }
         if self.home().is_none() {
             let what = "the home is missing: the account does not open";
             self.check.fault(Kind::Link, self.at(None, None), what)?;
@@ -497,6 +501,9 @@ impl<'c, 'a> AccountWalk<'c, 'a> {
 
     /// Whether the account's user can read what the audit trail tells.
     pub fn trail(&mut self) -> Step {
+        if self.tree.is_empty() {
+            return Ok(());
+        }
         let unread = self.vault().unread_pages(self.account, &self.pairs)?;
         for page in unread {
             let what = format!("page {page} does not open with the account's key");
