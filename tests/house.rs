@@ -10,12 +10,14 @@ const FLOORS: &[(&str, u8)] = &[
     ("ids", 0),
     ("limits", 0),
     ("config", 0),
+    ("figures", 0),
     ("xml", 1),
     ("ical", 1),
     ("seal", 1),
     ("store", 2),
     ("vault", 3),
     ("account", 4),
+    ("backup", 4),
     ("dav", 5),
     ("http", 6),
     ("cli", 7),
@@ -42,6 +44,8 @@ const OWNED: &[(&str, &[&str])] = &[
     ("rustls", &["http"]),
     ("rcgen", &["http"]),
     ("x509_parser", &["http"]),
+    ("prometheus_client", &["http"]),
+    ("sd_notify", &["cli"]),
     ("clap", &["cli"]),
 ];
 

@@ -15,7 +15,7 @@ use crate::ids::{AccountId, Email, NameError, Secret, SlotId, UserName};
 use crate::seal::{
     AccountKey, Generated, SecretKind, Slot, SlotContent, SlotKey, SlotLock, ToWrap,
 };
-use crate::vault::{AccountRecord, CreateError, Erased};
+use crate::vault::{AccountRecord, CreateError, Erasure, KeyBackup};
 
 /// An account to make.
 #[derive(Debug)]
@@ -54,7 +54,7 @@ pub struct ChangedPassword {
 #[derive(Debug)]
 pub struct DeletedUser {
     /// What was destroyed.
-    pub erased: Erased,
+    pub erased: Erasure,
     /// The same as a signed text, or why there is none.
     pub certificate: Result<String, AdminError>,
 }
@@ -119,6 +119,9 @@ impl From<CreateError> for AdminError {
             CreateError::NameTaken => "there is a user of that name already".into(),
             CreateError::EmailTaken => "another user has that e-mail address".into(),
             CreateError::KeyFile(error) => format!("the key file could not be written: {error}"),
+            CreateError::Erased(error) => format!(
+                "the account's keys are destroyed, but the list of erased accounts could not be written ({error}); mend that and delete it again"
+            ),
             CreateError::Vault(error) => format!("the store failed: {error:?}"),
         })
     }
@@ -215,13 +218,20 @@ impl Accounts {
     }
 
     /// Deletes an account for good, its keys first, and certifies it. The certificate tells the
-    /// account's name when `named` does.
+    /// account's name when `named` does, and the backups that may still hold the key file, which
+    /// `backups` knows.
     ///
     /// # Errors
     /// No such user; the key file or the store fails.
-    pub fn delete_user(&self, name: &str, named: Named) -> Result<DeletedUser, AdminError> {
+    pub fn delete_user(
+        &self,
+        name: &str,
+        named: Named,
+        backups: &dyn Fn(AccountId) -> Vec<KeyBackup>,
+    ) -> Result<DeletedUser, AdminError> {
         let record = self.record(name)?;
-        let erased = self.vault.delete_account(record.id)?;
+        let mut erased = self.vault.delete_account(record.id)?;
+        erased.backups = backups(record.id);
         let told = (named == Named::Yes).then(|| record.name.as_str());
         let certificate = self.vault.certify(&erased, told).map_err(|error| {
             AdminError(format!(

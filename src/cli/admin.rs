@@ -7,10 +7,15 @@ use std::sync::Arc;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::audit::{self, AuditAnswer, AuditRequest};
+use super::backup::{self, BackupRequest};
+use super::doctor;
+use super::trash::{self, HistoryAnswer, HistoryRequest};
 use super::verify::{self, VerifyRequest};
 use crate::account::{Accounts, AppPasswordInfo, Authority, Named, NewAppPassword, NewUser};
+use crate::backup::{Backups, Progress};
 use crate::ids::Secret;
 use crate::seal::Access;
+use crate::store::Room;
 use crate::vault::{Resealed, Stopped, VerifyEvent, VerifyTotals};
 
 /// A secret on the local socket, which only the server's own user can open.
@@ -60,6 +65,8 @@ impl From<Opener> for Authority {
 #[allow(missing_docs, reason = "each is a method of Accounts")]
 pub(super) enum AdminRequest {
     Health,
+    /// What only the server itself knows.
+    Doctor,
     AddUser {
         name: String,
         email: String,
@@ -130,6 +137,13 @@ pub(super) enum AdminRequest {
     Verify {
         request: VerifyRequest,
     },
+    /// What whoever has an account's password or recovery key asks of it.
+    History {
+        request: HistoryRequest,
+    },
+    Backup {
+        request: BackupRequest,
+    },
 }
 
 /// The answer; one JSON line on the socket.
@@ -189,6 +203,14 @@ pub(super) enum AdminResponse {
     Verifying { event: VerifyEvent },
     /// A check has ended.
     Verified { totals: VerifyTotals },
+    /// About trash and history.
+    History { answer: HistoryAnswer },
+    /// How far a backup has got, or what came of it.
+    Backup { progress: Progress },
+    /// The key files are in this file until then (milliseconds since 1970).
+    KeyBackup { file: String, expires: i64 },
+    /// What the server knows of itself.
+    Doctor { live: Box<doctor::Live> },
     /// It works, and something else is wrong; sentences.
     Doubts { sentences: Vec<String> },
 }
@@ -228,6 +250,8 @@ pub(super) struct Office {
     pub url: String,
     /// Whether the store works; an error is a sentence.
     pub health: Box<dyn Fn() -> Result<(), String> + Send + Sync>,
+    /// Runs the backups.
+    pub backups: Arc<Backups>,
 }
 
 /// Does what is asked, and gives what is told before its answer to `tell`.
@@ -249,26 +273,44 @@ pub(super) fn execute_told(
 /// Does what is asked.
 pub(super) fn execute(office: &Office, request: AdminRequest) -> AdminResponse {
     let answered = match request {
-        AdminRequest::Health => (office.health)().map(|()| doubts(&office.accounts)),
+        AdminRequest::Health => (office.health)().map(|()| doubts(office)),
+        AdminRequest::Doctor => Ok(AdminResponse::Doctor {
+            live: Box::new(doctor::Live::of(&office.accounts)),
+        }),
         AdminRequest::Audit { request } => {
             audit::execute(&office.accounts, request).map(|answer| AdminResponse::Audit { answer })
         }
+        AdminRequest::History { request } => trash::execute(&office.accounts, request)
+            .map(|answer| AdminResponse::History { answer }),
+        AdminRequest::Backup { request } => backup::execute(&office.backups, request),
         AdminRequest::Users => Ok(users(&office.accounts)),
-        AdminRequest::AddUser { .. }
-        | AdminRequest::SetEnabled { .. }
-        | AdminRequest::DeleteUser { .. } => change_user(&office.accounts, request),
+        AdminRequest::DeleteUser { .. } => {
+            let deleted = change_user(office, request);
+            if deleted.is_ok() {
+                office.backups.share_erased();
+            }
+            deleted
+        }
+        AdminRequest::AddUser { .. } | AdminRequest::SetEnabled { .. } => {
+            change_user(office, request)
+        }
         _ => change_secrets(office, request),
     };
     answered.unwrap_or_else(|sentence| AdminResponse::Refused { sentence })
 }
 
-fn doubts(accounts: &Accounts) -> AdminResponse {
-    let findings = accounts.vault().audit_findings();
-    if findings.is_empty() {
-        return AdminResponse::Done;
+fn doubts(office: &Office) -> AdminResponse {
+    let findings = office.accounts.vault().audit_findings();
+    let mut sentences: Vec<String> = findings.iter().map(ToString::to_string).collect();
+    sentences.extend(office.backups.doubts());
+    let disk = office.accounts.vault().store().disk();
+    if disk.room == Room::Low {
+        let free = disk.space.free / (1024 * 1024);
+        sentences.push(format!("the disk is getting full: {free} MiB are free"));
     }
-    AdminResponse::Doubts {
-        sentences: findings.iter().map(ToString::to_string).collect(),
+    match sentences.is_empty() {
+        true => AdminResponse::Done,
+        false => AdminResponse::Doubts { sentences },
     }
 }
 
@@ -285,7 +327,8 @@ fn users(accounts: &Accounts) -> AdminResponse {
     }
 }
 
-fn change_user(accounts: &Accounts, request: AdminRequest) -> Result<AdminResponse, String> {
+fn change_user(office: &Office, request: AdminRequest) -> Result<AdminResponse, String> {
+    let accounts = &office.accounts;
     let done = match request {
         AdminRequest::AddUser {
             name,
@@ -312,7 +355,7 @@ fn change_user(accounts: &Accounts, request: AdminRequest) -> Result<AdminRespon
         AdminRequest::SetEnabled { name, enabled } => accounts.set_enabled(&name, enabled),
         AdminRequest::DeleteUser { name, named } => {
             let named = if named { Named::Yes } else { Named::No };
-            return match accounts.delete_user(&name, named) {
+            return match accounts.delete_user(&name, named, &|id| office.backups.key_backups(id)) {
                 Ok(deleted) => Ok(AdminResponse::Erased {
                     doubt: deleted
                         .certificate

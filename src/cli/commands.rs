@@ -419,6 +419,7 @@ impl Administration {
                     let (url, health) =
                         (format!("{}/", config.base_url()), open::health(&accounts));
                     let office = Some(Office {
+                        backups: open::backups(config, &accounts),
                         accounts,
                         url,
                         health,

@@ -14,6 +14,7 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tracing::Span;
 
+use super::metrics::Metrics;
 use super::pulse::Beat;
 use super::receive::Held;
 use crate::dav;
@@ -25,6 +26,8 @@ pub(super) struct Answer {
     content: Content,
     beat: Option<Beat>,
     pace: Pace,
+    /// Where its bytes are counted.
+    metrics: Option<Arc<Metrics>>,
     /// What it takes of the memory for bodies, if it is large.
     _held: Option<Held>,
 }
@@ -95,6 +98,7 @@ impl Answer {
             content: Content::Bytes(bytes),
             beat: None,
             pace: Pace::default(),
+            metrics: None,
             _held: None,
         }
     }
@@ -112,6 +116,7 @@ impl Answer {
             content,
             beat: None,
             pace: Pace::default(),
+            metrics: None,
             _held: None,
         }
     }
@@ -127,6 +132,12 @@ impl Answer {
     /// With the memory that it takes, given back when it was sent or is given up.
     pub fn holding(mut self, held: Held) -> Answer {
         self._held = Some(held);
+        self
+    }
+
+    /// With what counts its bytes.
+    pub fn counted(mut self, metrics: Arc<Metrics>) -> Answer {
+        self.metrics = Some(metrics);
         self
     }
 
@@ -230,6 +241,9 @@ impl Body for Answer {
         let piece = ready!(this.poll_piece(context));
         if let Some(Ok(piece)) = &piece {
             this.pace.handed_over(piece.len());
+            if let Some(metrics) = &this.metrics {
+                metrics.bytes_out.more(piece.len() as u64);
+            }
         }
         if let Some(beat) = &this.beat {
             beat.waiting();

@@ -10,6 +10,7 @@ use ::http::{Method, StatusCode};
 use crate::account::{Accounts, SignInError};
 use crate::dav::{Dav, Request, Response};
 use crate::ids::{AccountId, Secret, SlotId};
+use crate::store::Condition;
 use crate::vault::AccountStore;
 
 /// The floors below, behind one door.
@@ -38,11 +39,12 @@ pub trait Application: Send + Sync {
     ) -> Result<Arc<dyn Session>, SignInError>;
     /// Bytes that the body of such a request may have.
     fn body_limit(&self, method: &Method) -> usize;
-    /// Whether it works.
-    ///
-    /// # Errors
-    /// Why not, as a sentence for the log.
-    fn health(&self) -> Result<(), String>;
+    /// Whether it works. Must not block.
+    fn health(&self) -> Condition;
+    /// Reads something from the store: it returns unless something hangs.
+    fn touch(&self);
+    /// Called every `limits::DISK_SECONDS`; may block.
+    fn watch(&self);
     /// Called every minute; may block.
     fn housekeep(&self);
 }
@@ -55,6 +57,8 @@ pub trait Session: Send + Sync {
     fn device(&self) -> SlotId;
     /// Answers a request; may block.
     fn handle(&self, request: Request) -> Response;
+    /// Remembers that a request of it was refused; `reason` is the word of the log.
+    fn refused(&self, status: StatusCode, reason: &'static str);
 }
 
 /// The server's own application.
@@ -63,8 +67,6 @@ pub struct Live {
     pub accounts: Arc<Accounts>,
     /// Answers.
     pub dav: Arc<Dav>,
-    /// Tells whether the store still takes writes.
-    pub health: Box<dyn Fn() -> Result<(), String> + Send + Sync>,
 }
 
 struct LiveSession {
@@ -124,8 +126,17 @@ impl Application for Live {
         self.dav.body_limit(method)
     }
 
-    fn health(&self) -> Result<(), String> {
-        (self.health)()
+    fn health(&self) -> Condition {
+        self.accounts.vault().store().condition()
+    }
+
+    fn touch(&self) {
+        // Whether it is there or not, or the store has failed: it did answer.
+        let _ = self.accounts.vault().store().is_empty();
+    }
+
+    fn watch(&self) {
+        self.accounts.watch_disk();
     }
 
     fn housekeep(&self) {
@@ -167,5 +178,11 @@ impl Session for LiveSession {
             Some(account) => self.dav.handle(&account, copy),
             None => response,
         }
+    }
+
+    fn refused(&self, status: StatusCode, reason: &'static str) {
+        let (account, device) = (self.account.id(), self.account.device());
+        self.accounts
+            .refused(account, device, status.as_u16(), reason);
     }
 }

@@ -20,7 +20,9 @@ use super::application::{Application, Session};
 use super::basic::{self, Credentials};
 use super::bounds::Bounds;
 use super::client::{self, Client};
-use super::log::{self, RequestId};
+use super::health;
+use super::log::{self, RequestId, Route};
+use super::metrics::Metrics;
 use super::pulse::Pulse;
 use super::receive::{self, Held, Memory, Received, Rest};
 use super::refusal::{self, Refusal};
@@ -46,6 +48,7 @@ pub(super) struct Front {
     sign_in_queue: Arc<Semaphore>,
     memory: Memory,
     answers: Memory,
+    pub metrics: Arc<Metrics>,
     warned: Once,
 }
 
@@ -130,6 +133,7 @@ impl Front {
             sign_in_queue: Arc::new(Semaphore::new(bounds.sign_in_queue)),
             memory: Memory::new(bounds.body_bytes, bounds.account_body_bytes),
             answers: Memory::new(bounds.answer_bytes, bounds.account_answer_bytes),
+            metrics: Arc::new(Metrics::new()),
             warned: Once::new(),
             application,
             ambient,
@@ -158,12 +162,14 @@ impl Front {
             });
         }
         let method = request.method().clone();
-        let route = log::route(request.uri().path());
+        let route = Route::of(request.uri().path());
+        let clocked = self.metrics.begin(&method, route);
         let mut outcome = self.answer(client, id, request).await;
         if method == Method::HEAD {
             outcome.leave_out_body();
         }
-        let mut response = Response::new(outcome.body.with(beat));
+        let body = outcome.body.counted(Arc::clone(&self.metrics));
+        let mut response = Response::new(body.with(beat));
         *response.status_mut() = outcome.status;
         *response.headers_mut() = outcome.headers;
         let headers = response.headers_mut();
@@ -179,10 +185,11 @@ impl Front {
         if outcome.rest == Rest::Unread && version < Version::HTTP_2 {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
+        self.metrics.answered(clocked, outcome.status.as_u16());
         log::answered(&log::Line {
             id,
             method: &method,
-            route,
+            route: route.name(),
             status: outcome.status,
             reason: outcome.reason,
             device: outcome.device,
@@ -220,9 +227,16 @@ impl Front {
         let (bounds, account) = (&self.bounds, session.account());
         let received = receive::whole(body, limit, bounds, &self.memory, account).await;
         let mut outcome = match received {
-            Ok(received) => self.work(id, session, request, received).await,
+            Ok(received) => {
+                self.metrics.bytes_in.more(received.bytes.len() as u64);
+                let work = self.work(id, Arc::clone(&session), request, received);
+                work.await
+            }
             Err(refusal) => refusal.into(),
         };
+        if let Some(reason) = outcome.reason {
+            session.refused(outcome.status, reason);
+        }
         outcome.device = Some(device);
         outcome
     }
@@ -271,12 +285,12 @@ impl Front {
     }
 
     fn health(&self) -> Outcome {
-        match self.application.health() {
-            Ok(()) => Outcome::plain("ok"),
-            Err(reason) => {
-                tracing::warn!(reason, "unhealthy");
-                refusal::UNAVAILABLE.into()
-            }
+        let condition = self.application.health();
+        let (status, word) = health::told(condition);
+        Outcome {
+            status,
+            reason: health::reason(condition),
+            ..Outcome::plain(word)
         }
     }
 

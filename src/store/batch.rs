@@ -56,6 +56,11 @@ impl Batch {
         self.rows.len()
     }
 
+    /// The names that are written.
+    pub(super) fn names(&self) -> impl Iterator<Item = RowName> + '_ {
+        self.rows.iter().filter_map(|(name, _)| RowName::read(name))
+    }
+
     /// Adds these writes to those of `to`, in order.
     pub(super) fn append_to(self, to: &mut sled::Batch) {
         for (name, value) in self.rows {

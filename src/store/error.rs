@@ -21,6 +21,8 @@ pub enum StoreError {
     },
     /// A write or a sync failed before: nothing is read or written until the store is reopened.
     Failed,
+    /// More rows change than a copy of all rows can follow.
+    Busy,
     /// The disk is full, or nearly so.
     Full,
     /// A file operation failed.
@@ -70,6 +72,7 @@ pub(super) mod advice {
     pub const OPEN: &str = "the database could not be opened; restore the last backup, and keep the damaged directory for whoever is to look at it";
     pub const ROWS: &str =
         "part of the database could not be read; check the disk, then restore the last backup";
+    pub const COPY: &str = "a copy of the database differs from what was written to it; nothing was changed; check the disk";
     pub const SETTINGS: &str = "the database was created with other settings or by another program; restore the last backup";
     pub const BLOBS: &str = "the database has files in rows/blobs, which this program never writes and which survive no power cut; restore the last backup";
     pub const MARKER: &str = "the file 'format' is missing or unreadable; restore it together with the directory 'rows' from the last backup";
@@ -91,6 +94,10 @@ impl fmt::Display for StoreError {
             StoreError::Failed => write!(
                 out,
                 "the store is closed because a write to the disk failed; see the log for the cause, mend it, then reopen the store or restart the server"
+            ),
+            StoreError::Busy => write!(
+                out,
+                "rows change faster than they can be copied; try again when less is written"
             ),
             StoreError::Full => write!(
                 out,

@@ -9,6 +9,10 @@
 //!
 //! A store is created as `rows.new`, then `format` is written, then `rows.new` is renamed, each
 //! durable before the next; so whatever a crash leaves behind tells where to go on.
+//!
+//! A database is written anew as `rows.part`. Complete and durable, it is renamed to `rows.next`:
+//! from then on it is the one that counts. `rows` then becomes `rows.old`, `rows.next` becomes
+//! `rows`, and `rows.old` is removed. An opening goes on wherever that was cut off.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -66,6 +70,19 @@ impl Layout {
         self.dir.join("rows.new")
     }
 
+    /// A database that is being written anew.
+    pub(super) fn rows_part(&self) -> PathBuf {
+        self.dir.join("rows.part")
+    }
+
+    fn rows_next(&self) -> PathBuf {
+        self.dir.join("rows.next")
+    }
+
+    fn rows_old(&self) -> PathBuf {
+        self.dir.join("rows.old")
+    }
+
     fn format(&self) -> PathBuf {
         self.dir.join("format")
     }
@@ -104,6 +121,7 @@ impl Layout {
 
     /// Looks at what is there, and puts away what an interrupted creation left.
     pub(super) fn find(&self) -> Result<Found, StoreError> {
+        self.go_on()?;
         let format = self.read_format()?;
         let rows = self.rows().exists();
         let rows_new = self.rows_new().exists();
@@ -132,6 +150,42 @@ impl Layout {
         }
     }
 
+    /// Ends, or takes back, a replacement of the database that was cut off.
+    pub(super) fn go_on(&self) -> Result<(), StoreError> {
+        remove_dir(&self.rows_part())?;
+        if self.rows_next().exists() {
+            if self.rows().exists() {
+                remove_dir(&self.rows_old())?;
+                self.put_aside()?;
+            }
+            self.put_in_place()?;
+        }
+        if self.rows().exists() {
+            remove_dir(&self.rows_old())?;
+        }
+        Ok(())
+    }
+
+    /// First step of a replacement: what is in `rows.part` is complete and durable, and counts.
+    pub(super) fn declare_next(&self) -> Result<(), StoreError> {
+        self.rename(&self.rows_part(), &self.rows_next())
+    }
+
+    /// Second step: the database that counted until now goes aside.
+    pub(super) fn put_aside(&self) -> Result<(), StoreError> {
+        self.rename(&self.rows(), &self.rows_old())
+    }
+
+    /// Third step: the new one takes its place.
+    pub(super) fn put_in_place(&self) -> Result<(), StoreError> {
+        self.rename(&self.rows_next(), &self.rows())
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> Result<(), StoreError> {
+        fs::rename(from, to).map_err(StoreError::io("rename its database"))?;
+        sync_dir(&self.dir)
+    }
+
     /// Ends a creation: the database in `rows.new` is complete and durable.
     pub(super) fn finish(&self, format: Format) -> Result<(), StoreError> {
         self.write_format(format)?;
@@ -139,9 +193,7 @@ impl Layout {
     }
 
     fn rename_rows(&self) -> Result<(), StoreError> {
-        fs::rename(self.rows_new(), self.rows())
-            .map_err(StoreError::io("rename its new database"))?;
-        sync_dir(&self.dir)
+        self.rename(&self.rows_new(), &self.rows())
     }
 
     fn read_format(&self) -> Result<Option<Format>, StoreError> {
@@ -290,6 +342,16 @@ fn parse_format(text: &[u8]) -> Result<Format, StoreError> {
             epoch,
         }),
         None => Err(damaged),
+    }
+}
+
+/// Removes a directory with all that is in it, if it is there.
+fn remove_dir(dir: &Path) -> Result<(), StoreError> {
+    match fs::remove_dir_all(dir) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(StoreError::io("remove an old database")(error))
+        }
+        _ => Ok(()),
     }
 }
 

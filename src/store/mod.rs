@@ -14,21 +14,27 @@
 //!   later one. Whoever needs one state keeps writers of that prefix out meanwhile.
 //! - After a failed write or sync the store answers `Failed` to everything until `reopen`, since
 //!   sled may hold what the disk does not.
+//! - A copy of all rows as of one commit, while others write, is copy.rs's; a database is written
+//!   anew (compaction, restore) by rewrite.rs.
 //! - rows.rs holds the precautions that sled needs, layout.rs the files and their order.
 
 mod batch;
 mod commit;
+mod copy;
+mod disk;
 mod error;
 mod layout;
 mod line;
+mod rewrite;
 mod rouse;
 mod rows;
 mod scan;
+mod watch;
 
 #[cfg(test)]
 mod tests;
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -37,21 +43,26 @@ use std::thread::{self, JoinHandle};
 use parking_lot::RwLock;
 
 pub use batch::Batch;
-pub use commit::Statistics;
+pub use commit::{Figures, Statistics};
+pub use copy::{Copied, Parts, Row};
+pub use disk::{DiskMarks, DiskState, Probe, Room, Space};
 pub use error::StoreError;
 pub use layout::FORMAT_VERSION;
 pub use line::{Durable, Receipt};
+pub use rewrite::{Filler, LeftOut, Rewritten, compact, fill, rewrite};
 
 use crate::ambient::{OsRandom, Random};
-use crate::limits::{STORE_CACHE_BYTES, STORE_RESERVE_BYTES};
+use crate::limits::STORE_CACHE_BYTES;
 use crate::seal::{RowName, RowPrefix, Stored};
 use commit::{Committer, Counters, GROUP_ROW};
+use disk::Disk;
 use error::advice;
 use layout::{Format, Found, Layout};
 use line::Line;
 use rouse::Rouser;
 use rows::guarded;
 use scan::Scan;
+use watch::Watch;
 
 /// How a store is opened.
 #[derive(Clone)]
@@ -60,7 +71,24 @@ pub struct StoreOptions {
     pub cache_bytes: u64,
     /// The epoch of a store that is created now; `None` draws one. For scenarios that replay.
     pub new_epoch: Option<u64>,
+    /// Free bytes of the disk below which something happens.
+    pub disk: DiskMarks,
+    /// How the disk is asked for them.
+    pub probe: Probe,
     sync: commit::Sync,
+}
+
+/// Whether a store does what it is there for, as far as that can be told without waiting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Condition {
+    /// It reads and writes.
+    Works,
+    /// It reads, and writes only what frees room: the disk is nearly full.
+    Full,
+    /// It has been writing one group of commits for longer than any disk should need.
+    Stuck,
+    /// It is closed after a failed write, or is being opened again.
+    Closed,
 }
 
 impl Default for StoreOptions {
@@ -69,7 +97,19 @@ impl Default for StoreOptions {
         StoreOptions {
             cache_bytes: STORE_CACHE_BYTES,
             new_epoch: None,
+            disk: DiskMarks::default(),
+            probe: disk::system(),
             sync: File::sync_data,
+        }
+    }
+}
+
+impl StoreOptions {
+    /// With marks of its own for the disk.
+    pub fn with_marks(disk: DiskMarks) -> Self {
+        StoreOptions {
+            disk,
+            ..StoreOptions::default()
         }
     }
 }
@@ -91,6 +131,10 @@ pub struct Store {
     options: StoreOptions,
     epoch: AtomicU64,
     counters: Arc<Counters>,
+    watch: Arc<Watch>,
+    /// Bytes of all rows when they were last counted; 0 when they were not.
+    live: AtomicU64,
+    disk: Disk,
     running: RwLock<Running>,
     /// Released last, when the database is closed.
     _lock: File,
@@ -119,12 +163,18 @@ impl Store {
             Found::Nothing => create(&layout, options)?,
         };
         let counters = Arc::new(Counters::default());
-        let (running, format) = start(&layout, options, format, &counters)?;
+        let watch = Arc::new(Watch::default());
+        let (running, format) = start(&layout, options, format, &counters, &watch)?;
+        let disk = Disk::new(options.probe.clone(), options.disk);
+        disk.ask(layout.dir())?;
         Ok(Store {
             layout,
             options: options.clone(),
             epoch: AtomicU64::new(format.epoch),
             counters,
+            watch,
+            live: AtomicU64::new(0),
+            disk,
             running: RwLock::new(running),
             _lock: lock,
         })
@@ -145,7 +195,12 @@ impl Store {
         &self,
         prefix: &RowPrefix,
     ) -> impl Iterator<Item = Result<(RowName, Stored), StoreError>> + '_ {
-        Scan::new(self, prefix, |value| Stored::read(value.to_vec()))
+        Scan::new(self, Some(*prefix), |value| Stored::read(value.to_vec()))
+    }
+
+    /// All rows, in the order of their names. After an error the scan ends.
+    pub fn all_rows(&self) -> impl Iterator<Item = Result<Row, StoreError>> + '_ {
+        Scan::new(self, None, |value| Stored::read(value.to_vec()))
     }
 
     /// The names that begin with `prefix`, in order. After an error the walk ends.
@@ -153,13 +208,13 @@ impl Store {
         &self,
         prefix: &RowPrefix,
     ) -> impl Iterator<Item = Result<RowName, StoreError>> + '_ {
-        Scan::new(self, prefix, |_| ()).map(|row| row.map(|(name, ())| name))
+        Scan::new(self, Some(*prefix), |_| ()).map(|row| row.map(|(name, ())| name))
     }
 
     /// The names and lengths of all rows, in the order of their names. After an error the walk
     /// ends. Every part of the database is read, and so checked by its checksums.
     pub fn all(&self) -> impl Iterator<Item = Result<(RowName, usize), StoreError>> + '_ {
-        Scan::over_all(self, <[u8]>::len)
+        Scan::new(self, None, |value| value.len())
     }
 
     /// What the file `witness` says is on the disk, if it says anything.
@@ -178,8 +233,8 @@ impl Store {
         self.with_rows(|db| guarded(|| Ok(db.iter().keys().next().transpose()?.is_none())))
     }
 
-    /// Whether writes should be planned now: `Full` while the disk has less than
-    /// `limits::STORE_RESERVE_BYTES` left, `Failed` after a failed write. Asked before a write is
+    /// Whether writes should be planned now: `Full` while the disk has less free than
+    /// `StoreOptions::disk` says, `Failed` after a failed write. Asked before a write is
     /// planned, so that a full disk refuses work while everything can still be read; deletions
     /// need not ask.
     ///
@@ -189,14 +244,45 @@ impl Store {
         if self.running.read().line.failure().is_some() {
             return Err(StoreError::Failed);
         }
-        let disk = rustix::fs::statvfs(self.layout.dir())
-            .map_err(|error| StoreError::io("ask for free space")(error.into()))?;
-        let free = disk.f_bavail.saturating_mul(disk.f_frsize);
-        if free < STORE_RESERVE_BYTES {
-            Err(StoreError::Full)
-        } else {
-            Ok(())
+        match self.watch_disk()?.room {
+            Room::Ample | Room::Low => Ok(()),
+            Room::Stopped => Err(StoreError::Full),
         }
+    }
+
+    /// Asks the disk how much of it is free.
+    ///
+    /// # Errors
+    /// `Io` when the disk cannot be asked.
+    pub fn watch_disk(&self) -> Result<DiskState, StoreError> {
+        self.disk.ask(self.layout.dir())
+    }
+
+    /// What the disk said when it was last asked.
+    pub fn disk(&self) -> DiskState {
+        self.disk.last()
+    }
+
+    /// Whether it works. Waits for nothing and asks no disk.
+    pub fn condition(&self) -> Condition {
+        let failed = self
+            .running
+            .try_read()
+            .is_none_or(|running| running.line.failure().is_some());
+        if failed {
+            Condition::Closed
+        } else if self.counters.stuck() {
+            Condition::Stuck
+        } else if self.disk.last().room == Room::Stopped {
+            Condition::Full
+        } else {
+            Condition::Works
+        }
+    }
+
+    /// How commits are spread.
+    pub fn figures(&self) -> &Figures {
+        &self.counters.figures
     }
 
     /// Puts a batch in the line and returns at once, or waits while `limits::COMMIT_QUEUE`
@@ -252,15 +338,34 @@ impl Store {
     /// # Errors
     /// `Io` when its directory cannot be read.
     pub fn size_on_disk(&self) -> Result<u64, StoreError> {
-        let doing = "measure its database";
-        let mut bytes = 0;
-        for entry in fs::read_dir(self.layout.rows()).map_err(StoreError::io(doing))? {
-            let found = entry
-                .and_then(|entry| entry.metadata())
-                .map_err(StoreError::io(doing))?;
-            bytes += found.len();
+        rewrite::size(&self.layout.rows())
+    }
+
+    /// Counts the bytes of all rows, in steps; `waste` then tells them.
+    ///
+    /// # Errors
+    /// As `get`.
+    pub fn count_live(&self) -> Result<u64, StoreError> {
+        let mut live = 0;
+        for row in Scan::new(self, None, |value| value.len()) {
+            let (name, bytes) = row?;
+            live += (name.bytes().len() + bytes) as u64;
         }
-        Ok(bytes)
+        self.note_live(live);
+        Ok(live)
+    }
+
+    /// Notes the bytes of all rows, for whoever has just counted them.
+    pub fn note_live(&self, bytes: u64) {
+        self.live.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Bytes that the database takes on the disk and those of its rows when they were last
+    /// counted. None while they were not, or when it cannot be measured.
+    pub fn waste(&self) -> Option<(u64, u64)> {
+        let live = self.live.load(Ordering::Relaxed);
+        let file = self.size_on_disk().ok()?;
+        (live > 0).then_some((file, live))
     }
 
     /// What was written since the store was opened.
@@ -284,7 +389,8 @@ impl Store {
             version: FORMAT_VERSION,
             epoch: self.epoch(),
         };
-        let (new, format) = start(&self.layout, &self.options, format, &self.counters)?;
+        let (options, counters) = (&self.options, &self.counters);
+        let (new, format) = start(&self.layout, options, format, counters, &self.watch)?;
         self.epoch.store(format.epoch, Ordering::Relaxed);
         *running = new;
         Ok(())
@@ -365,6 +471,7 @@ fn start(
     options: &StoreOptions,
     format: Format,
     counters: &Arc<Counters>,
+    watch: &Arc<Watch>,
 ) -> Result<(Running, Format), StoreError> {
     let rows = rows::open(&layout.rows(), options.cache_bytes)?;
     let (witness, witnessed) = layout.open_witness()?;
@@ -394,6 +501,7 @@ fn start(
         group,
         line: line.clone(),
         counters: counters.clone(),
+        watch: watch.clone(),
         sync: options.sync,
     };
     let rouser = Rouser::start(rows.db.clone()).map_err(StoreError::io("start a thread"))?;

@@ -1,4 +1,4 @@
-//! Walking the rows of a prefix in steps, so that no walk keeps the database from being
+//! Walking the rows of a prefix, or all of them, in steps, so that no walk keeps the database from being
 //! reopened and none holds more than a bounded number of rows.
 
 use std::ops::Bound;
@@ -28,15 +28,11 @@ enum Next {
 }
 
 impl<'store, T> Scan<'store, T> {
-    pub(super) fn new(store: &'store Store, prefix: &RowPrefix, read: fn(&[u8]) -> T) -> Self {
-        Self::over(store, Some(*prefix), read)
-    }
-
-    pub(super) fn over_all(store: &'store Store, read: fn(&[u8]) -> T) -> Self {
-        Self::over(store, None, read)
-    }
-
-    fn over(store: &'store Store, prefix: Option<RowPrefix>, read: fn(&[u8]) -> T) -> Self {
+    pub(super) fn new(
+        store: &'store Store,
+        prefix: Option<RowPrefix>,
+        read: fn(&[u8]) -> T,
+    ) -> Self {
         Scan {
             store,
             prefix,
@@ -48,17 +44,16 @@ impl<'store, T> Scan<'store, T> {
 
     /// Reads the next step.
     fn refill(&mut self) -> Result<(), StoreError> {
-        let (prefix, read) = (self.prefix, self.read);
+        let read = self.read;
+        let prefix = self.prefix.as_ref().map_or(&[][..], RowPrefix::bytes);
         let from = match &self.next {
-            Next::Start => prefix
-                .as_ref()
-                .map_or(Bound::Unbounded, |prefix| Bound::Included(prefix.bytes())),
+            Next::Start => Bound::Included(prefix),
             Next::After(name) => Bound::Excluded(name.bytes()),
             Next::End => return Ok(()),
         };
         let (rows, ended) = self
             .store
-            .with_rows(|db| guarded(|| read_step(db, prefix.as_ref(), from, read))?)?;
+            .with_rows(|db| guarded(|| read_step(db, prefix, from, read))?)?;
         self.next = match rows.last() {
             Some((name, _)) if !ended => Next::After(*name),
             _ => Next::End,
@@ -73,7 +68,7 @@ type Step<T> = Result<(Vec<(RowName, T)>, bool), StoreError>;
 /// Rows of one step, and whether the prefix ends with them. The outer result is sled's.
 fn read_step<T>(
     db: &sled::Db,
-    prefix: Option<&RowPrefix>,
+    prefix: &[u8],
     from: Bound<&[u8]>,
     read: fn(&[u8]) -> T,
 ) -> sled::Result<Step<T>> {
@@ -81,10 +76,10 @@ fn read_step<T>(
     let mut bytes = 0;
     for row in db.range::<&[u8], _>((from, Bound::Unbounded)) {
         let (name, value) = row?;
-        if prefix.is_some_and(|prefix| !name.starts_with(prefix.bytes())) {
+        if !name.starts_with(prefix) {
             return Ok(Ok((rows, true)));
         }
-        if prefix.is_none() && name == GROUP_ROW {
+        if name == GROUP_ROW {
             continue;
         }
         let Some(name) = RowName::read(&name) else {

@@ -1,6 +1,7 @@
 //! Tests of the store. Those that need another process start this test program again, with a
 //! variable set that makes the same test play the other part.
 
+mod copy;
 mod server;
 
 use std::collections::BTreeMap;
@@ -15,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 
-use super::{Batch, Receipt, Store, StoreError, StoreOptions, advice};
+use super::{Batch, Condition, Receipt, Store, StoreError, StoreOptions, advice};
 use crate::limits;
 use crate::seal::{RowName, RowPrefix, Sealed};
 
@@ -575,8 +576,10 @@ fn after_a_failed_sync_nothing_is_acknowledged_until_reopened() {
         Some(StoreError::Failed)
     );
     assert_eq!(store.room(), Err(StoreError::Failed));
+    assert_eq!(store.condition(), Condition::Closed);
 
     store.reopen().unwrap();
+    assert_eq!(store.condition(), Condition::Works);
     assert!(failed.iter().all(|receipt| !receipt.is_durable()));
     assert!(before.is_durable());
     assert_eq!(store.get(&name(1, 1)).unwrap().unwrap().bytes(), b"before");

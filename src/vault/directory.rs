@@ -42,6 +42,8 @@ pub enum CreateError {
     EmailTaken,
     /// The key file could not be written.
     KeyFile(io::Error),
+    /// The list of erased accounts could not be written.
+    Erased(io::Error),
     /// The vault failed.
     Vault(VaultError),
 }

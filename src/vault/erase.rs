@@ -46,7 +46,7 @@ pub struct KeyBackup {
 
 /// What was destroyed with an account.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Erased {
+pub struct Erasure {
     /// Which.
     pub account: AccountId,
     /// When its key file was gone.
@@ -77,22 +77,25 @@ impl Vault {
     ///
     /// # Errors
     /// The key file or the store fails. Once the key file is gone, the next start goes on.
-    pub fn delete_account(&self, id: AccountId) -> Result<Erased, CreateError> {
+    pub fn delete_account(&self, id: AccountId) -> Result<Erasure, CreateError> {
         let one = self.administration.lock();
         self.administered(Action::DeleteUser, id, SlotId::NONE)?;
         let slots = self.key_file(id).map_or(0, |file| file.slots.len());
         self.destroy_slots(id).map_err(CreateError::KeyFile)?;
+        // While the account is still listed: when this fails, the deletion is to be done again.
+        self.note_erased(id).map_err(CreateError::Erased)?;
         let when = self.ambient.now();
         let doomed = self.doom_account(id)?;
         drop(one);
         let (purged, queued) = self.purge_account(&doomed)?;
-        Ok(Erased {
+        Ok(Erasure {
             account: id,
             when,
             slots,
             purged,
             queued,
-            backups: self.key_backups_holding(id),
+            // Known above, where backups are made.
+            backups: Vec::new(),
         })
     }
 
@@ -127,6 +130,7 @@ impl Vault {
         self.store.commit(batch).wait()?;
         self.accounts.write().remove(&id);
         self.audit.forget(id);
+        self.trashed.lock().retain(|row| row.account != id);
         self.purges.lock().extend(doomed.iter().cloned());
         Ok(doomed)
     }
@@ -159,12 +163,6 @@ impl Vault {
         Ok((all, 0))
     }
 
-    /// Backups that may still hold an account's key file.
-    pub fn key_backups_holding(&self, _account: AccountId) -> Vec<KeyBackup> {
-        // Filled by whoever makes backups of key files.
-        Vec::new()
-    }
-
     /// At the start: finishes the deletion of accounts whose key file is gone, or does not read,
     /// and of which the trail of administration says that their deletion was begun.
     pub(super) fn finish_deletions(&self) -> Result<(), StoreError> {
@@ -178,6 +176,10 @@ impl Vault {
                 tracing::error!(account = %id, %error, "what is left of a deleted account's key file cannot be removed");
                 continue;
             }
+            if let Err(error) = self.note_erased(id) {
+                tracing::error!(account = %id, %error, "a deleted account cannot be put on the list of erased ones");
+                continue;
+            }
             self.doom_account(id)?;
             tracing::warn!(account = %id, "the deletion of an account had been cut off; it is finished");
         }
@@ -189,7 +191,7 @@ impl Vault {
     ///
     /// # Errors
     /// The store's.
-    pub fn certify(&self, erased: &Erased, name: Option<&str>) -> Result<String, StoreError> {
+    pub fn certify(&self, erased: &Erasure, name: Option<&str>) -> Result<String, StoreError> {
         let mut text = format!("{FIRST_LINE}\naccount {}\n", erased.account);
         if let Some(name) = name {
             text += &format!("name {name}\n");

@@ -17,9 +17,13 @@ mod copy;
 mod damage_tests;
 mod directory;
 mod erase;
+mod erased;
 mod grant;
 #[cfg(test)]
 mod grant_tests;
+mod history;
+#[cfg(test)]
+mod history_tests;
 mod host_check;
 mod index;
 mod keyfile;
@@ -28,17 +32,22 @@ mod model;
 mod purge;
 mod read;
 mod rekey;
+mod restore;
+mod retention;
 mod rotate;
 #[cfg(test)]
 mod rotate_tests;
 mod rows;
+pub mod signed;
 mod sync;
 #[cfg(test)]
 pub mod testing;
 #[cfg(test)]
 mod tests;
 mod transaction;
+mod trash;
 mod tree;
+mod undo;
 mod unlock;
 mod verify;
 
@@ -47,20 +56,26 @@ pub use audit::{
     ExportPage, Finding, Happening, MirrorError,
 };
 pub use directory::{AccountRecord, CreateError};
-pub use erase::{CertificateCheck, Erased, KeyBackup};
+pub use erase::{CertificateCheck, Erasure, KeyBackup};
+pub use erased::{Erased, replace_file};
+pub use history::TrashedObject;
+pub use index::IndexFigures;
 pub use keyfile::KeyFile;
 pub use model::{
     CalendarFacts, Change, Changes, Collection, CollectionKind, Destination, Etag, Lock, LockDepth,
-    LockScope, Members, NewCollection, NewObject, Node, Properties, Summary, VaultError,
+    LockScope, Members, NewCollection, NewObject, Node, Properties, Retention, Summary, VaultError,
+    Version,
 };
 pub use read::AccountStore;
 pub use rekey::Rekeyed;
 pub use transaction::{Resealed, Resealing, Transaction};
+pub use trash::Trashed;
+pub use undo::{Undo, UndoLine, UndoReport, Undone};
 pub use verify::{Fault, Listener, Stopped, VerifyError, VerifyEvent, VerifyTotals};
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Weak};
 
@@ -100,10 +115,15 @@ pub struct Vault {
     purges: Mutex<Vec<RosterRow>>,
     /// Accounts whose tree stands under a new key, and whose old one is still there too.
     rekeyed: Mutex<HashMap<AccountId, RosterRow>>,
+    /// The roster rows of deleted collections that can be restored.
+    trashed: Mutex<Vec<RosterRow>>,
+    retention: Mutex<Retention>,
     /// What was held in memory of deleted collections: to free a large index takes longer than
     /// the deletion, so it waits for the purge.
     discarded: Mutex<Vec<Arc<State>>>,
     audit: Audit,
+    /// The file with the accounts that were erased.
+    erased: PathBuf,
     /// Whether a row of the directory did not open: then nobody can say which accounts are gone.
     directory_damaged: AtomicBool,
 }
@@ -184,9 +204,12 @@ impl Vault {
             uses: AtomicU64::default(),
             purges: Mutex::default(),
             rekeyed: Mutex::default(),
+            trashed: Mutex::default(),
+            retention: Mutex::default(),
             discarded: Mutex::default(),
             directory_damaged: AtomicBool::new(false),
             audit: Audit::new(keys_dir.with_file_name("audit.heads")),
+            erased: keys_dir.with_file_name("erased"),
             store,
             host,
             ambient,
@@ -207,6 +230,11 @@ impl Vault {
     /// Clock and randomness.
     pub fn ambient(&self) -> &Ambient {
         &self.ambient
+    }
+
+    /// What the indexes in memory hold.
+    pub fn index_figures(&self) -> IndexFigures {
+        self.indexes.lock().figures()
     }
 
     /// The store below, for health and figures.

@@ -3,19 +3,21 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use serde::de::DeserializeOwned;
 
 use super::grant::Grant;
 use super::index::Index;
 use super::model::{Collection, Lock};
-use super::rows::{HeadRow, LinkRow, decode};
+use super::rows::{HeadRow, HistoryRow, LinkRow, decode};
+use super::trash::Trashed;
 use crate::ids::{AccountId, CollectionId, ObjectId, Segment};
 use crate::seal::{
     CollectionKey, EtagKey, Kind, LastingKey, NameKey, Place, RowKey, RowName, RowPrefix, Stored,
 };
+use crate::store::Receipt;
 
 /// One epoch of a collection's shared key.
 pub(super) struct Epoch {
@@ -38,7 +40,14 @@ pub(super) struct State {
     pub index: RwLock<Option<Index>>,
     /// The vault's count of uses at its last use.
     pub used: AtomicU64,
+    /// Histories that were committed and may not be in the store yet.
+    pub recent: Mutex<Recent>,
+    /// Whether its roster row names its histories too; one of an earlier program does not.
+    pub rostered: AtomicBool,
 }
+
+/// By object: the receipt of its commit, and what was written; none when the row was deleted.
+pub(super) type Recent = HashMap<ObjectId, (Receipt, Option<Arc<HistoryRow>>)>;
 
 impl State {
     pub fn new(
@@ -66,6 +75,8 @@ impl State {
             oldest: AtomicU32::new(oldest),
             index: RwLock::new(None),
             used: AtomicU64::new(0),
+            recent: Mutex::default(),
+            rostered: AtomicBool::new(false),
         }
     }
 
@@ -158,6 +169,7 @@ impl State {
             Kind::ObjectProperties,
             Kind::Head,
             Kind::CollectionProperties,
+            Kind::History,
             // of the home
             Kind::Lock,
         ];
@@ -221,6 +233,8 @@ pub(super) struct Tree {
     pub grants: Vec<Grant>,
     /// Collections with members that were lost or put back, as found when the account was unlocked.
     pub incomplete: Vec<CollectionId>,
+    /// Deleted collections that can be restored, without their keys; known when it is open whole.
+    pub trashed: Vec<Arc<Trashed>>,
 }
 
 impl Tree {
@@ -232,6 +246,7 @@ impl Tree {
             locks: Vec::new(),
             grants: Vec::new(),
             incomplete: Vec::new(),
+            trashed: Vec::new(),
         }
     }
 

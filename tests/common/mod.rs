@@ -26,6 +26,7 @@ pub struct Server {
     directory: tempfile::TempDir,
     child: Option<Child>,
     address: Option<SocketAddr>,
+    environment: Vec<(String, String)>,
 }
 
 impl Server {
@@ -36,6 +37,7 @@ impl Server {
             directory,
             child: None,
             address: None,
+            environment: Vec::new(),
         }
     }
 
@@ -47,6 +49,11 @@ impl Server {
         let password = server.app_password(name, "test");
         let client = server.client(name, &password);
         (server, client)
+    }
+
+    /// From now on the program has this variable in its environment.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.environment.push((name.to_owned(), value.to_owned()));
     }
 
     /// The data directory.
@@ -86,6 +93,7 @@ impl Server {
             // the least that may be configured
             .env("SEALDAV_ARGON2_MEMORY_KIB", "19456")
             .env("SEALDAV_ARGON2_PASSES", "1")
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .current_dir(self.directory.path());
         command
     }
@@ -183,6 +191,13 @@ impl Server {
     /// A client with these credentials.
     pub fn client(&self, name: &str, secret: &str) -> Client {
         Client::new(self.address(), name, secret)
+    }
+
+    /// Tells it to read its certificate again.
+    pub fn hang_up(&self) {
+        let child = self.child.as_ref().expect("the server runs");
+        let id = rustix::process::Pid::from_child(child);
+        rustix::process::kill_process(id, rustix::process::Signal::HUP).expect("it can be told");
     }
 
     /// Ends it as a power cut does.

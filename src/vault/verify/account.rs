@@ -12,7 +12,7 @@ use crate::seal::{AccountKey, CollectionKey, Kind, LastingKey, PairKey, RowName,
 use crate::store::StoreError;
 use crate::vault::grant::{Grant, GrantRow};
 use crate::vault::model::{CollectionKind, Lock};
-use crate::vault::rows::{HeadRow, LinkRow, decode, digest_add};
+use crate::vault::rows::{HeadRow, LinkRow, TrashedRow, decode, digest_add};
 use crate::vault::tree::{State, prefix_bytes, scanned_place};
 use crate::vault::unlock::Keys;
 use crate::vault::{Vault, locks};
@@ -248,10 +248,11 @@ impl<'c, 'a> AccountWalk<'c, 'a> {
         let mut lacking = Vec::new();
         for linked in self.tree.values() {
             let rows = roster.get(&linked.link.id);
-            // A home of before does not list its locks.
-            let locks = linked.state.names.prefix(Kind::Lock);
+            // Those of before do not list locks and histories.
+            let later = [Kind::Lock, Kind::History]
+                .map(|kind| prefix_bytes(linked.state.names.prefix(kind)));
             let lacks = linked.state.prefixes().iter().any(|prefix| {
-                locks.bytes() != prefix && rows.is_none_or(|rows| !rows.contains(prefix))
+                !later.contains(prefix) && rows.is_none_or(|rows| !rows.contains(prefix))
             });
             // Deleted and purged meanwhile, it is on no roster rightly.
             if lacks
@@ -497,6 +498,23 @@ impl<'c, 'a> AccountWalk<'c, 'a> {
                     .fault(Kind::FormerKeys, at, "the row does not open")
             }
         }
+    }
+
+    /// The links of deleted collections, whose rows wait in the trash and are not opened.
+    pub fn trash(&mut self) -> Step {
+        let vault = self.vault();
+        for row in vault.store.scan(&self.keys.names.prefix(Kind::TrashedLink)) {
+            let (name, stored) = row?;
+            self.check.read(stored.bytes().len())?;
+            let row = self.open::<TrashedRow>(Kind::TrashedLink, &name, stored);
+            let own = |id: CollectionId| self.keys.names.row(Kind::TrashedLink, id.bytes(), 0, 0);
+            if row.is_none_or(|row| own(row.link.id) != name) {
+                let at = self.at(None, Some(&name));
+                self.check
+                    .fault(Kind::TrashedLink, at, "the row does not open")?;
+            }
+        }
+        Ok(())
     }
 
     /// Whether the account's user can read what the audit trail tells.

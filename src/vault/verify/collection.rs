@@ -12,7 +12,7 @@ use crate::store::StoreError;
 use crate::vault::Vault;
 use crate::vault::model::{Etag, Properties, Summary, VaultError};
 use crate::vault::read::chunks;
-use crate::vault::rows::{HeadRow, SummaryRow, decode, digest_add};
+use crate::vault::rows::{HeadRow, HistoryRow, SummaryRow, decode, digest_add};
 use crate::vault::tree::State;
 
 /// A collection.
@@ -296,6 +296,58 @@ impl<'w, 'a> CollectionWalk<'w, 'a> {
         self.content(read, |content| decode::<Properties>(content).is_some())
     }
 
+    /// The past versions of objects, those of deleted ones too.
+    pub fn histories(&mut self) -> Step {
+        for (name, what) in self.damaged_histories()? {
+            self.damaged = true;
+            self.fault(Kind::History, None, Some(&name), what)?;
+        }
+        Ok(())
+    }
+
+    /// Histories that do not open, or of which a version does not.
+    pub fn damaged_histories(&mut self) -> Step<Vec<(RowName, &'static str)>> {
+        let vault = self.vault();
+        let mut damaged = Vec::new();
+        for row in vault.store.scan(&self.state.names.prefix(Kind::History)) {
+            let (name, stored) = row?;
+            self.check.read(stored.bytes().len())?;
+            let what = match self.open_history(&name, &stored) {
+                None => Some("the row does not open"),
+                Some(row) => self.damaged_version(&row)?,
+            };
+            let Some(what) = what else { continue };
+            // Cut or taken back meanwhile.
+            let now = vault.store.get(&name)?;
+            if now.is_some_and(|now| now.bytes() == stored.bytes()) {
+                damaged.push((name, what));
+            }
+        }
+        Ok(damaged)
+    }
+
+    fn open_history(&self, name: &RowName, stored: &Stored) -> Option<HistoryRow> {
+        let row = self.state.open::<HistoryRow>(Kind::History, name, stored);
+        row.filter(|row| self.state.history_name(row.id) == *name)
+    }
+
+    fn damaged_version(&mut self, row: &HistoryRow) -> Step<Option<&'static str>> {
+        for kept in row.kept() {
+            let read = self.vault().read_chunks(
+                &self.state,
+                kept.kind,
+                Some(kept.object),
+                kept.epoch,
+                kept.revision,
+                kept.bytes,
+            );
+            if self.content(read, |_| true)?.is_some() {
+                return Ok(Some("a version that it lists does not open"));
+            }
+        }
+        Ok(None)
+    }
+
     /// Rows of kinds that hang on others, and that nothing explains: left over, or put back.
     pub fn strays(&mut self) -> Step {
         for kind in Kind::ALL {
@@ -390,6 +442,14 @@ impl<'w, 'a> CollectionWalk<'w, 'a> {
                     Kind::Body => add(id, summary.body_revision, summary.size),
                     _ => add(id, summary.properties_revision, summary.properties_bytes),
                 }
+            }
+        }
+        for row in self.vault().store.scan(&names.prefix(Kind::History)) {
+            let (name, stored) = row?;
+            let row = self.open_history(&name, &stored);
+            let kept = row.iter().flat_map(|row| row.kept());
+            for kept in kept.filter(|kept| kept.kind == kind) {
+                add(kept.object.bytes(), kept.revision, kept.bytes);
             }
         }
         Ok(Some(explained))

@@ -259,7 +259,7 @@ pub(super) fn roster(check: &mut Check<'_>) -> Step {
             let place = scanned_place(Kind::Roster, AccountId::NONE, CollectionId::NONE, &name);
             let content = stored.open(&vault.host_rows, &place).ok();
             let row = decode::<crate::vault::rows::RosterRow>(&content?);
-            row.filter(|row| vault.roster_name(row) == name)
+            row.filter(|row| vault.roster_name(row.account, row.collection) == name)
         };
         if open(stored).is_none() {
             let at = At {

@@ -53,6 +53,7 @@ impl Vault {
                 let link = walk.link_name(id);
                 let mut one = CollectionWalk::new(walk.check, state, path, link);
                 if let Some(head) = one.head()? {
+                    drop_histories(&mut one)?;
                     mend_collection(&mut one, head, slot)?;
                     drop_strays(&mut one)?;
                 }
@@ -291,6 +292,22 @@ fn damaged_objects(one: &mut CollectionWalk<'_, '_>) -> Step<Vec<Damaged>> {
         }
     }
     Ok(damaged)
+}
+
+/// The versions that they list go with the strays.
+fn drop_histories(one: &mut CollectionWalk<'_, '_>) -> Step {
+    let damaged = one.damaged_histories()?;
+    let names: Vec<_> = damaged.iter().map(|(name, _)| *name).collect();
+    delete(one.vault(), &names)?;
+    for (name, what) in damaged {
+        let row = name.short();
+        let sentence = format!(
+            "{}: past versions (row {row}) were dropped: {what}",
+            one.path
+        );
+        one.check.dropped(sentence)?;
+    }
+    Ok(())
 }
 
 fn drop_strays(one: &mut CollectionWalk<'_, '_>) -> Step {

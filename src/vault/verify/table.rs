@@ -119,6 +119,18 @@ pub(super) const fn entry(kind: Kind) -> Entry {
             "what the audit trail told before the account got its present key cannot be read",
             "nothing brings them back but a backup",
         ),
+        Kind::TrashedLink => (
+            "link of a deleted collection",
+            By::Account(|walk| walk.trash()),
+            "the deleted collection cannot be restored from the trash",
+            "nothing, or restore it from a backup",
+        ),
+        Kind::History => (
+            "past versions of an object",
+            By::Collection(|walk| walk.histories()),
+            "the object's past versions cannot all be restored; the object itself is served",
+            DROP,
+        ),
         Kind::AuditKey => ("key of a day", By::With(Kind::AuditEntries), "", ""),
         Kind::AuditEntries => (
             "entries of the audit trail",
