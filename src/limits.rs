@@ -14,6 +14,13 @@ pub const TREE_DEPTH: usize = 16;
 /// Bytes of a raw request target, before decoding.
 pub const REQUEST_TARGET_BYTES: usize = 8 * 1024;
 
+// Memory
+
+/// Bytes of stack that are overwritten after each piece of work: more than any of it needs.
+pub const STACK_WIPED_BYTES: usize = 128 * 1024;
+/// The same after a look at a header, or into a cache.
+pub const STACK_WIPED_BRIEFLY_BYTES: usize = 16 * 1024;
+
 // Objects and collections
 
 /// Default for the largest calendar object or file in bytes (CALDAV:max-resource-size, RFC 4791 section 5.2.5).
@@ -245,6 +252,13 @@ pub const COMPACT_SPARE_BYTES: u64 = 64 * 1024 * 1024;
 /// How often it is looked whether a thread of the database failed without telling: whoever waits
 /// for it waits that much longer at most.
 pub const STORE_ROUSE_MILLIS: u64 = 500;
+/// How often it is looked whether the store failed and is to be opened again, and the first pause
+/// after an attempt that did not succeed.
+pub const STORE_MEND_MILLIS: u64 = 100;
+/// The longest pause between two such attempts, each twice as long as the one before.
+pub const STORE_MEND_MOST_MILLIS: u64 = 30_000;
+/// How long a request waits for a store that is being opened again before it is refused.
+pub const STORE_AWAIT_MILLIS: u64 = 2_000;
 /// Rows removed by one step of a purge, so that writers are never kept waiting.
 pub const PURGE_ROWS: usize = 1_000;
 

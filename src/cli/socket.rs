@@ -20,6 +20,7 @@ use zeroize::Zeroizing;
 use super::Failure;
 use super::admin::{AdminRequest, AdminResponse, Office, execute_told};
 use crate::limits;
+use crate::seal::wiped;
 use crate::vault::{Stopped, VerifyEvent};
 
 const NAME: &str = "admin.sock";
@@ -183,7 +184,7 @@ fn converse(stream: &UnixStream, office: &Office) -> io::Result<()> {
         if asked.is_empty() {
             return Ok(());
         }
-        let answer = match serde_json::from_slice::<AdminRequest>(&asked) {
+        let answer = wiped(|| match serde_json::from_slice::<AdminRequest>(&asked) {
             Ok(request) => {
                 // A panic in one command must not leave its slot taken for ever.
                 let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
@@ -197,8 +198,8 @@ fn converse(stream: &UnixStream, office: &Office) -> io::Result<()> {
             Err(_) => {
                 refused("the server does not know this command; are both of the same version?")
             }
-        };
-        (&*stream).write_all(&line(&answer))?;
+        });
+        wiped(|| (&*stream).write_all(&line(&answer)))?;
     }
 }
 

@@ -61,8 +61,8 @@ pub fn run(setup: Setup, ready: impl FnOnce(&[SocketAddr])) -> Result<(), StartE
     let (bounds, supervisor) = (setup.bounds.clone(), Arc::clone(&setup.supervisor));
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
-        // And one each for housekeeping, the disk, the watchdog and the metrics.
-        .max_blocking_threads(bounds.work + bounds.steps + bounds.sign_ins + 4)
+        // And one each for housekeeping, the disk, mending, the watchdog and the metrics.
+        .max_blocking_threads(bounds.work + bounds.steps + bounds.sign_ins + 5)
         .thread_name("sealdav")
         .build()
         .map_err(StartError::System)?;
