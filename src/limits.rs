@@ -337,6 +337,13 @@ pub const FAILURES_REMEMBERED: usize = 10_000;
 /// Seconds for which a failed secret is remembered.
 pub const FAILURE_MEMORY_SECONDS: i64 = 10 * 60;
 
+/// Seconds for which the deletion of an account goes on purging its rows before it leaves the rest
+/// for later: less than a command waits for its answer.
+pub const ERASE_PURGE_SECONDS: i64 = 10;
+
+/// Bytes of a certificate of erasure that is to be checked.
+pub const CERTIFICATE_OF_ERASURE_BYTES: u64 = 16 * 1024;
+
 /// Minutes for which refused requests of a device are remembered for `sealdav doctor`.
 pub const TROUBLE_MINUTES: i64 = 60;
 /// Kinds of refusals to devices that are remembered, the latest.
@@ -379,6 +386,21 @@ pub const DEVICE_DAYS: u32 = 180;
 pub const AUDIT_DAYS_MOST: u32 = 36_500;
 /// Seconds between two writings of when a device was last used.
 pub const DEVICE_FLUSH_SECONDS: i64 = 60 * 60;
+
+// Checks of everything that is stored
+
+/// Times that what must be seen at one moment is read, until nothing changes meanwhile.
+pub const VERIFY_ATTEMPTS: usize = 8;
+/// Rows between two tellings of how far a check got, and `VERIFY_PROGRESS_BYTES`.
+pub const VERIFY_PROGRESS_ROWS: u64 = 1_000;
+/// See `VERIFY_PROGRESS_ROWS`.
+pub const VERIFY_PROGRESS_BYTES: u64 = 4 * 1024 * 1024;
+/// Milliseconds between two tellings of it to a person.
+pub const VERIFY_PROGRESS_MILLIS: u64 = 200;
+/// Groups of rows that belong to nothing, beyond which they are not counted.
+pub const VERIFY_PREFIXES: usize = 100_000;
+/// Rows of one kind in a collection that belong to no object, beyond which they are not counted.
+pub const VERIFY_STRAYS: usize = 10_000;
 
 // Backups
 

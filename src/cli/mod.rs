@@ -19,6 +19,7 @@ mod port;
 mod serve;
 mod socket;
 mod trash;
+mod verify;
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -106,6 +107,9 @@ enum Task {
         #[arg(long, group = "whom")]
         all: bool,
     },
+    /// Check that everything stored is as it was written; ends with status 1 if something is wrong,
+    /// 2 if it could not be checked
+    Verify(verify::Flags),
     /// Ask the running server whether it works; ends with status 1 if not
     Health,
     /// Look after everything that can be wrong with this server, and say what to do about it; ends
@@ -170,6 +174,12 @@ enum UserTask {
         /// Do not ask
         #[arg(long)]
         yes: bool,
+        /// Write the signed certificate of erasure to this file too
+        #[arg(long, value_name = "FILE")]
+        certificate: Option<PathBuf>,
+        /// The certificate tells the account's name, not its random id alone
+        #[arg(long)]
+        with_name: bool,
     },
     /// Set a new password
     ///
@@ -317,7 +327,11 @@ enum AuditTask {
         json: bool,
     },
     /// Check with the host key that every page is as it was written; ends with status 1 if not
-    Verify,
+    Verify {
+        /// Check this certificate of erasure instead
+        #[arg(long, value_name = "FILE")]
+        certificate: Option<PathBuf>,
+    },
     /// Print all pages as JSON lines, then the heads of all chains with the server's signature
     Export,
 }
@@ -509,6 +523,7 @@ pub fn main() -> ExitCode {
         Task::Restore(flags) => backup::restore(&config, flags, &mut output),
         Task::Compact => backup::compact(&config, &mut output),
         Task::Lock { name, all: _ } => commands::lock(&config, name, &mut output),
+        Task::Verify(flags) => return verify::run(&config, &flags, &mut output),
         Task::Health => commands::health(&config, &mut output),
     };
     match done {

@@ -201,18 +201,7 @@ fn setup(
     ambient: &Arc<Ambient>,
     metrics: Option<Exposure>,
 ) -> Setup {
-    let data = config.data_dir();
-    let security = match (config.plain_http, &config.tls.cert, &config.tls.key) {
-        (true, ..) => Security::Plain,
-        (false, Some(cert), Some(key)) => Security::Tls(Source::Files {
-            cert: cert.clone(),
-            key: key.clone(),
-        }),
-        (false, ..) => Security::Tls(Source::Own {
-            dir: data.join("tls"),
-            names: names(config),
-        }),
-    };
+    let security = source(config).map_or(Security::Plain, Security::Tls);
     Setup {
         listeners,
         security,
@@ -285,6 +274,21 @@ pub(super) fn dav(config: &Config, ambient: &Arc<Ambient>) -> Arc<Dav> {
         settings,
         ambient: Arc::clone(ambient),
     })
+}
+
+/// Where the certificate comes from; none without TLS.
+pub(super) fn source(config: &Config) -> Option<Source> {
+    match (config.plain_http, &config.tls.cert, &config.tls.key) {
+        (true, ..) => None,
+        (false, Some(cert), Some(key)) => Some(Source::Files {
+            cert: cert.clone(),
+            key: key.clone(),
+        }),
+        (false, ..) => Some(Source::Own {
+            dir: config.data_dir().join("tls"),
+            names: names(config),
+        }),
+    }
 }
 
 /// The names that clients may use for this machine, for the certificate.
