@@ -264,6 +264,7 @@ fn serve(data: &Path) {
         ambient,
         proxies: Vec::new(),
         sign_in_networks: Vec::new(),
+        security_contact: None,
         bounds: Bounds::default(),
     };
     std::thread::spawn(move || {
