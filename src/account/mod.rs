@@ -13,19 +13,24 @@ mod devices;
 mod expiry;
 mod figures;
 mod history;
+mod owner;
 mod password;
 mod recovery;
 mod rotate;
 mod throttle;
 mod trail;
 mod troubles;
+mod verify;
 mod watch;
 
 #[cfg(test)]
 mod tests;
 
-pub use admin::{AddedUser, AdminError, Authority, NewUser, UserInfo};
+pub use admin::{
+    AddedUser, AdminError, Authority, ChangedPassword, DeletedUser, Named, NewUser, UserInfo,
+};
 pub use app_passwords::{AddedAppPassword, AppPasswordInfo, NewAppPassword};
+pub use password::Strength;
 pub use recovery::Recovered;
 
 pub use devices::{DeviceInfo, family_name, family_of};
@@ -41,8 +46,8 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::ids::{AccountId, Email, Secret, SlotId};
 use crate::limits;
-use crate::seal::{Argon2Cost, Generated, SecretKind, Slot, SlotContent, SlotLock, dummy_work};
-use crate::store::{Room, StoreError};
+use crate::seal::{Argon2Cost, Generated, SecretKind, Slot, SlotContent, SlotLock};
+use crate::store::Room;
 use crate::vault::{AccountRecord, AccountStore, Action, Happening, Retention, Vault, VaultError};
 use cache::Cache;
 use devices::{Devices, Flush};
@@ -128,6 +133,8 @@ pub struct Accounts {
     cache: Cache,
     throttle: Throttle,
     argon2: Runs,
+    /// Tried for names that are not there.
+    decoy: Slot,
     devices: Devices,
     resealings: rotate::Resealings,
     figures: Figures,
@@ -148,6 +155,7 @@ impl Accounts {
             ),
             throttle: Throttle::new(),
             argon2: Runs::new(limits::ARGON2_RUNS),
+            decoy: Slot::decoy(settings.cost(), vault.host(), vault.ambient()),
             devices: Devices::default(),
             resealings: rotate::Resealings::default(),
             figures: Figures::default(),
@@ -350,15 +358,15 @@ impl Accounts {
                 .iter()
                 .find(|slot| matches!(slot.lock, SlotLock::Password { .. }))
         });
-        let (Some(record), Some(slot)) = (record, slot) else {
-            dummy_work(password, self.settings.cost());
-            return None;
+        let (id, slot) = match (record, slot) {
+            (Some(record), Some(slot)) => (record.id, slot),
+            _ => (AccountId::NONE, &self.decoy),
         };
-        match slot.open_password(record.id, password, self.vault.host()) {
+        match slot.open_password(id, password, self.vault.host()) {
             Ok(key) => Some((key, slot.id)),
             Err(crate::seal::SlotError::WrongSecret) => None,
             Err(error) => {
-                tracing::error!(account = %record.id, ?error, "a password slot does not open: another host key, or damage");
+                tracing::error!(account = %id, ?error, "a password slot does not open: another host key, or damage");
                 None
             }
         }
@@ -415,15 +423,21 @@ impl Accounts {
         }
     }
 
-    /// What is done every minute: a store that failed is opened again, the audit trail is written,
-    /// idle keys and old failures are forgotten, deleted rows purged.
-    pub fn housekeep(&self) {
-        if self.vault.store().room() == Err(StoreError::Failed) {
-            match self.vault.recover() {
-                Ok(()) => tracing::warn!("the store was opened again after a failed write"),
-                Err(error) => tracing::error!(%error, "the store cannot be opened again"),
-            }
+    /// Opens a store that failed again; whether it works now. Not twice at a time.
+    pub fn mend(&self) -> bool {
+        if !self.vault.store().has_failed() {
+            return true;
         }
+        match self.vault.recover() {
+            Ok(()) => tracing::warn!("the store was opened again after a failed write"),
+            Err(error) => tracing::error!(%error, "the store cannot be opened again"),
+        }
+        !self.vault.store().has_failed()
+    }
+
+    /// What is done every minute: the audit trail is written, idle keys and old failures are
+    /// forgotten, deleted rows purged.
+    pub fn housekeep(&self) {
         self.flush(Flush::Due);
         self.expire();
         self.throttle.expire();

@@ -260,7 +260,8 @@ fn kept_name(target: &Path, number: u32) -> PathBuf {
     target.with_extension(format!("key.old-{number}"))
 }
 
-fn sync_parent(file: &Path) -> io::Result<()> {
+/// Makes the name of a file or directory durable.
+pub(super) fn sync_parent(file: &Path) -> io::Result<()> {
     let parent = file
         .parent()
         .filter(|parent| !parent.as_os_str().is_empty());

@@ -145,8 +145,12 @@ pub(super) fn accounts(
 }
 
 fn make_dir(data: &Path) -> Result<(), Failure> {
+    let is_missing = |dir: &&Path| !dir.as_os_str().is_empty() && !dir.exists();
+    let missing: Vec<&Path> = data.ancestors().take_while(is_missing).collect();
     let made = DirBuilder::new().recursive(true).mode(0o700).create(data);
-    made.map_err(|error| {
+    // Their own names too, or a power cut takes everything that is in them.
+    let durable = made.and_then(|()| missing.into_iter().try_for_each(host_key::sync_parent));
+    durable.map_err(|error| {
         Failure(format!(
             "the data directory {} cannot be made: {error}",
             data.display()

@@ -47,6 +47,18 @@ pub trait Application: Send + Sync {
     fn watch(&self);
     /// Called every minute; may block.
     fn housekeep(&self);
+    /// Whether nothing can be written until it is mended. Must not block.
+    fn is_broken(&self) -> bool {
+        false
+    }
+    /// Whether nothing can be read either. Must not block.
+    fn is_closed(&self) -> bool {
+        false
+    }
+    /// Mends what is broken; whether it works now. May block.
+    fn mend(&self) -> bool {
+        true
+    }
 }
 
 /// Somebody who is signed in, with one device.
@@ -142,6 +154,18 @@ impl Application for Live {
     fn housekeep(&self) {
         self.accounts.housekeep();
     }
+
+    fn is_broken(&self) -> bool {
+        self.accounts.vault().store().has_failed()
+    }
+
+    fn is_closed(&self) -> bool {
+        !self.accounts.vault().store().is_readable()
+    }
+
+    fn mend(&self) -> bool {
+        self.accounts.mend()
+    }
 }
 
 impl Session for LiveSession {
@@ -160,11 +184,9 @@ impl Session for LiveSession {
         self.accounts
             .used(account, device, &String::from_utf8_lossy(user_agent));
         let again = || self.accounts.opened_again(&self.name, &self.secret);
-        if !self.account.is_limited() {
-            return self.dav.handle(&self.account, request);
-        }
-        // Its part of the account is closed when another device opens the whole, at any moment; that
-        // is no reason to ask a client for its password.
+        // An account is closed when the store failed and is opened again, a part of one also when
+        // another device opens the whole, at any moment; that is no reason to ask a client for its
+        // password.
         let account = match self.account.is_open() {
             true => self.account.clone(),
             false => again().unwrap_or_else(|| self.account.clone()),

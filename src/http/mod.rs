@@ -16,6 +16,7 @@ mod basic;
 mod bounds;
 mod certificate;
 mod client;
+mod examine;
 mod facts;
 mod health;
 mod linger;
@@ -40,6 +41,7 @@ use tokio::sync::watch;
 pub use application::{Application, Live, Session};
 pub use bounds::Bounds;
 pub use certificate::{CertificateError, Source};
+pub use examine::{ExaminedCertificate, examine_certificate};
 pub use facts::CertificateFacts;
 #[cfg(test)]
 pub use facts::self_signed_for_test;
@@ -59,8 +61,8 @@ pub fn run(setup: Setup, ready: impl FnOnce(&[SocketAddr])) -> Result<(), StartE
     let (bounds, supervisor) = (setup.bounds.clone(), Arc::clone(&setup.supervisor));
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
-        // And one each for housekeeping, the disk, the watchdog and the metrics.
-        .max_blocking_threads(bounds.work + bounds.steps + bounds.sign_ins + 4)
+        // And one each for housekeeping, the disk, mending, the watchdog and the metrics.
+        .max_blocking_threads(bounds.work + bounds.steps + bounds.sign_ins + 5)
         .thread_name("sealdav")
         .build()
         .map_err(StartError::System)?;

@@ -31,6 +31,7 @@ use super::service::{Front, Link};
 use crate::ambient::{Ambient, UnixMillis};
 use crate::config::{Contact, Network, PublicUrl};
 use crate::limits;
+use crate::seal::wiped;
 
 /// How long after a failed accept (no file descriptors left) the next is tried.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -182,6 +183,7 @@ impl Server {
             supervisor: Arc::clone(&self.supervisor),
         };
         chores.spawn(keeper.keep(reload));
+        chores.spawn(mend(Arc::clone(&self.application)));
         chores.spawn(watch_disk(Arc::clone(&self.application)));
         chores.spawn(touch(self.application, Arc::clone(&self.supervisor)));
         if let Some(exposure) = self.metrics {
@@ -228,6 +230,32 @@ fn acceptor(
     Ok((TlsAcceptor::from(Arc::new(config)), certificates))
 }
 
+/// Opens a store that failed again: at once, and when that does not succeed ever less often.
+async fn mend(application: Arc<dyn Application>) {
+    let often = Duration::from_millis(limits::STORE_MEND_MILLIS);
+    let seldom = Duration::from_millis(limits::STORE_MEND_MOST_MILLIS);
+    let mut pause = often;
+    loop {
+        sleep(pause).await;
+        if !application.is_broken() {
+            pause = often;
+            continue;
+        }
+        let chore = {
+            let application = Arc::clone(&application);
+            tokio::task::spawn_blocking(move || application.mend())
+        };
+        pause = match chore.await {
+            Ok(true) => often,
+            Ok(false) => (pause * 2).min(seldom),
+            Err(_) => {
+                tracing::error!("opening the store again panicked; it is tried again");
+                seldom
+            }
+        };
+    }
+}
+
 /// What housekeeping needs.
 struct Keeper {
     application: Arc<dyn Application>,
@@ -260,7 +288,7 @@ impl Keeper {
                     look_after(&certificates, now, asked);
                 }
                 if !asked {
-                    application.housekeep();
+                    wiped(|| application.housekeep());
                 }
             });
             if chore.await.is_err() {

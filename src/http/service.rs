@@ -4,6 +4,7 @@
 use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::{Arc, Once};
+use std::time::{Duration, Instant};
 
 use ::http::header::{
     CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST, RETRY_AFTER,
@@ -13,6 +14,7 @@ use ::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri,
 use bytes::Bytes;
 use hyper::body::{Body, Incoming};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::sleep;
 use tracing::Span;
 
 use super::answer::Answer;
@@ -32,6 +34,7 @@ use crate::config::{Contact, Network, PublicUrl};
 use crate::dav;
 use crate::ids::{AccountId, SlotId};
 use crate::limits;
+use crate::seal::{wiped, wiped_briefly};
 use crate::store::StoreError;
 
 /// What all connections share.
@@ -210,10 +213,12 @@ impl Front {
         };
         let early = match self.early(client, head.version, &head.uri, &request) {
             Some(outcome) => Err(outcome),
-            None => self
-                .authenticate(client, &mut request)
-                .await
-                .map_err(Outcome::from),
+            None => {
+                self.until_mended().await;
+                self.authenticate(client, &mut request)
+                    .await
+                    .map_err(Outcome::from)
+            }
         };
         let session = match early {
             Ok(session) => session,
@@ -239,6 +244,15 @@ impl Front {
         }
         outcome.device = Some(device);
         outcome
+    }
+
+    /// Waits for a store that is being opened again, which mostly takes a moment only. When it takes
+    /// longer the request goes on, and is refused by whatever needs the store.
+    async fn until_mended(&self) {
+        let until = Instant::now() + Duration::from_millis(limits::STORE_AWAIT_MILLIS);
+        while self.application.is_closed() && Instant::now() < until {
+            sleep(Duration::from_millis(limits::STORE_MEND_MILLIS / 4)).await;
+        }
     }
 
     /// What is answered before anybody signs in.
@@ -299,14 +313,15 @@ impl Front {
         client: Client,
         request: &mut dav::Request,
     ) -> Result<Arc<dyn Session>, Refusal> {
-        let Some(Credentials { name, secret }) = basic::take(&mut request.headers) else {
+        let taken = wiped_briefly(|| basic::take(&mut request.headers));
+        let Some(Credentials { name, secret }) = taken else {
             return Err(refusal::SIGN_IN);
         };
         let networks = &self.sign_in_networks;
         if !networks.is_empty() && !networks.iter().any(|one| one.contains(client.address)) {
             return Err(refusal::NETWORK);
         }
-        if let Some(session) = self.application.cached(&name, &secret) {
+        if let Some(session) = wiped_briefly(|| self.application.cached(&name, &secret)) {
             return Ok(session);
         }
         // An app password is tried apart from those that need an Argon2 run, whose queue may be long.
@@ -314,7 +329,7 @@ impl Front {
         let (application, peer) = (Arc::clone(&self.application), client.address);
         let quick = move || {
             let _held = held;
-            let done = application.sign_in_without_argon2(&name, &secret, peer);
+            let done = wiped(|| application.sign_in_without_argon2(&name, &secret, peer));
             done.ok_or((name, secret))
         };
         let (name, secret) = match tokio::task::spawn_blocking(quick).await {
@@ -330,7 +345,7 @@ impl Front {
         let sign_in = move || {
             // Held by the work and not by the request: a client that goes away frees no thread.
             let _held = held;
-            application.sign_in(&name, &secret, peer)
+            wiped(|| application.sign_in(&name, &secret, peer))
         };
         match tokio::task::spawn_blocking(sign_in).await {
             Ok(done) => done.map_err(refusal::of_sign_in),
@@ -361,7 +376,7 @@ impl Front {
         let is_read = ["GET", "HEAD", "PROPFIND", "REPORT"].contains(&request.method.as_str());
         let work = move || {
             let _held: (OwnedSemaphorePermit, Held) = (permit, held);
-            span.in_scope(|| session.handle(request))
+            wiped(|| span.in_scope(|| session.handle(request)))
         };
         let outcome = match tokio::task::spawn_blocking(work).await {
             // Waited for here, off the pool: many wait for one sync together, and hold no thread.

@@ -9,8 +9,8 @@ use std::fs::File;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use super::batch::Batch;
@@ -18,6 +18,7 @@ use super::error::{StoreError, advice};
 use super::layout::Witness;
 use super::line::{Group, Line, Wait};
 use super::rows;
+use super::undo::Undo;
 use super::watch::Watch;
 use crate::figures::{self, Histogram};
 use crate::limits::{
@@ -200,6 +201,10 @@ pub(super) struct Committer {
     pub(super) counters: Arc<Counters>,
     pub(super) watch: Arc<Watch>,
     pub(super) sync: Sync,
+    /// Of the group that is being written.
+    pub(super) undo: Undo,
+    /// Set when a group failed.
+    pub(super) known: Arc<OnceLock<Undo>>,
 }
 
 impl Committer {
@@ -234,7 +239,8 @@ impl Committer {
                     self.line.release(last);
                 }
                 Err(cause) => {
-                    tracing::error!(%cause, "a write failed; the store is closed until it is reopened");
+                    tracing::error!(%cause, "a write failed; nothing is written until the store is reopened");
+                    self.known.get_or_init(|| std::mem::take(&mut self.undo));
                     self.line.fail(cause);
                     break;
                 }
@@ -246,6 +252,8 @@ impl Committer {
     /// Makes a group durable.
     fn write(&mut self, group: Group) -> Result<(), StoreError> {
         self.group += 1;
+        self.undo = Undo::default();
+        self.undo = rows::guarded(|| Undo::of(&self.db, &group.batches))?;
         self.apply(group.batches)?;
         let begun = Instant::now();
         self.db

@@ -13,7 +13,8 @@
 //! - A scan goes in steps and is not a snapshot: a batch applied between two steps is seen in the
 //!   later one. Whoever needs one state keeps writers of that prefix out meanwhile.
 //! - After a failed write or sync the store answers `Failed` to everything until `reopen`, since
-//!   sled may hold what the disk does not.
+//!   sled may hold what the disk does not. When that does not succeed, `serve_known_good` lets
+//!   reads see what was acknowledged, without the group that failed (undo.rs).
 //! - A copy of all rows as of one commit, while others write, is copy.rs's; a database is written
 //!   anew (compaction, restore) by rewrite.rs.
 //! - rows.rs holds the precautions that sled needs, layout.rs the files and their order.
@@ -29,15 +30,17 @@ mod rewrite;
 mod rouse;
 mod rows;
 mod scan;
+mod undo;
 mod watch;
 
 #[cfg(test)]
 mod tests;
 
 use std::fs::File;
+use std::ops::Bound;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
 
 use parking_lot::RwLock;
@@ -62,6 +65,7 @@ use line::Line;
 use rouse::Rouser;
 use rows::guarded;
 use scan::Scan;
+use undo::{Undo, View};
 use watch::Watch;
 
 /// How a store is opened.
@@ -147,6 +151,10 @@ struct Running {
     line: Arc<Line>,
     committer: Option<JoinHandle<()>>,
     rouser: Rouser,
+    /// After a failure: what the rows of the failed group were before it.
+    known: Arc<OnceLock<Undo>>,
+    /// After a failure: whether reads see what is known good.
+    readable: AtomicBool,
 }
 
 impl Store {
@@ -185,7 +193,7 @@ impl Store {
     /// # Errors
     /// `Failed` after a failed write, `Damaged` or `Io` when this row cannot be read.
     pub fn get(&self, name: &RowName) -> Result<Option<Stored>, StoreError> {
-        self.with_rows(|db| guarded(|| db.get(name.bytes())))
+        self.with_rows(|rows| guarded(|| rows.get(name.bytes())))
             .map(|found| found.map(|value| Stored::read(value.to_vec())))
     }
 
@@ -211,12 +219,28 @@ impl Store {
         Scan::new(self, Some(*prefix), |_| ()).map(|row| row.map(|(name, ())| name))
     }
 
+    /// The names and lengths of all rows, in the order of their names. After an error the walk
+    /// ends. Every part of the database is read, and so checked by its checksums.
+    pub fn all(&self) -> impl Iterator<Item = Result<(RowName, usize), StoreError>> + '_ {
+        Scan::new(self, None, |value| value.len())
+    }
+
+    /// What the file `witness` says is on the disk, if it says anything.
+    ///
+    /// # Errors
+    /// `Damaged` or `Io`.
+    pub fn witnessed(&self) -> Result<Option<u64>, StoreError> {
+        self.layout.read_witness()
+    }
+
     /// Whether it holds no row at all.
     ///
     /// # Errors
     /// As `get`.
     pub fn is_empty(&self) -> Result<bool, StoreError> {
-        self.with_rows(|db| guarded(|| Ok(db.iter().keys().next().transpose()?.is_none())))
+        self.with_rows(|rows| {
+            guarded(|| Ok(rows.from(Bound::Unbounded).next().transpose()?.is_none()))
+        })
     }
 
     /// Whether writes should be planned now: `Full` while the disk has less free than
@@ -227,7 +251,7 @@ impl Store {
     /// # Errors
     /// As said, or `Io` when the disk cannot be asked.
     pub fn room(&self) -> Result<(), StoreError> {
-        if self.running.read().line.failure().is_some() {
+        if self.has_failed() {
             return Err(StoreError::Failed);
         }
         match self.watch_disk()?.room {
@@ -271,6 +295,38 @@ impl Store {
         &self.counters.figures
     }
 
+    /// Whether a write or a sync failed since the store was opened, or it is being opened again just
+    /// now. Never blocks.
+    pub fn has_failed(&self) -> bool {
+        let running = self.running.try_read();
+        running.is_none_or(|running| running.line.failure().is_some())
+    }
+
+    /// Whether rows can be read: always, except from a failure until `reopen` or `serve_known_good`,
+    /// and while it is being opened again just now. Never blocks.
+    pub fn is_readable(&self) -> bool {
+        let running = self.running.try_read();
+        running.is_some_and(|running| running.is_readable())
+    }
+
+    /// After a failure: lets reads see what was acknowledged before it, until `reopen` succeeds.
+    /// Whoever keeps copies of rows in memory has dropped them. Does nothing when it is not known what
+    /// that was: then nothing can be read.
+    pub fn serve_known_good(&self) {
+        let running = self.running.read();
+        if running.known.get().is_some() {
+            running.readable.store(true, Ordering::Release);
+        }
+    }
+
+    /// Whether a `reopen` is worth trying while reads see what is known good, which it would end.
+    ///
+    /// # Errors
+    /// `Full` or `Io`.
+    pub fn probe(&self) -> Result<(), StoreError> {
+        rows::probe(&self.layout.rows())
+    }
+
     /// Puts a batch in the line and returns at once, or waits while `limits::COMMIT_QUEUE`
     /// batches stand before it. The caller's order is kept. An empty batch is a `barrier`.
     pub fn commit(&self, batch: Batch) -> Receipt {
@@ -284,7 +340,12 @@ impl Store {
 
     /// A receipt that is durable when everything committed so far is.
     pub fn barrier(&self) -> Receipt {
-        self.running.read().line.last()
+        let running = self.running.read();
+        if running.line.failure().is_some() && running.is_readable() {
+            // What can be read was all acknowledged.
+            return Receipt::done();
+        }
+        running.line.last()
     }
 
     /// A number drawn when the store was created or restored. Tokens given to clients carry it,
@@ -370,6 +431,9 @@ impl Store {
         if running.line.failure().is_none() {
             return Ok(());
         }
+        if running.db.is_some() {
+            self.probe()?;
+        }
         running.end();
         let format = Format {
             version: FORMAT_VERSION,
@@ -396,11 +460,14 @@ impl Store {
     /// Runs a read on the database.
     fn with_rows<T>(
         &self,
-        read: impl FnOnce(&sled::Db) -> Result<T, StoreError>,
+        read: impl FnOnce(&View) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         let running = self.running.read();
         match &running.db {
-            Some(db) if running.line.failure().is_none() => read(db),
+            Some(db) if running.is_readable() => read(&View {
+                db,
+                undo: running.known.get(),
+            }),
             _ => Err(StoreError::Failed),
         }
     }
@@ -413,6 +480,12 @@ impl Drop for Store {
 }
 
 impl Running {
+    /// Whether `db` shows what readers may see.
+    fn is_readable(&self) -> bool {
+        let failed = self.line.failure().is_some();
+        self.db.is_some() && (!failed || self.readable.load(Ordering::Acquire))
+    }
+
     /// Lets the commit thread finish and closes the database. May be called again.
     fn end(&mut self) {
         self.line.close();
@@ -479,6 +552,7 @@ fn start(
         }
     }
     let line = Line::new();
+    let known = Arc::new(OnceLock::new());
     let committer = Committer {
         db: rows.db.clone(),
         file: rows.file,
@@ -489,6 +563,8 @@ fn start(
         counters: counters.clone(),
         watch: watch.clone(),
         sync: options.sync,
+        undo: Undo::default(),
+        known: known.clone(),
     };
     let rouser = Rouser::start(rows.db.clone()).map_err(StoreError::io("start a thread"))?;
     let committer = thread::Builder::new()
@@ -501,6 +577,8 @@ fn start(
             line,
             committer: Some(committer),
             rouser,
+            known,
+            readable: AtomicBool::new(false),
         },
         format,
     ))

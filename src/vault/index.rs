@@ -139,7 +139,8 @@ impl IndexCache {
             .filter_map(Weak::upgrade)
             .filter(|other| !Arc::ptr_eq(other, state))
             .collect();
-        held.sort_by_key(|other| std::cmp::Reverse(other.used.load(Ordering::Relaxed)));
+        // Each is asked once: readers go on counting meanwhile, and a sort panics when keys change.
+        held.sort_by_cached_key(|other| std::cmp::Reverse(other.used.load(Ordering::Relaxed)));
         held.insert(0, state.clone());
         let mut total = 0;
         held.retain(|other| {
