@@ -66,6 +66,8 @@ pub struct Config {
     pub argon2: Argon2,
     /// What is remembered of who used what.
     pub audit: Audit,
+    /// What deleted and overwritten things can be restored.
+    pub trash: Trash,
     /// Backups by themselves.
     pub backup: Backup,
     /// Who may sign in, and from where.
@@ -124,6 +126,16 @@ pub struct Audit {
     pub days: u32,
     /// Days after which a device that was not used is forgotten.
     pub device_days: u32,
+}
+
+/// For how long what was deleted or overwritten can be restored. Zero of either: not at all.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Trash {
+    /// Days.
+    pub days: u32,
+    /// Past versions of one object.
+    pub versions: u32,
 }
 
 /// Who may sign in, and from where.
@@ -186,6 +198,7 @@ impl Default for Config {
             accounts: Accounts::default(),
             argon2: Argon2::default(),
             audit: Audit::default(),
+            trash: Trash::default(),
             backup: Backup::default(),
             sign_in: SignIn::default(),
             log: Log::default(),
@@ -225,6 +238,15 @@ impl Default for Audit {
         Audit {
             days: limits::AUDIT_DAYS,
             device_days: limits::DEVICE_DAYS,
+        }
+    }
+}
+
+impl Default for Trash {
+    fn default() -> Self {
+        Trash {
+            days: limits::TRASH_DAYS,
+            versions: limits::TRASH_VERSIONS,
         }
     }
 }
@@ -375,6 +397,12 @@ impl Config {
             .any(|days| !(1..=limits::AUDIT_DAYS_MOST).contains(days))
         {
             return contradiction("audit.days and audit.device_days must be between 1 and 36500");
+        }
+        let Trash { days, versions } = self.trash;
+        if days > limits::TRASH_DAYS_MOST || versions > limits::TRASH_VERSIONS_MOST {
+            return contradiction(
+                "trash.days must be between 0 and 3650, trash.versions between 0 and 100",
+            );
         }
         self.backup.check()
     }

@@ -51,6 +51,31 @@ pub const LOCK_SECONDS: u64 = 3_600;
 /// Tombstones a collection keeps; older sync-tokens answer valid-sync-token (RFC 6578 section 3.8).
 pub const TOMBSTONES: usize = 100_000;
 
+// Trash and history
+
+/// Default days for which what was deleted or overwritten can be restored.
+pub const TRASH_DAYS: u32 = 30;
+/// The most days that may be configured.
+pub const TRASH_DAYS_MOST: u32 = 3_650;
+/// Default for the past versions of one object that are kept.
+pub const TRASH_VERSIONS: u32 = 10;
+/// The most that may be configured: with usual names and UIDs they fit into one row; fewer are kept
+/// where they do not.
+pub const TRASH_VERSIONS_MOST: u32 = 100;
+/// Deleted collections kept for one account; the oldest go when there are more, since a list of
+/// them is in memory while it is unlocked.
+pub const TRASHED_COLLECTIONS: usize = 1_000;
+/// Deleted objects kept for one collection, the newest: as many as it may have members.
+pub const TRASHED_OBJECTS: usize = MEMBERS;
+/// Histories that are cut in one go while writers of the account wait; each is a small commit.
+pub const HISTORY_STEP: usize = 200;
+/// Entries of one list of trash, the newest.
+pub const TRASH_LISTED: usize = 10_000;
+/// Commits of an undo that are under way before it waits for the disk.
+pub const UNDO_STEP: usize = 200;
+/// Lines in the report of an undo; the rest is counted.
+pub const UNDO_TOLD: usize = 10_000;
+
 // iCalendar
 
 /// Nesting of components: VCALENDAR, VEVENT, VALARM is three; unknown ones may nest further.

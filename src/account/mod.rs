@@ -11,6 +11,7 @@ mod app_passwords;
 mod cache;
 mod devices;
 mod expiry;
+mod history;
 mod password;
 mod recovery;
 mod rotate;
@@ -25,6 +26,7 @@ pub use app_passwords::{AddedAppPassword, AppPasswordInfo, NewAppPassword};
 pub use recovery::Recovered;
 
 pub use devices::{DeviceInfo, family_name, family_of};
+pub use history::{Address, failed as vault_failed};
 pub use trail::{Trail, TrailLine};
 
 use std::net::IpAddr;
@@ -36,7 +38,7 @@ use crate::ids::{AccountId, Email, Secret, SlotId};
 use crate::limits;
 use crate::seal::{Argon2Cost, Generated, SecretKind, Slot, SlotContent, SlotLock, dummy_work};
 use crate::store::StoreError;
-use crate::vault::{AccountRecord, AccountStore, Action, Happening, Vault, VaultError};
+use crate::vault::{AccountRecord, AccountStore, Action, Happening, Retention, Vault, VaultError};
 use cache::Cache;
 use devices::{Devices, Flush};
 use throttle::Throttle;
@@ -54,6 +56,8 @@ pub struct AccountSettings {
     pub audit_days: u32,
     /// Days after which a device that was not used is forgotten.
     pub device_days: u32,
+    /// How long what was deleted or overwritten can be restored.
+    pub retention: Retention,
     /// Domains of e-mail addresses whose accounts may be made and sign in; empty for all.
     pub email_domains: Vec<String>,
     /// Minutes without a request after which an account's keys are dropped.
@@ -70,6 +74,7 @@ impl Default for AccountSettings {
             argon2_passes: limits::ARGON2_PASSES,
             audit_days: limits::AUDIT_DAYS,
             device_days: limits::DEVICE_DAYS,
+            retention: Retention::default(),
             email_domains: Vec::new(),
             unlocked_idle_minutes: limits::UNLOCKED_IDLE_MINUTES,
             unlocked_hours: limits::UNLOCKED_HOURS,
@@ -121,6 +126,7 @@ pub struct Accounts {
 impl Accounts {
     /// The accounts of `vault`.
     pub fn open(vault: Arc<Vault>, settings: AccountSettings) -> Self {
+        vault.retain(settings.retention);
         Accounts {
             cache: Cache::new(
                 vault.ambient().bytes(),
@@ -378,6 +384,15 @@ impl Accounts {
         self.throttle.expire();
         self.forget_resealings();
         self.reseal_all();
+        if let Err(error) = self.vault.doom_trashed() {
+            tracing::error!(%error, "old trash cannot be removed");
+        }
+        self.vault.cut_histories();
+        self.purge_now();
+    }
+
+    /// Removes the rows of all that was deleted for good; what fails is logged.
+    pub fn purge_now(&self) {
         loop {
             match self.vault.purge_step() {
                 Ok(true) => {}

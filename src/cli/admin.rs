@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::audit::{self, AuditAnswer, AuditRequest};
+use super::trash::{self, HistoryAnswer, HistoryRequest};
 use super::backup::{self, BackupRequest};
 use crate::account::{Accounts, AppPasswordInfo, Authority, NewAppPassword, NewUser};
 use crate::backup::{Backups, Progress};
@@ -124,6 +125,10 @@ pub(super) enum AdminRequest {
     Audit {
         request: AuditRequest,
     },
+    /// What whoever has an account's password or recovery key asks of it.
+    History {
+        request: HistoryRequest,
+    },
     Backup {
         request: BackupRequest,
     },
@@ -170,6 +175,8 @@ pub(super) enum AdminResponse {
     AppPasswords { app_passwords: Vec<AppPasswordLine> },
     /// About the audit trail and devices.
     Audit { answer: AuditAnswer },
+    /// About trash and history.
+    History { answer: HistoryAnswer },
     /// How far a backup has got, or what came of it.
     Backup { progress: Progress },
     /// The key files are in this file until then (milliseconds since 1970).
@@ -224,6 +231,8 @@ pub(super) fn execute(office: &Office, request: AdminRequest) -> AdminResponse {
         AdminRequest::Audit { request } => {
             audit::execute(&office.accounts, request).map(|answer| AdminResponse::Audit { answer })
         }
+        AdminRequest::History { request } => trash::execute(&office.accounts, request)
+            .map(|answer| AdminResponse::History { answer }),
         AdminRequest::Backup { request } => backup::execute(&office.backups, request),
         AdminRequest::Users => Ok(users(&office.accounts)),
         AdminRequest::DeleteUser { .. } => {

@@ -15,6 +15,7 @@ mod host_key;
 mod open;
 mod serve;
 mod socket;
+mod trash;
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -68,6 +69,14 @@ enum Task {
     /// Show, verify and export the audit trail: who used what and when
     #[command(subcommand)]
     Audit(AuditTask),
+    /// List, restore and purge what was deleted
+    #[command(subcommand)]
+    Trash(TrashTask),
+    /// List, show and restore past versions of an object
+    #[command(subcommand)]
+    History(HistoryTask),
+    /// Undo all that one device changed since a time; without --yes it only tells what it would do
+    Undo(UndoFlags),
     /// List the devices of an account
     #[command(subcommand)]
     Device(DeviceTask),
@@ -310,6 +319,126 @@ enum DeviceTask {
     },
 }
 
+/// What opens an account for a command.
+#[derive(Debug, Args)]
+struct Secrets {
+    /// Read the account's password from standard input (one line)
+    #[arg(long, required_unless_present = "recovery_key_stdin")]
+    password_stdin: bool,
+    /// Read its recovery key instead
+    #[arg(long, conflicts_with = "password_stdin")]
+    recovery_key_stdin: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum TrashTask {
+    /// List deleted objects and collections with their ids, the newest first
+    List {
+        /// The account
+        name: String,
+        /// Objects that were moved into another collection too
+        #[arg(long)]
+        moved: bool,
+        #[command(flatten)]
+        secrets: Secrets,
+        /// Print a JSON object a line; times in milliseconds since 1970
+        #[arg(long)]
+        json: bool,
+    },
+    /// Restore a deleted object or collection, under the name that it had
+    Restore {
+        /// The account
+        name: String,
+        /// Its id, as `list` prints it
+        #[arg(value_name = "ID")]
+        item: String,
+        /// Restore it under this name
+        #[arg(long = "as", value_name = "NAME")]
+        new_name: Option<String>,
+        #[command(flatten)]
+        secrets: Secrets,
+    },
+    /// Erase deleted objects and collections now; nobody can restore them after that
+    Purge {
+        /// The account
+        name: String,
+        /// Their ids, as `list` prints them; the path of an object, to erase its past versions
+        #[arg(value_name = "ID", required_unless_present = "all")]
+        items: Vec<String>,
+        /// All of them, and the past versions of all objects
+        #[arg(long, conflicts_with = "items")]
+        all: bool,
+        #[command(flatten)]
+        secrets: Secrets,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum HistoryTask {
+    /// List the past versions of an object, the newest first
+    List {
+        /// The account
+        name: String,
+        /// Its path, such as calendar/lunch.ics; the id of a deleted one
+        object: String,
+        #[command(flatten)]
+        secrets: Secrets,
+        /// Print a JSON object a line; times in milliseconds since 1970
+        #[arg(long)]
+        json: bool,
+    },
+    /// Write the bytes of a past version to standard output
+    Show {
+        /// The account
+        name: String,
+        /// Its path, such as calendar/lunch.ics; the id of a deleted one
+        object: String,
+        /// Its number, as `list` prints it
+        #[arg(long, value_name = "NUMBER")]
+        version: u64,
+        /// Write to this file, which must not exist
+        #[arg(long, value_name = "FILE")]
+        output: Option<PathBuf>,
+        #[command(flatten)]
+        secrets: Secrets,
+    },
+    /// Give an object the bytes of a past version again; what it has now becomes a past version
+    Restore {
+        /// The account
+        name: String,
+        /// Its path, such as calendar/lunch.ics; the id of a deleted one
+        object: String,
+        /// The version's number, as `list` prints it
+        #[arg(long, value_name = "NUMBER")]
+        version: u64,
+        /// Restore it under this name
+        #[arg(long = "as", value_name = "NAME")]
+        new_name: Option<String>,
+        #[command(flatten)]
+        secrets: Secrets,
+    },
+}
+
+#[derive(Debug, Args)]
+struct UndoFlags {
+    /// The account
+    name: String,
+    /// The device's slot or label, as `device list` prints them
+    #[arg(long, value_name = "SLOT_OR_LABEL")]
+    device: String,
+    /// Since when: 3d, 12h or 30m ago, or the beginning of a day (UTC) such as 2026-12-24
+    #[arg(long, value_name = "WHEN")]
+    since: String,
+    /// Do it
+    #[arg(long)]
+    yes: bool,
+    #[command(flatten)]
+    secrets: Secrets,
+    /// Print a JSON object
+    #[arg(long)]
+    json: bool,
+}
+
 /// The program's version and that of its time zones, which decide when things are.
 fn version() -> &'static str {
     static VERSION: LazyLock<String> = LazyLock::new(|| {
@@ -350,6 +479,9 @@ pub fn main() -> ExitCode {
         Task::AppPassword(task) => commands::app_password(&config, task, &mut output),
         Task::HostKey(task) => host_key::run(&config, task, &mut output),
         Task::Audit(task) => audit::audit(&config, task, &mut output),
+        Task::Trash(task) => trash::trash(&config, task, &mut output),
+        Task::History(task) => trash::history(&config, task, &mut output),
+        Task::Undo(flags) => trash::undo(&config, flags, &mut output),
         Task::Device(task) => audit::device(&config, task, &mut output),
         Task::Backup(flags) => backup::backup(&config, flags, &mut output),
         Task::Restore(flags) => backup::restore(&config, flags, &mut output),

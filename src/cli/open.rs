@@ -16,7 +16,7 @@ use crate::backup::{BackupSettings, Backups, MARKER};
 use crate::config::Config;
 use crate::limits;
 use crate::store::{Store, StoreError, StoreOptions};
-use crate::vault::Vault;
+use crate::vault::{Retention, Vault};
 
 /// Whether a data directory may be made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -123,6 +123,10 @@ pub(super) fn accounts(
         argon2_passes: config.argon2.passes,
         audit_days: config.audit.days,
         device_days: config.audit.device_days,
+        retention: Retention {
+            days: config.trash.days,
+            versions: config.trash.versions,
+        },
         email_domains: config.sign_in.email_domains.clone(),
         unlocked_idle_minutes: config.accounts.unlocked_idle_minutes,
         unlocked_hours: config.accounts.unlocked_hours,

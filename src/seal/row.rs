@@ -65,7 +65,11 @@ pub enum Kind {
     /// Account: which devices have which calendars.
     Grants = 26,
     /// Account: the private keys of its pairs of before, which open old pages of the audit trail.
-    FormerKeys = 30,
+    FormerKeys = 27,
+    /// Collection: the past versions of an object.
+    History = 30,
+    /// Account: the link of a deleted collection that can be restored.
+    TrashedLink = 31,
 }
 
 impl Kind {

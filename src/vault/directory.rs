@@ -302,6 +302,7 @@ impl Vault {
         self.store.commit(batch).wait()?;
         self.accounts.write().remove(&id);
         self.audit.forget(id);
+        self.trashed.lock().retain(|row| row.account != id);
         self.purges.lock().extend(doomed);
         Ok(())
     }

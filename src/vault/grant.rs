@@ -206,6 +206,7 @@ impl Vault {
             prefix_bytes(key.names.prefix(Kind::Lock)),
             prefix_bytes(key.names.prefix(Kind::Grants)),
             prefix_bytes(key.names.prefix(Kind::FormerKeys)),
+            prefix_bytes(key.names.prefix(Kind::TrashedLink)),
             prefix_bytes(self.grant_prefix(account)),
         ];
         prefixes.extend(self.chain(account).prefixes());

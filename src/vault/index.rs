@@ -96,6 +96,11 @@ impl Index {
         }
     }
 
+    /// The object of this id.
+    pub fn object(&self, id: ObjectId) -> Option<&Arc<Summary>> {
+        self.by_id.get(&id)
+    }
+
     /// The oldest tombstone, which is dropped when there are too many.
     pub fn oldest_tombstone(&self) -> Option<Arc<Tombstone>> {
         self.changes.values().find_map(|at| match at {

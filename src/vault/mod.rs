@@ -20,6 +20,9 @@ mod erased;
 mod grant;
 #[cfg(test)]
 mod grant_tests;
+mod history;
+#[cfg(test)]
+mod history_tests;
 mod host_check;
 mod index;
 mod keyfile;
@@ -28,6 +31,7 @@ mod model;
 mod purge;
 mod read;
 mod rekey;
+mod retention;
 mod restore;
 mod rotate;
 #[cfg(test)]
@@ -40,7 +44,9 @@ pub mod testing;
 #[cfg(test)]
 mod tests;
 mod transaction;
+mod trash;
 mod tree;
+mod undo;
 mod unlock;
 
 pub use audit::{
@@ -48,15 +54,19 @@ pub use audit::{
     ExportPage, Finding, Happening, MirrorError,
 };
 pub use directory::{AccountRecord, CreateError};
+pub use history::TrashedObject;
 pub use erased::{Erased, replace_file};
 pub use keyfile::KeyFile;
 pub use model::{
     CalendarFacts, Change, Changes, Collection, CollectionKind, Destination, Etag, Lock, LockDepth,
-    LockScope, Members, NewCollection, NewObject, Node, Properties, Summary, VaultError,
+    LockScope, Members, NewCollection, NewObject, Node, Properties, Retention, Summary, VaultError,
+    Version,
 };
 pub use read::AccountStore;
 pub use rekey::Rekeyed;
 pub use transaction::{Resealed, Resealing, Transaction};
+pub use trash::Trashed;
+pub use undo::{Undo, UndoLine, UndoReport, Undone};
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -100,6 +110,9 @@ pub struct Vault {
     purges: Mutex<Vec<RosterRow>>,
     /// Accounts whose tree stands under a new key, and whose old one is still there too.
     rekeyed: Mutex<HashMap<AccountId, RosterRow>>,
+    /// The roster rows of deleted collections that can be restored.
+    trashed: Mutex<Vec<RosterRow>>,
+    retention: Mutex<Retention>,
     /// What was held in memory of deleted collections: to free a large index takes longer than
     /// the deletion, so it waits for the purge.
     discarded: Mutex<Vec<Arc<State>>>,
@@ -186,6 +199,8 @@ impl Vault {
             uses: AtomicU64::default(),
             purges: Mutex::default(),
             rekeyed: Mutex::default(),
+            trashed: Mutex::default(),
+            retention: Mutex::default(),
             discarded: Mutex::default(),
             directory_damaged: AtomicBool::new(false),
             audit: Audit::new(keys_dir.with_file_name("audit.heads")),

@@ -158,6 +158,14 @@ impl AccountStore {
         }
     }
 
+    /// The ids of all collections that are seen, the home first, parents before children.
+    pub fn subtree(&self) -> Vec<CollectionId> {
+        let tree = self.inner.tree.read();
+        let mut all = tree.subtree(tree.home);
+        all.retain(|id| self.entry(&tree, *id).is_some());
+        all
+    }
+
     /// The collections that are members of a collection, by name.
     pub fn collections(&self, id: CollectionId) -> Vec<Arc<Collection>> {
         let tree = self.inner.tree.read();

@@ -30,6 +30,14 @@ use crate::limits;
 use crate::seal::{AccountKey, CollectionKey, Kind, NameKey, PairKey, RowName, Slot};
 use crate::store::Batch;
 
+/// What is sealed under an account key and written under the next one.
+const TREE: [Kind; 4] = [
+    Kind::Link,
+    Kind::Grants,
+    Kind::FormerKeys,
+    Kind::TrashedLink,
+];
+
 fn one(names: &NameKey, kind: Kind) -> RowName {
     names.row(kind, ObjectId::NONE.bytes(), 0, 0)
 }
@@ -100,16 +108,19 @@ impl Vault {
             let (name, _) = row?;
             let link = self.under(inner, there, &name, Kind::Link)?;
             let mut link: LinkRow = link.ok_or_else(|| VaultError::Damaged(name.short()))?;
-            if link.epochs.len() >= limits::EPOCHS {
-                return Err(VaultError::Limit("epochs"));
-            }
-            let next = link.epochs.iter().map(|(number, _)| number + 1).max();
-            let fresh = self
-                .ambient
-                .random(|random| CollectionKey::generate(random));
-            link.epochs.push((next.unwrap_or(1), *fresh.expose()));
+            self.begin_epoch(&mut link)?;
             let name = keys.names.row(Kind::Link, link.id.bytes(), 0, 0);
             self.put_under(&mut batch, inner, &keys, &name, Kind::Link, &link);
+        }
+        for row in self.store.scan(&there.names.prefix(Kind::TrashedLink)) {
+            let (name, stored) = row?;
+            // One that does not open cannot be restored, which was told when the account was opened.
+            let Ok(mut row) = inner.open_trashed(&name, stored) else {
+                continue;
+            };
+            self.begin_epoch(&mut row.link)?;
+            let name = keys.names.row(Kind::TrashedLink, row.link.id.bytes(), 0, 0);
+            self.put_under(&mut batch, inner, &keys, &name, Kind::TrashedLink, &row);
         }
         let (from, to) = (
             one(&there.names, Kind::Grants),
@@ -132,7 +143,7 @@ impl Vault {
             account: inner.id,
             collection: CollectionId::from_bytes(self.ambient.bytes()),
             state: RosterState::Rekeyed { generation },
-            prefixes: [Kind::Link, Kind::Grants, Kind::FormerKeys]
+            prefixes: TREE
                 .iter()
                 .map(|kind| prefix_bytes(keys.names.prefix(*kind)))
                 .collect(),
@@ -140,6 +151,19 @@ impl Vault {
         self.put_roster(&mut batch, &row);
         self.store.commit(batch).wait()?;
         Ok(row)
+    }
+
+    /// Adds a new epoch to a link.
+    fn begin_epoch(&self, link: &mut LinkRow) -> Result<(), VaultError> {
+        if link.epochs.len() >= limits::EPOCHS {
+            return Err(VaultError::Limit("epochs"));
+        }
+        let next = link.epochs.iter().map(|(number, _)| number + 1).max();
+        let fresh = self
+            .ambient
+            .random(|random| CollectionKey::generate(random));
+        link.epochs.push((next.unwrap_or(1), *fresh.expose()));
+        Ok(())
     }
 
     /// Reads a row of an account's tree that is named; none when it does not open.

@@ -342,3 +342,50 @@ fn the_audit_trail_of_before_is_read_by_former_keys() {
         reseal(&vault.unlock("alice", &alice));
     }
 }
+
+#[test]
+fn trash_and_history_are_restored_after_it() {
+    let mut vault = TestVault::new();
+    vault.vault.retain(Retention {
+        days: 30,
+        versions: 10,
+    });
+    let alice = vault.add("alice");
+    let account = vault.unlock("alice", &alice);
+    let id = calendar(&account);
+    for text in ["first", "second"] {
+        put(&account, event(id, "a", "a", text));
+    }
+    let b = put(&account, event(id, "b", "b", "deleted"));
+    account.write(|tx| tx.delete_object(id, &b)).unwrap();
+    let files = super::tests::plain(&account, account.home().id, "files");
+    put(&account, event(files, "c", "c", "below"));
+    account.write(|tx| tx.delete_collection(files)).unwrap();
+    let a = account.object(id, &segment("a")).unwrap().unwrap();
+    let before = account.state(id).unwrap();
+    drop(account);
+    change(&vault, "alice", &alice);
+    let account = vault.unlock("alice", &alice);
+    assert_eq!(reseal(&account).kept, 0);
+    while vault.vault.purge_step().unwrap() {}
+    assert_eq!(sealed_under(&vault.vault, &before.epochs[0].rows), 0);
+    drop((account, before));
+    vault = vault.restart();
+    let account = vault.unlock("alice", &alice);
+    let versions = account.history(id, a.id).unwrap();
+    let body = account.version_body(id, a.id, versions[0].revision);
+    assert_eq!(body.unwrap(), b"first");
+    let gone = &account.trashed_objects().unwrap()[0];
+    let (object, version) = (gone.object, gone.last.revision);
+    let restored = account.write(|tx| tx.restore_version(id, object, version, None));
+    assert_eq!(account.body(id, &restored.unwrap()).unwrap(), b"deleted");
+    let files = account.restore_collection(files, None).unwrap().id;
+    let c = account.object(files, &segment("c")).unwrap().unwrap();
+    assert_eq!(account.body(files, &c).unwrap(), b"below");
+    assert_eq!(
+        reseal(&account).done,
+        1,
+        "it was under an old key in the trash"
+    );
+    assert_eq!(account.body(files, &c).unwrap(), b"below");
+}

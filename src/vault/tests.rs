@@ -310,6 +310,7 @@ fn the_home_tells_of_calendars_made_changed_and_gone() {
 #[test]
 fn a_tree_is_copied_moved_and_deleted() {
     let vault = TestVault::new();
+    vault.vault.retain(Retention::NOTHING);
     let secret = vault.add("alice");
     let account = vault.unlock("alice", &secret);
     let home = account.home().id;
@@ -450,7 +451,11 @@ fn a_second_account_sees_nothing_of_the_first() {
     let (alice, bob) = (vault.add("alice"), vault.add("bob"));
     let (alice, bob) = (vault.unlock("alice", &alice), vault.unlock("bob", &bob));
     let id = calendar(&alice);
+    put(&alice, event(id, "a.ics", "u", "first"));
     let object = put(&alice, event(id, "a.ics", "u", "secret"));
+    let gone = plain(&alice, alice.home().id, "gone");
+    let deleted: Result<(), VaultError> = alice.write(|tx| tx.delete_collection(gone));
+    deleted.unwrap();
     // Every reading and writing method, with the first account's ids.
     assert!(bob.collection(id).is_none());
     assert!(bob.collections(id).is_empty());
@@ -529,6 +534,15 @@ fn a_second_account_sees_nothing_of_the_first() {
         bob.copy_collection(own, LockDepth::Infinity, into(), |_| Ok(()))
             .map(drop),
         bob.grant(bob.device(), pair.public(), &[id]),
+        bob.history(id, object.id).map(drop),
+        bob.version_body(id, object.id, 1).map(drop),
+        bob.write(|tx| tx.restore_version(id, object.id, 1, None).map(drop)),
+        bob.write(|tx| tx.restore_version(own, object.id, 1, None).map(drop)),
+        bob.write(|tx| tx.purge_history(id, object.id)),
+        bob.write(|tx| tx.purge_history(own, object.id)),
+        bob.purge_histories(id).map(drop),
+        bob.restore_collection(gone, None).map(drop),
+        bob.purge_collection(gone),
     ];
     for (number, refusal) in refused.iter().enumerate() {
         assert_eq!(*refusal, Err(VaultError::Missing), "{number}");
@@ -918,6 +932,7 @@ fn accounts_are_loaded_each_for_itself() {
 #[test]
 fn what_cannot_be_purged_stops_nothing_else() {
     let (vault, account) = account();
+    vault.vault.retain(Retention::NOTHING);
     let home = account.home().id;
     for name in ["a", "b", "c"] {
         let id = plain(&account, home, name);

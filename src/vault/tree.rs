@@ -3,18 +3,20 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 
 use super::grant::Grant;
 use super::index::Index;
 use super::model::{Collection, Lock};
-use super::rows::{HeadRow, LinkRow};
+use super::rows::{HeadRow, HistoryRow, LinkRow};
+use super::trash::Trashed;
 use crate::ids::{AccountId, CollectionId, ObjectId, Segment};
 use crate::seal::{
     CollectionKey, EtagKey, Kind, LastingKey, NameKey, Place, RowKey, RowName, RowPrefix,
 };
+use crate::store::Receipt;
 
 /// One epoch of a collection's shared key.
 pub(super) struct Epoch {
@@ -37,7 +39,14 @@ pub(super) struct State {
     pub index: RwLock<Option<Index>>,
     /// The vault's count of uses at its last use.
     pub used: AtomicU64,
+    /// Histories that were committed and may not be in the store yet.
+    pub recent: Mutex<Recent>,
+    /// Whether its roster row names its histories too; one of an earlier program does not.
+    pub rostered: AtomicBool,
 }
+
+/// By object: the receipt of its commit, and what was written; none when the row was deleted.
+pub(super) type Recent = HashMap<ObjectId, (Receipt, Option<Arc<HistoryRow>>)>;
 
 impl State {
     pub fn new(
@@ -65,6 +74,8 @@ impl State {
             oldest: AtomicU32::new(oldest),
             index: RwLock::new(None),
             used: AtomicU64::new(0),
+            recent: Mutex::default(),
+            rostered: AtomicBool::new(false),
         }
     }
 
@@ -143,6 +154,7 @@ impl State {
             Kind::ObjectProperties,
             Kind::Head,
             Kind::CollectionProperties,
+            Kind::History,
             // of the home
             Kind::Lock,
         ];
@@ -206,6 +218,8 @@ pub(super) struct Tree {
     pub grants: Vec<Grant>,
     /// Collections with members that were lost or put back, as found when the account was unlocked.
     pub incomplete: Vec<CollectionId>,
+    /// Deleted collections that can be restored, without their keys; known when it is open whole.
+    pub trashed: Vec<Arc<Trashed>>,
 }
 
 impl Tree {
@@ -217,6 +231,7 @@ impl Tree {
             locks: Vec::new(),
             grants: Vec::new(),
             incomplete: Vec::new(),
+            trashed: Vec::new(),
         }
     }
 

@@ -1,7 +1,7 @@
 //! Unlocking: from an account's key to its tree in memory, and back.
 
 use std::collections::{BTreeMap, HashSet};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Weak};
 
 use parking_lot::{Mutex, ReentrantMutex, RwLock};
@@ -40,6 +40,8 @@ pub(super) struct Inner {
     pub audit: Arc<Chain>,
     /// Set when the account was disabled, deleted or locked: nobody may go on with it.
     pub dead: AtomicBool,
+    /// The day on which old versions were last cut; 0 before the first time.
+    pub cut_on: AtomicI64,
 }
 
 /// What only the account key gives.
@@ -319,6 +321,7 @@ impl Vault {
             last: Mutex::new(Receipt::done()),
             audit: self.chain(record.id),
             dead: AtomicBool::new(false),
+            cut_on: AtomicI64::new(0),
         }
     }
 
@@ -366,6 +369,7 @@ impl Vault {
         tree.grants = inner.load_grants()?;
         let mut batch = Batch::new();
         locks::load(&inner, &mut tree, &mut batch)?;
+        inner.load_trashed(&mut tree, &mut batch)?;
         inner.enqueue(batch);
         self.audit_unlocked(record.id, key, heads)?;
         self.finish_rekeyed(&inner, &tree)?;

@@ -74,6 +74,8 @@ pub enum Action {
     Rollback,
     ChangeAccountKey,
     Restore,
+    Purge,
+    Undo,
 }
 
 impl Action {
@@ -104,7 +106,9 @@ impl Action {
             Action::Damage => "trail-damaged",
             Action::Rollback => "rollback-noticed",
             Action::ChangeAccountKey => "account-key-changed",
-            Action::Restore => "restored",
+            Action::Restore => "restore",
+            Action::Purge => "trash-purged",
+            Action::Undo => "undo",
         }
     }
 }

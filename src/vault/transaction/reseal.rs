@@ -34,6 +34,8 @@ pub struct Resealing {
     waiting: VecDeque<CollectionId>,
     /// Where to go on in the first of them.
     after: Option<Segment>,
+    /// The histories in it that are still to be done, once all its objects are.
+    histories: Option<Vec<ObjectId>>,
     /// Whether something in it does not open.
     damaged: bool,
     progress: Resealed,
@@ -52,6 +54,7 @@ impl AccountStore {
             account: self.clone(),
             waiting,
             after: None,
+            histories: None,
             damaged: false,
             progress: Resealed {
                 left,
@@ -90,7 +93,8 @@ impl Resealing {
         match account.state(id) {
             Ok(state) => {
                 let mut transaction = Transaction::new(account.clone());
-                let finished = self.objects(&mut transaction, &state)?;
+                let finished = self.objects(&mut transaction, &state)?
+                    && self.histories(&mut transaction, &state)?;
                 if finished {
                     self.rest(&mut transaction, &state)?;
                 }
@@ -109,6 +113,7 @@ impl Resealing {
     fn next(&mut self) {
         self.waiting.pop_front();
         self.after = None;
+        self.histories = None;
         self.progress.kept += usize::from(std::mem::take(&mut self.damaged));
         if self.waiting.is_empty() {
             self.progress.left = 0;
@@ -143,6 +148,35 @@ impl Resealing {
             }
         }
         Ok(count < limits::RESEAL_OBJECTS)
+    }
+
+    /// The histories that come next; whether they were the last.
+    fn histories(&mut self, tx: &mut Transaction, state: &Arc<State>) -> Result<bool, VaultError> {
+        let mut waiting = match self.histories.take() {
+            Some(waiting) => waiting,
+            None => {
+                let current = state.current().number;
+                let mut found = Vec::new();
+                self.account.each_history(state, |row| {
+                    if row.kept().any(|kept| kept.epoch != current) {
+                        found.push(row.id);
+                    }
+                })?;
+                found
+            }
+        };
+        while tx.batch.bytes() <= limits::COPY_STEP_BYTES {
+            let Some(object) = waiting.pop() else {
+                return Ok(true);
+            };
+            match tx.reseal_history(state, object) {
+                Ok(()) => {}
+                Err(VaultError::Damaged(_)) => self.damaged = true,
+                Err(error) => return Err(error),
+            }
+        }
+        self.histories = Some(waiting);
+        Ok(false)
     }
 
     /// What a collection has besides objects; and then its link loses the old keys.
@@ -204,6 +238,31 @@ impl Transaction {
         self.seal_summary(state, &SummaryRow::Live(summary.clone()));
         let effect = IndexEffect::Live(Arc::new(summary));
         self.effects.push(Effect::Index(state.id, effect));
+        Ok(())
+    }
+
+    /// Seals all past versions of an object in the current epoch.
+    fn reseal_history(&mut self, state: &State, object: ObjectId) -> Result<(), VaultError> {
+        let vault = self.account.inner.vault.clone();
+        let Some(mut row) = self.account.history_row(state, object)? else {
+            return Ok(());
+        };
+        let current = state.current().number;
+        let old: Vec<_> = row.kept().filter(|kept| kept.epoch != current).collect();
+        let mut read = Vec::new();
+        for kept in &old {
+            let (epoch, revision, bytes) = (kept.epoch, kept.revision, kept.bytes);
+            let content =
+                vault.read_chunks(state, kept.kind, Some(object), epoch, revision, bytes)?;
+            read.push(content.ok_or_else(|| VaultError::Damaged("rows".into()))?);
+        }
+        for (kept, content) in old.iter().zip(read) {
+            self.put_chunks(state, kept.kind, object, current, kept.revision, &content);
+        }
+        for version in &mut row.versions {
+            version.epoch = current;
+        }
+        self.put_history(state, row);
         Ok(())
     }
 
