@@ -6,6 +6,7 @@
 // floor 0
 pub mod ambient;
 pub mod config;
+pub mod figures;
 pub mod ids;
 pub mod limits;
 // floor 1
@@ -24,3 +25,4 @@ pub mod dav;
 // floor 6
 pub mod cli;
 pub mod http;
+pub mod port;

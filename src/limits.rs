@@ -14,6 +14,13 @@ pub const TREE_DEPTH: usize = 16;
 /// Bytes of a raw request target, before decoding.
 pub const REQUEST_TARGET_BYTES: usize = 8 * 1024;
 
+// Memory
+
+/// Bytes of stack that are overwritten after each piece of work: more than any of it needs.
+pub const STACK_WIPED_BYTES: usize = 128 * 1024;
+/// The same after a look at a header, or into a cache.
+pub const STACK_WIPED_BRIEFLY_BYTES: usize = 16 * 1024;
+
 // Objects and collections
 
 /// Default for the largest calendar object or file in bytes (CALDAV:max-resource-size, RFC 4791 section 5.2.5).
@@ -75,6 +82,15 @@ pub const TRASH_LISTED: usize = 10_000;
 pub const UNDO_STEP: usize = 200;
 /// Lines in the report of an undo; the rest is counted.
 pub const UNDO_TOLD: usize = 10_000;
+/// Default for the days for which they are kept: as long as a device that is not used is remembered
+/// (`DEVICE_DAYS`). One that comes back later lists the collection anew.
+pub const TOMBSTONE_DAYS: u32 = 180;
+/// The least that may be configured: a holiday without the device.
+pub const TOMBSTONE_DAYS_LEAST: u32 = 30;
+/// Tombstones that one step of forgetting drops, since writers of the account wait meanwhile.
+pub const FORGET_TOMBSTONES: usize = 500;
+/// Such steps in each minute.
+pub const FORGET_STEPS: usize = 20;
 
 // iCalendar
 
@@ -188,12 +204,27 @@ pub const COPY_PASSES: u32 = 4;
 pub const STORE_CACHE_BYTES: u64 = 32 * 1024 * 1024;
 /// Bytes of a segment of the database file: four rows of a leaf must not become a blob (FINDINGS).
 pub const STORE_SEGMENT_BYTES: usize = 8 * 1024 * 1024;
-/// Free bytes of the disk below which writes are refused while the store still works.
-pub const STORE_RESERVE_BYTES: u64 = 64 * 1024 * 1024;
+/// Default for the free bytes of the disk below which the administrator is warned.
+pub const DISK_WARN_BYTES: u64 = 1024 * 1024 * 1024;
+/// Default for the free bytes of the disk below which writes are refused: all that may be in memory
+/// on its way (`COMMIT_QUEUE_BYTES`), a few segments of the database, and the audit trail fit.
+pub const DISK_STOP_BYTES: u64 = 256 * 1024 * 1024;
+/// Both are at most a part of the disk: the first one of so many, so that a small disk works.
+pub const DISK_WARN_SHARE: u64 = 5;
+/// The same for the second.
+pub const DISK_STOP_SHARE: u64 = 10;
+/// The most MiB that may be configured for either: 16 TiB.
+pub const DISK_MARK_MIB_MOST: u64 = 16 * 1024 * 1024;
+/// Seconds between two looks at the disk.
+pub const DISK_SECONDS: u64 = 5;
+/// Seconds after which a group of commits that is being written counts as stuck.
+pub const COMMIT_STUCK_SECONDS: u64 = 30;
 /// Milliseconds for sled's threads to let go of a database that was closed in this process.
 pub const STORE_LET_GO_MILLIS: u64 = 5_000;
 /// Summaries held by all indexes together (about 400 bytes each).
 pub const INDEX_SUMMARIES: usize = 500_000;
+/// Bytes that one of them takes, estimated, for the metrics.
+pub const INDEX_ENTRY_BYTES: usize = 400;
 /// Unlocked accounts held at once.
 pub const UNLOCKED_ACCOUNTS: usize = 1_000;
 /// Default for the minutes without a request after which an account's keys are dropped.
@@ -216,11 +247,49 @@ pub const EPOCHS: usize = 16;
 /// Former account keys whose pairs are kept, for the audit trail of their time: of a change a week
 /// those of about two years.
 pub const FORMER_KEYS: usize = 100;
+/// Bytes of the disk that a compaction leaves free beside the new database.
+pub const COMPACT_SPARE_BYTES: u64 = 64 * 1024 * 1024;
 /// How often it is looked whether a thread of the database failed without telling: whoever waits
 /// for it waits that much longer at most.
 pub const STORE_ROUSE_MILLIS: u64 = 500;
+/// How often it is looked whether the store failed and is to be opened again, and the first pause
+/// after an attempt that did not succeed.
+pub const STORE_MEND_MILLIS: u64 = 100;
+/// The longest pause between two such attempts, each twice as long as the one before.
+pub const STORE_MEND_MOST_MILLIS: u64 = 30_000;
+/// How long a request waits for a store that is being opened again before it is refused.
+pub const STORE_AWAIT_MILLIS: u64 = 2_000;
 /// Rows removed by one step of a purge, so that writers are never kept waiting.
 pub const PURGE_ROWS: usize = 1_000;
+
+// Export and import
+
+/// Bytes of one file that is imported: a whole calendar of many years with its attachments, which
+/// is held in memory while it is taken apart. Bounds what a compressed entry may grow to as well.
+pub const PORT_FILE_BYTES: u64 = 256 * 1024 * 1024;
+/// Files of one import: those of the largest collection, and some beside it.
+pub const PORT_FILES: usize = MEMBERS + 100_000;
+/// Bytes of all entries of an archive when they are unpacked.
+pub const PORT_ARCHIVE_BYTES: u64 = 64 * 1024 * 1024 * 1024;
+/// Times its packed size that an archive may unpack to: calendars pack to a tenth or a
+/// twentieth, what packs to a thousandth was made to do harm.
+pub const PORT_PACKING: u64 = 200;
+/// Bytes up to which an archive may unpack to any multiple of its size.
+pub const PORT_PACKED_FREELY_BYTES: u64 = 64 * 1024 * 1024;
+/// Nesting of folders that are imported: the storage, its root, a user, a collection.
+pub const PORT_FOLDERS_DEPTH: usize = 5;
+/// Bytes of a file that says how a calendar is called: properties, in several encodings.
+pub const PORT_PROPERTIES_BYTES: u64 = 64 * 1024 * 1024;
+/// Objects in one step of an export or an import; a step of an import has one sync.
+pub const PORT_STEP_OBJECTS: usize = 256;
+/// Bytes of their bodies, beyond which a step takes no further object.
+pub const PORT_STEP_BYTES: usize = 1024 * 1024;
+/// Bytes of what is said about the objects of one step: names and properties.
+pub const PORT_HEAD_BYTES: usize = 4 * PROPERTIES_BYTES + 4 * 1024 * 1024;
+/// Bytes of the bodies of one step: a step, and the largest object that can be configured.
+pub const PORT_BODY_BYTES: usize = PORT_STEP_BYTES + OBJECT_BYTES_MOST + OBJECT_EXCESS_BYTES;
+/// Refusals of an import that are told one by one; the rest is counted.
+pub const PORT_REFUSALS: usize = 10_000;
 
 // Accounts
 
@@ -267,6 +336,16 @@ pub const FAILURE_DELAY_SECONDS: u64 = 15 * 60;
 pub const FAILURES_REMEMBERED: usize = 10_000;
 /// Seconds for which a failed secret is remembered.
 pub const FAILURE_MEMORY_SECONDS: i64 = 10 * 60;
+
+/// Minutes for which refused requests of a device are remembered for `sealdav doctor`.
+pub const TROUBLE_MINUTES: i64 = 60;
+/// Kinds of refusals to devices that are remembered, the latest.
+pub const TROUBLES: usize = 1_000;
+/// Of them, so many are told to `sealdav doctor`, the most frequent.
+pub const TROUBLES_TOLD: usize = 100;
+/// Refusals of one kind to one device within that time from which on they are told of: fewer happen
+/// in daily use.
+pub const TROUBLE_TIMES: u64 = 5;
 
 // Audit trail
 
@@ -385,6 +464,10 @@ pub const LINGER_BYTES: usize = 8 * 1024 * 1024;
 pub const H2_WINDOW_BYTES: u32 = 256 * 1024;
 /// Addresses of a forwarding header that are looked at, from the right.
 pub const FORWARDED_HOPS: usize = 16;
+/// Readers of the metrics at once.
+pub const METRICS_CONNECTIONS: usize = 8;
+/// Seconds for one reader of the metrics, from its connection on.
+pub const METRICS_SECONDS: u64 = 60;
 /// Administration commands answered at once over the local socket.
 pub const ADMIN_CONNECTIONS: usize = 8;
 /// Bytes of one line on the local socket.
@@ -399,5 +482,8 @@ pub const ADMIN_START_SECONDS: u64 = 10;
 pub const CERTIFICATE_DAYS: u64 = 800;
 /// Days before its end at which it is renewed.
 pub const CERTIFICATE_RENEWAL_DAYS: u64 = 60;
+/// Days before the end of a certificate at which `sealdav doctor` warns: what renews one by ACME
+/// does so a month before.
+pub const CERTIFICATE_WARNING_DAYS: i64 = 14;
 /// Days the own certificate authority is valid: it is installed by hand on every device.
 pub const AUTHORITY_DAYS: u64 = 20 * 365;

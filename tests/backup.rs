@@ -119,7 +119,7 @@ fn serve_restored(server: &mut Server, secret: &str, token: &str) {
     assert!(!server.done(&["user", "list"], "").contains("bert"));
     assert_eq!(server.done(&["health"], ""), "ok\n");
     let trail = server.done(&["audit", "show", "--administration"], "");
-    assert!(trail.contains("restored"), "{trail}");
+    assert!(trail.contains("restore"), "{trail}");
     server.done(&["audit", "verify"], "");
     server.stop();
     let said = server.done(&["compact"], "");

@@ -7,13 +7,17 @@ use std::sync::Arc;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::audit::{self, AuditAnswer, AuditRequest};
-use super::trash::{self, HistoryAnswer, HistoryRequest};
 use super::backup::{self, BackupRequest};
+use super::doctor;
+use super::trash::{self, HistoryAnswer, HistoryRequest};
 use crate::account::{Accounts, AppPasswordInfo, Authority, NewAppPassword, NewUser};
 use crate::backup::{Backups, Progress};
+use crate::dav::Dav;
 use crate::ids::Secret;
+use crate::port::Desk;
 use crate::seal::Access;
-use crate::vault::Resealed;
+use crate::store::Room;
+use crate::vault::{Action, Resealed};
 
 /// A secret on the local socket, which only the server's own user can open.
 #[derive(Clone)]
@@ -62,6 +66,8 @@ impl From<Opener> for Authority {
 #[allow(missing_docs, reason = "each is a method of Accounts")]
 pub(super) enum AdminRequest {
     Health,
+    /// What only the server itself knows.
+    Doctor,
     AddUser {
         name: String,
         email: String,
@@ -125,6 +131,13 @@ pub(super) enum AdminRequest {
     Audit {
         request: AuditRequest,
     },
+    /// Opens an account for an export or an import; what follows on the connection is
+    /// `port::wire`'s.
+    Port {
+        name: String,
+        opener: Opener,
+        purpose: Purpose,
+    },
     /// What whoever has an account's password or recovery key asks of it.
     History {
         request: HistoryRequest,
@@ -132,6 +145,14 @@ pub(super) enum AdminRequest {
     Backup {
         request: BackupRequest,
     },
+}
+
+/// What an account is opened for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Purpose {
+    Export,
+    Import,
 }
 
 /// The answer; one JSON line on the socket.
@@ -181,6 +202,8 @@ pub(super) enum AdminResponse {
     Backup { progress: Progress },
     /// The key files are in this file until then (milliseconds since 1970).
     KeyBackup { file: String, expires: i64 },
+    /// What the server knows of itself.
+    Doctor { live: Box<doctor::Live> },
     /// It works, and something else is wrong; sentences.
     Doubts { sentences: Vec<String> },
 }
@@ -218,6 +241,8 @@ pub(super) struct Office {
     pub accounts: Arc<Accounts>,
     /// The address for calendar apps, with a slash at its end.
     pub url: String,
+    /// What answers the requests that an import makes.
+    pub dav: Arc<Dav>,
     /// Whether the store works; an error is a sentence.
     pub health: Box<dyn Fn() -> Result<(), String> + Send + Sync>,
     /// Runs the backups.
@@ -228,6 +253,9 @@ pub(super) struct Office {
 pub(super) fn execute(office: &Office, request: AdminRequest) -> AdminResponse {
     let answered = match request {
         AdminRequest::Health => (office.health)().map(|()| doubts(office)),
+        AdminRequest::Doctor => Ok(AdminResponse::Doctor {
+            live: Box::new(doctor::Live::of(&office.accounts)),
+        }),
         AdminRequest::Audit { request } => {
             audit::execute(&office.accounts, request).map(|answer| AdminResponse::Audit { answer })
         }
@@ -250,10 +278,34 @@ pub(super) fn execute(office: &Office, request: AdminRequest) -> AdminResponse {
     answered.unwrap_or_else(|sentence| AdminResponse::Refused { sentence })
 }
 
+/// An account, opened for an export or an import.
+///
+/// # Errors
+/// A sentence: no such user, a wrong secret.
+pub(super) fn desk(
+    office: &Office,
+    name: &str,
+    opener: Opener,
+    purpose: Purpose,
+) -> Result<Desk, String> {
+    let action = match purpose {
+        Purpose::Export => Action::Export,
+        Purpose::Import => Action::SignIn,
+    };
+    let opened = office.accounts.open_for_owner(name, &opener.into(), action);
+    let account = opened.map_err(|error| error.to_string())?;
+    Ok(Desk::new(Arc::clone(&office.dav), account))
+}
+
 fn doubts(office: &Office) -> AdminResponse {
     let findings = office.accounts.vault().audit_findings();
     let mut sentences: Vec<String> = findings.iter().map(ToString::to_string).collect();
     sentences.extend(office.backups.doubts());
+    let disk = office.accounts.vault().store().disk();
+    if disk.room == Room::Low {
+        let free = disk.space.free / (1024 * 1024);
+        sentences.push(format!("the disk is getting full: {free} MiB are free"));
+    }
     match sentences.is_empty() {
         true => AdminResponse::Done,
         false => AdminResponse::Doubts { sentences },

@@ -357,14 +357,14 @@ pub(super) fn administer(
 }
 
 /// The running server, or the data itself: whoever asks more than once asks the same.
-struct Administration {
-    data: PathBuf,
+pub(super) struct Administration {
+    pub data: PathBuf,
     /// None when a server runs.
-    office: Option<Office>,
+    pub office: Option<Office>,
 }
 
 impl Administration {
-    fn begin(config: &Config, absent: Absent) -> Result<Self, Failure> {
+    pub fn begin(config: &Config, absent: Absent) -> Result<Self, Failure> {
         let data = config.data_dir();
         let until = Instant::now() + Duration::from_secs(limits::ADMIN_START_SECONDS);
         loop {
@@ -379,6 +379,7 @@ impl Administration {
                         backups: open::backups(config, &accounts),
                         accounts,
                         url,
+                        dav: super::serve::dav(config, &Arc::new(Ambient::system())),
                         health,
                     });
                     return Ok(Administration { data, office });

@@ -10,9 +10,12 @@ mod audit;
 mod backup;
 mod commands;
 mod dns;
+mod doctor;
 mod first_run;
 mod host_key;
+mod notify;
 mod open;
+mod port;
 mod serve;
 mod socket;
 mod trash;
@@ -80,6 +83,11 @@ enum Task {
     /// List the devices of an account
     #[command(subcommand)]
     Device(DeviceTask),
+    /// Write all calendars of an account to a zip archive: each object as a file, byte for byte
+    Export(port::ExportFlags),
+    /// Read .ics files, folders of them, vdirs, Radicale's storage or our own archives into an
+    /// account; ends with status 1 if anything was refused
+    Import(port::ImportFlags),
     /// Back up all rows of the running server now, or see what there is; docs/BACKUP.md says more
     Backup(backup::BackupFlags),
     /// Make a new data directory of a backup, put one account back, or try whether that would work
@@ -100,6 +108,13 @@ enum Task {
     },
     /// Ask the running server whether it works; ends with status 1 if not
     Health,
+    /// Look after everything that can be wrong with this server, and say what to do about it; ends
+    /// with status 1 after warnings, 2 after faults
+    Doctor {
+        /// Print a JSON object
+        #[arg(long)]
+        json: bool,
+    },
     /// Print the DNS records by which calendar apps find the server (RFC 6764)
     Dns(dns::Flags),
 }
@@ -463,6 +478,10 @@ pub fn main() -> ExitCode {
     let command = Command::parse();
     let config = match settings(&command.common) {
         Ok(config) => config,
+        // Of all commands this one is there to say what is wrong with the settings.
+        Err(failure) if matches!(command.task, Task::Doctor { .. }) => {
+            return doctor::without_settings(&failure);
+        }
         Err(failure) => return failed(&failure),
     };
     // Whatever is made from here on is for this user only.
@@ -474,6 +493,7 @@ pub fn main() -> ExitCode {
             drop(output);
             serve::run(config, flags)
         }
+        Task::Doctor { json } => return doctor::run(&config, json, &mut output),
         Task::Dns(flags) => dns::print(&config, &flags, &mut output),
         Task::User(task) => commands::user(&config, task, &mut output),
         Task::AppPassword(task) => commands::app_password(&config, task, &mut output),
@@ -483,6 +503,8 @@ pub fn main() -> ExitCode {
         Task::History(task) => trash::history(&config, task, &mut output),
         Task::Undo(flags) => trash::undo(&config, flags, &mut output),
         Task::Device(task) => audit::device(&config, task, &mut output),
+        Task::Export(flags) => port::export(&config, flags, &mut output),
+        Task::Import(flags) => port::import(&config, flags, &mut output),
         Task::Backup(flags) => backup::backup(&config, flags, &mut output),
         Task::Restore(flags) => backup::restore(&config, flags, &mut output),
         Task::Compact => backup::compact(&config, &mut output),

@@ -18,8 +18,10 @@ use rustix::fs::{Mode, OFlags};
 use zeroize::Zeroizing;
 
 use super::Failure;
-use super::admin::{AdminRequest, AdminResponse, Office, execute};
+use super::admin::{AdminRequest, AdminResponse, Office, desk, execute};
 use crate::limits;
+use crate::port::wire;
+use crate::seal::wiped;
 
 const NAME: &str = "admin.sock";
 
@@ -169,7 +171,25 @@ fn converse(stream: &UnixStream, office: &Office) -> io::Result<()> {
         if asked.is_empty() {
             return Ok(());
         }
-        let answer = match serde_json::from_slice::<AdminRequest>(&asked) {
+        let request = serde_json::from_slice::<AdminRequest>(&asked);
+        if let Ok(AdminRequest::Port {
+            name,
+            opener,
+            purpose,
+        }) = request
+        {
+            match desk(office, &name, opener, purpose) {
+                Ok(desk) => {
+                    (&*stream).write_all(&line(&AdminResponse::Done))?;
+                    return wire::serve(&mut Both(lines, stream), desk);
+                }
+                Err(sentence) => {
+                    (&*stream).write_all(&line(&AdminResponse::Refused { sentence }))?;
+                    continue;
+                }
+            }
+        }
+        let answer = wiped(|| match request {
             Ok(request) => {
                 // A panic in one command must not leave its slot taken for ever.
                 let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
@@ -182,8 +202,51 @@ fn converse(stream: &UnixStream, office: &Office) -> io::Result<()> {
             Err(_) => {
                 refused("the server does not know this command; are both of the same version?")
             }
-        };
-        (&*stream).write_all(&line(&answer))?;
+        });
+        wiped(|| (&*stream).write_all(&line(&answer)))?;
+    }
+}
+
+/// A connection whose first lines were read with a buffer.
+struct Both<'a>(BufReader<&'a UnixStream>, &'a UnixStream);
+
+impl Read for Both<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        self.0.read(into)
+    }
+}
+
+impl Write for Both<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.1.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.1.flush()
+    }
+}
+
+/// Asks the server to open an account for an export or an import; the connection is then
+/// `port::wire`'s.
+pub(super) fn open_port(data: &Path, request: &AdminRequest) -> Result<UnixStream, Failure> {
+    let gone = || Failure("the server stopped meanwhile".to_owned());
+    let mut stream = connect(data)?.ok_or_else(gone)?;
+    let patience = Some(Duration::from_secs(limits::ADMIN_SECONDS));
+    stream.set_read_timeout(patience)?;
+    stream.set_write_timeout(patience)?;
+    stream.write_all(&line(request))?;
+    // byte by byte: nothing behind the line may be read here
+    let mut answer = Vec::new();
+    for byte in (&stream).bytes().take(limits::ADMIN_LINE_BYTES) {
+        match byte? {
+            b'\n' => break,
+            byte => answer.push(byte),
+        }
+    }
+    match serde_json::from_slice(&answer)? {
+        AdminResponse::Done => Ok(stream),
+        AdminResponse::Refused { sentence } => Err(Failure(sentence)),
+        _ => Err(gone()),
     }
 }
 

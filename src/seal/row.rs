@@ -295,6 +295,8 @@ pub(super) fn seal(
 }
 
 fn open(key: &RowKey, place: &Place, row: Vec<u8>) -> Result<Opened, OpenError> {
+    #[cfg(test)]
+    super::work::note(super::work::Work::Tried(row.len()));
     let mut row = Zeroizing::new(row);
     match row.first() {
         Some(&VERSION) => {}
@@ -319,6 +321,8 @@ fn open(key: &RowKey, place: &Place, row: Vec<u8>) -> Result<Opened, OpenError> 
             &tag,
         )
         .map_err(|_| OpenError::Tag)?;
+    #[cfg(test)]
+    super::work::note(super::work::Work::Opened(row.len()));
     let header = &row[COMMITMENT.end..COMMITMENT.end + HEADER_BYTES];
     let length = u32::from_le_bytes(header[1..].try_into().expect("4 bytes")) as usize;
     let content_end = COMMITMENT.end + HEADER_BYTES + length;

@@ -110,6 +110,16 @@ fn remove_unfinished(dir: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// Whether the database in `dir` can be synced now, asked before one that can still be read is
+/// closed.
+pub(super) fn probe(dir: &Path) -> Result<(), StoreError> {
+    let doing = "sync its database";
+    File::open(dir.join("db"))
+        .and_then(|file| file.sync_all())
+        .map_err(StoreError::io(doing))?;
+    sync_dir(dir)
+}
+
 /// After a failed sync the kernel keeps pages that look written but are not. They are synced if
 /// they can be and dropped from memory, so that only what the disk has is read.
 fn forget_unwritten(database: &Path) -> Result<(), StoreError> {

@@ -31,8 +31,8 @@ mod model;
 mod purge;
 mod read;
 mod rekey;
-mod retention;
 mod restore;
+mod retention;
 mod rotate;
 #[cfg(test)]
 mod rotate_tests;
@@ -54,8 +54,9 @@ pub use audit::{
     ExportPage, Finding, Happening, MirrorError,
 };
 pub use directory::{AccountRecord, CreateError};
-pub use history::TrashedObject;
 pub use erased::{Erased, replace_file};
+pub use history::TrashedObject;
+pub use index::IndexFigures;
 pub use keyfile::KeyFile;
 pub use model::{
     CalendarFacts, Change, Changes, Collection, CollectionKind, Destination, Etag, Lock, LockDepth,
@@ -224,6 +225,11 @@ impl Vault {
     /// Clock and randomness.
     pub fn ambient(&self) -> &Ambient {
         &self.ambient
+    }
+
+    /// What the indexes in memory hold.
+    pub fn index_figures(&self) -> IndexFigures {
+        self.indexes.lock().figures()
     }
 
     /// The store below, for health and figures.

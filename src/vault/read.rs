@@ -15,7 +15,7 @@ use super::unlock::Inner;
 use super::{Vault, transaction};
 use crate::ids::{AccountId, CollectionId, Email, ObjectId, Segment, SlotId, UserName};
 use crate::seal::{Access, CHUNK_CONTENT_BYTES, Kind, OpenError, Opened, Stored, Terms};
-use crate::store::Receipt;
+use crate::store::{Receipt, StoreError};
 
 /// One unlocked account, acting for one device. Everything it reaches is that account's; no
 /// method takes an account id. Cheap to clone.
@@ -399,6 +399,10 @@ impl AccountStore {
         let _gate = self.inner.gate.lock();
         if self.inner.dead.load(Ordering::Acquire) {
             return Err(VaultError::Locked.into());
+        }
+        if self.inner.vault.store.has_failed() {
+            // The memory must not get ahead of what is known good.
+            return Err(VaultError::Store(StoreError::Failed).into());
         }
         let mut transaction = transaction::Transaction::new(self.clone());
         let value = work(&mut transaction)?;

@@ -76,6 +76,7 @@ pub enum Action {
     Restore,
     Purge,
     Undo,
+    Export,
 }
 
 impl Action {
@@ -109,6 +110,7 @@ impl Action {
             Action::Restore => "restore",
             Action::Purge => "trash-purged",
             Action::Undo => "undo",
+            Action::Export => "export",
         }
     }
 }

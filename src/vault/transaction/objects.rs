@@ -135,7 +135,7 @@ impl Transaction {
         Ok(())
     }
 
-    fn drop_tombstone(
+    pub(super) fn drop_tombstone(
         &mut self,
         state: &State,
         tombstone: Arc<Tombstone>,
