@@ -63,7 +63,7 @@ use error::advice;
 use layout::{Format, Found, Layout};
 use line::Line;
 use rouse::Rouser;
-use rows::guarded;
+use rows::{Rows, guarded};
 use scan::Scan;
 use undo::{Undo, View};
 use watch::Watch;
@@ -533,6 +533,22 @@ fn start(
     watch: &Arc<Watch>,
 ) -> Result<(Running, Format), StoreError> {
     let rows = rows::open(&layout.rows(), options.cache_bytes)?;
+    let db = rows.db.clone();
+    let started = start_rows(layout, options, format, counters, rows);
+    if started.is_err() {
+        // The last handle: sled may panic when it is dropped.
+        rows::close(db);
+    }
+    started
+}
+
+fn start_rows(
+    layout: &Layout,
+    options: &StoreOptions,
+    format: Format,
+    counters: &Arc<Counters>,
+    rows: Rows,
+) -> Result<(Running, Format), StoreError> {
     let (witness, witnessed) = layout.open_witness()?;
     let group = last_group(&rows.db)?;
     counters.reached(group);
