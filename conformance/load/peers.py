@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from harness.dav import Account
-from harness.servers import Radicale, Server, free_port
+from harness.servers import Radicale, Server, Xandikos, free_port
 
 PASSWORD = "secret-load"
 # /bin and /sbin of Debian's packages
@@ -87,6 +87,27 @@ class PlainRadicale(Radicale):
         super().__init__(logs, venv)
         self.tls = ["--logging-level", "warning"]
         self.ca = None
+
+    def folder(self, calendar: str) -> Path:
+        """Where the objects of a calendar lie."""
+        return self.data / "collections/collection-root/load" / calendar
+
+    def filled(self) -> None:
+        """After files were put there."""
+
+
+class FilledXandikos(Xandikos):
+    """Xandikos, which keeps each calendar in a git repository."""
+
+    def folder(self, calendar: str) -> Path:
+        """Where the objects of a calendar lie."""
+        return self.data / "user/calendars" / calendar
+
+    def filled(self) -> None:
+        """After files were put there: one commit of all."""
+        git = ["git", "-C", str(self.folder("large")), "-c", "user.name=load", "-c", "user.email=load@example.test"]
+        subprocess.run([*git, "add", "--all", "."], check=True, capture_output=True)
+        subprocess.run([*git, "commit", "--quiet", "--message", "Load"], check=True, capture_output=True)
 
 
 class Cyrus(Server):

@@ -76,6 +76,10 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let seconds = Duration::from_secs_f64(options.number("seconds", 3.0));
+    if workload == "files" {
+        files(&options);
+        return ExitCode::SUCCESS;
+    }
     if workload == "disk" {
         let group = options.number("group", 1.0) as usize;
         let rate = limits::durable_writes(Path::new(options.text("directory")), group, seconds);
@@ -159,6 +163,9 @@ async fn load(
     if let Some(wrong) = wrong {
         return Err(wrong);
     }
+    if took.is_empty() {
+        return Err("no answer within the time".into());
+    }
     took.sort_unstable();
     let at = |share: f64| {
         let place = (took.len() as f64 * share) as usize;
@@ -199,7 +206,8 @@ async fn converse(
             .map_err(|error| error.to_string())?;
         let now = Instant::now();
         plan.borrow_mut().done(job, &answer)?;
-        if asked >= from {
+        // One that takes longer than the warm-up and the run is measured all the same.
+        if asked >= from || now >= until {
             took.push(now - asked);
             last = now;
         }
@@ -267,6 +275,21 @@ async fn prepare(
         _ => {}
     }
     Ok(found)
+}
+
+/// The objects of the large calendar as files, for a peer that stores them so and takes long to be
+/// filled by PUT; the journal has them as if it had acknowledged them.
+fn files(options: &Options) {
+    let corpus = Corpus {
+        count: options.number("objects", 10_000.0) as u64,
+    };
+    let mut oracle = Oracle::open(Path::new(options.text("journal")));
+    for number in 0..corpus.count {
+        let path = Path::new(options.text("directory")).join(data::name(LARGE, number));
+        std::fs::write(path, corpus.event(LARGE, number, 0)).expect("a writable directory");
+        oracle.acknowledged(LARGE, number, Some(0));
+    }
+    oracle.flush();
 }
 
 /// Makes the two calendars of the run, and as many as are missing to ten in the home.

@@ -86,7 +86,7 @@ impl Plan {
     /// The next request into `request`; none when there is nothing left to do.
     pub fn next(&mut self, request: &mut Vec<u8>) -> Option<Job> {
         request.clear();
-        let number = CHANGED + self.roll(self.corpus.count - CHANGED);
+        let number = CHANGED + self.roll(self.corpus.count.saturating_sub(CHANGED).max(1));
         match &mut self.kind {
             Kind::Get(objects) => {
                 let objects = Rc::clone(objects);
