@@ -550,6 +550,15 @@ impl Vault {
             bytes,
         };
         let count = chunks(bytes);
+        if count == 1 {
+            let content = self.read_chunk(&of, 0)?.map(Opened::into_content);
+            return match content {
+                Some(content) if content.len() as u64 != bytes => {
+                    Err(VaultError::Damaged("length".into()))
+                }
+                content => Ok(content),
+            };
+        }
         let mut content = Zeroizing::new(Vec::with_capacity(
             usize::try_from(bytes)
                 .unwrap_or(0)
