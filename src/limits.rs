@@ -69,6 +69,8 @@ pub const INSTANCES_PER_ANSWER: usize = 10_000;
 /// Bytes of iCalendar that all expanded instances of one answer may take: the text of an event stands
 /// in each of its instances (HARDENING H6).
 pub const EXPANDED_BYTES: usize = 16 * 1024 * 1024;
+/// Instances of a plain event that are remembered beside it in memory, 24 bytes each.
+pub const MOMENTS_REMEMBERED: usize = 16;
 /// Periods of a recurrence rule looked at for one question about one object.
 pub const RECURRENCE_STEPS: usize = 200_000;
 /// Instances tried for all questions of one request about one object (its alarms ask each for itself).

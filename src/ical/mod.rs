@@ -8,7 +8,7 @@
 //! - `shape`, `series`, `alarm`, `overlap`, `instances`: when components take place;
 //! - `text`, `filter`: what a calendar-query asks; `summary`: what rules an object out unread;
 //! - `expand`, `limit`, `project`, `retrieve`: what a report asks of the bytes (CALDAV:calendar-data);
-//! - `busy`: when one is busy; `edit`: the bytes with single lines changed.
+//! - `moments`: when plain events take place, remembered; `busy`: when one is busy; `edit`: the bytes with single lines changed.
 
 pub mod accept;
 mod alarm;
@@ -21,6 +21,7 @@ pub mod instances;
 pub mod kind;
 mod limit;
 pub mod line;
+pub mod moments;
 pub mod overlap;
 pub mod project;
 pub mod recur;

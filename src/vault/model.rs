@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::ambient::UnixMillis;
+use crate::ical::moments::Memo;
 use crate::ical::{ComponentKind, ComponentSet, Extent};
 use crate::ids::{CollectionId, ObjectId, Segment, SlotId};
 use crate::xml::Name;
@@ -86,6 +87,9 @@ pub struct CalendarFacts {
     pub component: ComponentKind,
     /// An outer bound of the times at which any part of it may match a time range.
     pub extent: Extent,
+    /// When it takes place, once that was asked; in memory only.
+    #[serde(skip)]
+    pub moments: Memo,
 }
 
 /// Everything about an object except its body and its stored properties.

@@ -13,6 +13,7 @@ use super::rows::{SummaryRow, decode};
 use super::tree::{Entry, State, Tree};
 use super::unlock::Inner;
 use super::{Vault, transaction};
+use crate::ical::overlap::TimeRange;
 use crate::ids::{AccountId, CollectionId, Email, ObjectId, Segment, SlotId, UserName};
 use crate::seal::{Access, CHUNK_CONTENT_BYTES, Kind, Opened, Terms};
 use crate::store::Receipt;
@@ -204,6 +205,17 @@ impl AccountStore {
             objects,
             collections: self.collections(id),
         })
+    }
+
+    /// The objects of a calendar whose extent touches a range, by name; costs what it finds.
+    pub fn objects_touching(
+        &self,
+        id: CollectionId,
+        range: TimeRange,
+    ) -> Result<Vec<Arc<Summary>>, VaultError> {
+        let objects = self.with_index(id, |index| index.touching(range))?;
+        self.note_read(id);
+        Ok(objects)
     }
 
     /// The object of this name in a collection.
