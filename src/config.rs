@@ -13,9 +13,13 @@ use serde::{Deserialize, Deserializer};
 
 use crate::limits;
 
+mod backup;
 mod net;
+mod operation;
 
-pub use net::{Network, PublicUrl};
+pub use backup::Backup;
+pub use net::{Contact, Network, PublicUrl};
+pub use operation::{Disk, Metrics, Sync};
 
 /// The documented settings with their defaults.
 pub const DOCUMENTED: &str = include_str!("../config/sealdav.toml");
@@ -42,6 +46,9 @@ pub struct Config {
     /// The address under which clients reach the server.
     #[serde(deserialize_with = "url_or_empty")]
     pub public_url: Option<PublicUrl>,
+    /// Whom to tell of a vulnerability.
+    #[serde(deserialize_with = "contact_or_empty")]
+    pub security_contact: Option<Contact>,
     /// Proxies whose forwarding headers are believed.
     pub trusted_proxies: Vec<Network>,
     /// Speak HTTP without TLS.
@@ -61,6 +68,16 @@ pub struct Config {
     pub argon2: Argon2,
     /// What is remembered of who used what.
     pub audit: Audit,
+    /// What deleted and overwritten things can be restored.
+    pub trash: Trash,
+    /// Backups by themselves.
+    pub backup: Backup,
+    /// What is remembered for clients that sync.
+    pub sync: Sync,
+    /// The room on the disk.
+    pub disk: Disk,
+    /// Figures for monitoring.
+    pub metrics: Metrics,
     /// Who may sign in, and from where.
     pub sign_in: SignIn,
     /// Logging.
@@ -119,6 +136,16 @@ pub struct Audit {
     pub device_days: u32,
 }
 
+/// For how long what was deleted or overwritten can be restored. Zero of either: not at all.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Trash {
+    /// Days.
+    pub days: u32,
+    /// Past versions of one object.
+    pub versions: u32,
+}
+
 /// Who may sign in, and from where.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -169,6 +196,7 @@ impl Default for Config {
             data: None,
             listen: vec![SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), DEFAULT_PORT)],
             public_url: None,
+            security_contact: None,
             trusted_proxies: Vec::new(),
             plain_http: false,
             host_key_file: None,
@@ -178,6 +206,11 @@ impl Default for Config {
             accounts: Accounts::default(),
             argon2: Argon2::default(),
             audit: Audit::default(),
+            trash: Trash::default(),
+            backup: Backup::default(),
+            sync: Sync::default(),
+            disk: Disk::default(),
+            metrics: Metrics::default(),
             sign_in: SignIn::default(),
             log: Log::default(),
         }
@@ -216,6 +249,15 @@ impl Default for Audit {
         Audit {
             days: limits::AUDIT_DAYS,
             device_days: limits::DEVICE_DAYS,
+        }
+    }
+}
+
+impl Default for Trash {
+    fn default() -> Self {
+        Trash {
+            days: limits::TRASH_DAYS,
+            versions: limits::TRASH_VERSIONS,
         }
     }
 }
@@ -329,6 +371,9 @@ impl Config {
                  or set trusted_proxies to the address of your reverse proxy, or leave plain_http off",
             );
         }
+        if let Some(sentence) = self.metrics.wrong() {
+            return contradiction(sentence);
+        }
         self.check_bounds()
     }
 
@@ -367,7 +412,16 @@ impl Config {
         {
             return contradiction("audit.days and audit.device_days must be between 1 and 36500");
         }
-        Ok(())
+        let Trash { days, versions } = self.trash;
+        if days > limits::TRASH_DAYS_MOST || versions > limits::TRASH_VERSIONS_MOST {
+            return contradiction(
+                "trash.days must be between 0 and 3650, trash.versions between 0 and 100",
+            );
+        }
+        if let Some(sentence) = self.sync.wrong().or(self.disk.wrong()) {
+            return contradiction(sentence);
+        }
+        self.backup.check()
     }
 
     /// The data directory. systemd names the service's own in STATE_DIRECTORY.
@@ -548,6 +602,16 @@ fn url_or_empty<'de, D: Deserializer<'de>>(from: D) -> Result<Option<PublicUrl>,
         .map_err(serde::de::Error::custom)
 }
 
+fn contact_or_empty<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Contact>, D::Error> {
+    let text = String::deserialize(from)?;
+    match text.is_empty() {
+        true => Ok(None),
+        false => Contact::parse(&text)
+            .map(Some)
+            .map_err(serde::de::Error::custom),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -696,6 +760,30 @@ mod tests {
                 ..Config::default()
             };
             assert!(config.check().unwrap_err().to_string().contains("unlocked"));
+        }
+        let away = Metrics {
+            listen: Some("192.0.2.1:9100".parse().unwrap()),
+            token_file: None,
+        };
+        let few = Disk {
+            warn_free_mb: 1,
+            stop_free_mb: 2,
+        };
+        for config in [
+            Config {
+                metrics: away,
+                ..Config::default()
+            },
+            Config {
+                disk: few,
+                ..Config::default()
+            },
+            Config {
+                sync: Sync { keep_days: 29 },
+                ..Config::default()
+            },
+        ] {
+            assert!(config.check().is_err(), "{config:?}");
         }
         let half = Tls {
             cert: Some("x".into()),

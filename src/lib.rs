@@ -6,6 +6,7 @@
 // floor 0
 pub mod ambient;
 pub mod config;
+pub mod figures;
 pub mod ids;
 pub mod limits;
 // floor 1
@@ -18,6 +19,7 @@ pub mod store;
 pub mod vault;
 // floor 4
 pub mod account;
+pub mod backup;
 // floor 5
 pub mod dav;
 // floor 6

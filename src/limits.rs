@@ -14,6 +14,13 @@ pub const TREE_DEPTH: usize = 16;
 /// Bytes of a raw request target, before decoding.
 pub const REQUEST_TARGET_BYTES: usize = 8 * 1024;
 
+// Memory
+
+/// Bytes of stack that are overwritten after each piece of work: more than any of it needs.
+pub const STACK_WIPED_BYTES: usize = 128 * 1024;
+/// The same after a look at a header, or into a cache.
+pub const STACK_WIPED_BRIEFLY_BYTES: usize = 16 * 1024;
+
 // Objects and collections
 
 /// Default for the largest calendar object or file in bytes (CALDAV:max-resource-size, RFC 4791 section 5.2.5).
@@ -50,6 +57,40 @@ pub const LOCK_OWNER_BYTES: usize = 4 * 1024;
 pub const LOCK_SECONDS: u64 = 3_600;
 /// Tombstones a collection keeps; older sync-tokens answer valid-sync-token (RFC 6578 section 3.8).
 pub const TOMBSTONES: usize = 100_000;
+
+// Trash and history
+
+/// Default days for which what was deleted or overwritten can be restored.
+pub const TRASH_DAYS: u32 = 30;
+/// The most days that may be configured.
+pub const TRASH_DAYS_MOST: u32 = 3_650;
+/// Default for the past versions of one object that are kept.
+pub const TRASH_VERSIONS: u32 = 10;
+/// The most that may be configured: with usual names and UIDs they fit into one row; fewer are kept
+/// where they do not.
+pub const TRASH_VERSIONS_MOST: u32 = 100;
+/// Deleted collections kept for one account; the oldest go when there are more, since a list of
+/// them is in memory while it is unlocked.
+pub const TRASHED_COLLECTIONS: usize = 1_000;
+/// Deleted objects kept for one collection, the newest: as many as it may have members.
+pub const TRASHED_OBJECTS: usize = MEMBERS;
+/// Histories that are cut in one go while writers of the account wait; each is a small commit.
+pub const HISTORY_STEP: usize = 200;
+/// Entries of one list of trash, the newest.
+pub const TRASH_LISTED: usize = 10_000;
+/// Commits of an undo that are under way before it waits for the disk.
+pub const UNDO_STEP: usize = 200;
+/// Lines in the report of an undo; the rest is counted.
+pub const UNDO_TOLD: usize = 10_000;
+/// Default for the days for which they are kept: as long as a device that is not used is remembered
+/// (`DEVICE_DAYS`). One that comes back later lists the collection anew.
+pub const TOMBSTONE_DAYS: u32 = 180;
+/// The least that may be configured: a holiday without the device.
+pub const TOMBSTONE_DAYS_LEAST: u32 = 30;
+/// Tombstones that one step of forgetting drops, since writers of the account wait meanwhile.
+pub const FORGET_TOMBSTONES: usize = 500;
+/// Such steps in each minute.
+pub const FORGET_STEPS: usize = 20;
 
 // iCalendar
 
@@ -145,16 +186,47 @@ pub const ROW_BYTES: usize = CHUNK_BYTES + 1024;
 pub const SCAN_STEP_ROWS: usize = 256;
 /// See `SCAN_STEP_ROWS`.
 pub const SCAN_STEP_BYTES: usize = 1024 * 1024;
+/// A part of a copy of all rows (a pack of a backup) ends on average after so many rows.
+pub const COPY_PART_ROWS: u16 = 128;
+/// Bytes after which it ends in any case: one is in memory at a time.
+pub const COPY_PART_BYTES: usize = 4 * 1024 * 1024;
+/// Names of rows that changed while a copy is made, beyond which it begins again: 40 bytes each.
+pub const COPY_CHANGED_NAMES: usize = 250_000;
+/// Bytes of changed rows that a copy holds before it works them in.
+pub const COPY_OVERLAY_BYTES: usize = 16 * 1024 * 1024;
+/// Rows changed since the last look, up to which commits are held to read the rest.
+pub const COPY_QUIET: usize = 64;
+/// Looks after which they are held in any case.
+pub const COPY_ROUNDS: u32 = 32;
+/// Rows that are read while commits are held, at the most: a few milliseconds' worth.
+pub const COPY_HELD_NAMES: usize = 4_096;
+/// Times that a copy is begun before it is given up.
+pub const COPY_PASSES: u32 = 4;
 /// Bytes of sled's page cache; what it really takes is several times that (FINDINGS).
 pub const STORE_CACHE_BYTES: u64 = 32 * 1024 * 1024;
 /// Bytes of a segment of the database file: four rows of a leaf must not become a blob (FINDINGS).
 pub const STORE_SEGMENT_BYTES: usize = 8 * 1024 * 1024;
-/// Free bytes of the disk below which writes are refused while the store still works.
-pub const STORE_RESERVE_BYTES: u64 = 64 * 1024 * 1024;
+/// Default for the free bytes of the disk below which the administrator is warned.
+pub const DISK_WARN_BYTES: u64 = 1024 * 1024 * 1024;
+/// Default for the free bytes of the disk below which writes are refused: all that may be in memory
+/// on its way (`COMMIT_QUEUE_BYTES`), a few segments of the database, and the audit trail fit.
+pub const DISK_STOP_BYTES: u64 = 256 * 1024 * 1024;
+/// Both are at most a part of the disk: the first one of so many, so that a small disk works.
+pub const DISK_WARN_SHARE: u64 = 5;
+/// The same for the second.
+pub const DISK_STOP_SHARE: u64 = 10;
+/// The most MiB that may be configured for either: 16 TiB.
+pub const DISK_MARK_MIB_MOST: u64 = 16 * 1024 * 1024;
+/// Seconds between two looks at the disk.
+pub const DISK_SECONDS: u64 = 5;
+/// Seconds after which a group of commits that is being written counts as stuck.
+pub const COMMIT_STUCK_SECONDS: u64 = 30;
 /// Milliseconds for sled's threads to let go of a database that was closed in this process.
 pub const STORE_LET_GO_MILLIS: u64 = 5_000;
 /// Summaries held by all indexes together (about 400 bytes each).
 pub const INDEX_SUMMARIES: usize = 500_000;
+/// Bytes that one of them takes, estimated, for the metrics.
+pub const INDEX_ENTRY_BYTES: usize = 400;
 /// Unlocked accounts held at once.
 pub const UNLOCKED_ACCOUNTS: usize = 1_000;
 /// Default for the minutes without a request after which an account's keys are dropped.
@@ -167,6 +239,28 @@ pub const UNLOCKED_HOURS: u32 = 24;
 pub const UNLOCKED_HOURS_MOST: u32 = 7 * 24;
 /// Bytes that one step of a copied collection commits: other requests wait while a commit is applied.
 pub const COPY_STEP_BYTES: usize = 512 * 1024;
+/// Objects that one step of resealing looks at, while writers of the account wait.
+pub const RESEAL_OBJECTS: usize = 512;
+/// Steps of resealing before a command is told how far it got, and of an account in one
+/// housekeeping: about a second, each having a sync.
+pub const RESEAL_STEPS: usize = 50;
+/// Epochs of a collection's key: one, and those that resealing did not get rid of.
+pub const EPOCHS: usize = 16;
+/// Former account keys whose pairs are kept, for the audit trail of their time: of a change a week
+/// those of about two years.
+pub const FORMER_KEYS: usize = 100;
+/// Bytes of the disk that a compaction leaves free beside the new database.
+pub const COMPACT_SPARE_BYTES: u64 = 64 * 1024 * 1024;
+/// How often it is looked whether a thread of the database failed without telling: whoever waits
+/// for it waits that much longer at most.
+pub const STORE_ROUSE_MILLIS: u64 = 500;
+/// How often it is looked whether the store failed and is to be opened again, and the first pause
+/// after an attempt that did not succeed.
+pub const STORE_MEND_MILLIS: u64 = 100;
+/// The longest pause between two such attempts, each twice as long as the one before.
+pub const STORE_MEND_MOST_MILLIS: u64 = 30_000;
+/// How long a request waits for a store that is being opened again before it is refused.
+pub const STORE_AWAIT_MILLIS: u64 = 2_000;
 /// Rows removed by one step of a purge, so that writers are never kept waiting.
 pub const PURGE_ROWS: usize = 1_000;
 
@@ -216,6 +310,16 @@ pub const FAILURES_REMEMBERED: usize = 10_000;
 /// Seconds for which a failed secret is remembered.
 pub const FAILURE_MEMORY_SECONDS: i64 = 10 * 60;
 
+/// Minutes for which refused requests of a device are remembered for `sealdav doctor`.
+pub const TROUBLE_MINUTES: i64 = 60;
+/// Kinds of refusals to devices that are remembered, the latest.
+pub const TROUBLES: usize = 1_000;
+/// Of them, so many are told to `sealdav doctor`, the most frequent.
+pub const TROUBLES_TOLD: usize = 100;
+/// Refusals of one kind to one device within that time from which on they are told of: fewer happen
+/// in daily use.
+pub const TROUBLE_TIMES: u64 = 5;
+
 // Audit trail
 
 /// Entries of a page of the audit trail: the open page is sealed anew with every change.
@@ -248,6 +352,36 @@ pub const DEVICE_DAYS: u32 = 180;
 pub const AUDIT_DAYS_MOST: u32 = 36_500;
 /// Seconds between two writings of when a device was last used.
 pub const DEVICE_FLUSH_SECONDS: i64 = 60 * 60;
+
+// Backups
+
+/// Default hours between two backups.
+pub const BACKUP_HOURS: u32 = 24;
+/// The most hours and days that may be configured there: ten years, more or less.
+pub const BACKUP_MOST: u32 = 100_000;
+/// Default days, weeks and months of which the newest backup is kept.
+pub const BACKUP_KEEP: (u32, u32, u32) = (7, 4, 12);
+/// Default days after which a backup of the key files is deleted.
+pub const BACKUP_KEY_DAYS: u32 = 30;
+/// Minutes after which a backup that failed is tried again.
+pub const BACKUP_RETRY_MINUTES: i64 = 15;
+/// Seconds after a start at which the first look is taken at what is due.
+pub const BACKUP_FIRST_SECONDS: u64 = 10;
+/// Milliseconds between two looks of the command at how far a backup has got.
+pub const BACKUP_LOOK_MILLIS: u64 = 200;
+/// Bytes of a manifest: a line of 100 for some 100 rows.
+pub const BACKUP_MANIFEST_BYTES: u64 = 1024 * 1024 * 1024;
+/// Bytes of a pack: the bound of a part with its last row.
+pub const BACKUP_PACK_BYTES: u64 = (COPY_PART_BYTES + ROW_BYTES) as u64 + 64 * 1024;
+/// Bytes of a backup of all key files.
+pub const BACKUP_KEYS_BYTES: u64 = 1024 * 1024 * 1024;
+/// Bytes by which a database may exceed its rows before compaction is advised, and how many times
+/// as large as they it then is.
+pub const WASTE_BYTES: u64 = 256 * 1024 * 1024;
+/// See `WASTE_BYTES`: what a database that is used has anyway (FINDINGS).
+pub const WASTE_FACTOR: u64 = 4;
+/// Hours after which the rows are counted again to know it.
+pub const WASTE_HOURS: i64 = 24;
 
 // Connections
 
@@ -303,6 +437,10 @@ pub const LINGER_BYTES: usize = 8 * 1024 * 1024;
 pub const H2_WINDOW_BYTES: u32 = 256 * 1024;
 /// Addresses of a forwarding header that are looked at, from the right.
 pub const FORWARDED_HOPS: usize = 16;
+/// Readers of the metrics at once.
+pub const METRICS_CONNECTIONS: usize = 8;
+/// Seconds for one reader of the metrics, from its connection on.
+pub const METRICS_SECONDS: u64 = 60;
 /// Administration commands answered at once over the local socket.
 pub const ADMIN_CONNECTIONS: usize = 8;
 /// Bytes of one line on the local socket.
@@ -317,5 +455,8 @@ pub const ADMIN_START_SECONDS: u64 = 10;
 pub const CERTIFICATE_DAYS: u64 = 800;
 /// Days before its end at which it is renewed.
 pub const CERTIFICATE_RENEWAL_DAYS: u64 = 60;
+/// Days before the end of a certificate at which `sealdav doctor` warns: what renews one by ACME
+/// does so a month before.
+pub const CERTIFICATE_WARNING_DAYS: i64 = 14;
 /// Days the own certificate authority is valid: it is installed by hand on every device.
 pub const AUTHORITY_DAYS: u64 = 20 * 365;

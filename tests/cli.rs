@@ -434,6 +434,56 @@ fn what_was_answered_is_there_after_a_restart() {
 }
 
 #[test]
+fn an_account_gets_a_new_key_with_and_without_a_server() {
+    let data = Data::new("rotate");
+    let add = "user add alice --email alice@example.org --password-stdin";
+    data.run(add, PASSWORD).unwrap();
+    let (_, phone, _) = data.app_password("phone");
+    let tea = "/dav/calendars/alice/calendar/tea.ics";
+    let rotate = "user rotate alice --password-stdin";
+    assert!(data.run(rotate, "wrong\n").is_err());
+    let told = data.run(rotate, PASSWORD).unwrap();
+    assert!(told.contains("Done: 0 objects."), "{told}");
+
+    let server = data.serve("");
+    let mut connection = server.connect(&data);
+    assert_eq!(connection.ask("PUT", tea, &phone, EVENT).0, 201);
+    let told = data.run(rotate, PASSWORD).unwrap();
+    assert!(told.contains("Done: 1 objects."), "{told}");
+    let read = connection.ask("GET", tea, &phone, "");
+    assert_eq!(read, (200, EVENT.to_owned()));
+    server.stop();
+    let server = data.serve("");
+    let read = server.connect(&data).ask("GET", tea, &phone, "");
+    assert_eq!(read, (200, EVENT.to_owned()));
+    server.stop();
+}
+
+#[test]
+fn security_txt_is_served_where_somebody_is_named() {
+    let data = Data::new("contact");
+    data.run(
+        "user add alice --email alice@example.org --password-stdin",
+        PASSWORD,
+    )
+    .unwrap();
+    let path = "/.well-known/security.txt";
+    let server = data.serve("");
+    assert_eq!(server.connect(&data).ask("GET", path, "no", "").0, 401);
+    server.stop();
+    let file = data.0.with_file_name("sealdav.toml");
+    std::fs::write(&file, "security_contact = \"admin@example.org\"\n").unwrap();
+    let server = data.serve(&format!(" --config {}", file.display()));
+    let (status, text) = server.connect(&data).ask("GET", path, "no", "");
+    assert_eq!(status, 200);
+    assert!(
+        text.starts_with("Contact: mailto:admin@example.org\r\nExpires: 20"),
+        "{text}"
+    );
+    server.stop();
+}
+
+#[test]
 fn the_first_run_tells_secrets_only_when_asked() {
     let data = Data::new("first");
     let server = data.serve("");

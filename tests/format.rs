@@ -15,7 +15,7 @@ use sealdav::ambient::Ambient;
 use sealdav::ids::{CollectionId, Secret, Segment};
 use sealdav::seal::HostKey;
 use sealdav::store::{Store, StoreOptions};
-use sealdav::vault::{AccountStore, Change, CollectionKind, Node, Vault};
+use sealdav::vault::{AccountStore, Change, CollectionKind, Node, Vault, VaultError};
 
 const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures");
 const PEER: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -246,6 +246,30 @@ fn format_1_account_takes_what_came_later() {
     let found = accounts.try_recovery_key("anna", recovery).unwrap();
     assert_eq!((found.objects, found.damaged), (whole.len() as u64, 0));
     assert_eq!(accounts.app_passwords("anna").unwrap().len(), 2);
+}
+
+#[test]
+fn format_1_account_gets_trash_and_history() {
+    let fixture = Fixture::open("data-1");
+    let anna = fixture.sign_in("anna");
+    let id = collection(&anna, "calendar");
+    let before = everything(&anna);
+    let lunch = Segment::parse("lunch.ics").unwrap();
+    let lunch = anna.object(id, &lunch).unwrap().unwrap();
+    let body = anna.body(id, &lunch).unwrap();
+    let deleted: Result<(), VaultError> = anna.write(|tx| tx.delete_object(id, &lunch));
+    deleted.unwrap();
+    let version = anna.history(id, lunch.id).unwrap()[0].revision;
+    let restored = anna.write(|tx| tx.restore_version(id, lunch.id, version, None));
+    let restored = restored.map_err(|error: VaultError| error).unwrap();
+    assert_eq!(anna.body(id, &restored).unwrap(), body);
+    assert_eq!(anna.properties(id, &restored).unwrap().len(), 1);
+    let deleted: Result<(), VaultError> = anna.write(|tx| tx.delete_collection(id));
+    deleted.unwrap();
+    anna.restore_collection(id, None).unwrap();
+    let now = everything(&anna);
+    assert!(now.keys().eq(before.keys()));
+    assert!(now.iter().all(|(name, (body, _))| *body == before[name].0));
 }
 
 #[test]

@@ -11,11 +11,17 @@ const FILES: &[&str] = &[
     "src/vault/read.rs",
     "src/vault/sync.rs",
     "src/vault/copy.rs",
+    "src/vault/history.rs",
+    "src/vault/trash.rs",
+    "src/vault/undo.rs",
     "src/vault/transaction/mod.rs",
     "src/vault/transaction/grants.rs",
     "src/vault/transaction/objects.rs",
     "src/vault/transaction/collections.rs",
     "src/vault/transaction/locks.rs",
+    "src/vault/transaction/reseal.rs",
+    "src/vault/transaction/history.rs",
+    "src/vault/transaction/trash.rs",
 ];
 
 /// Methods that take an id, and on which another account's is tried.
@@ -40,6 +46,13 @@ const TRIED: &[&str] = &[
     "copy_object",
     "move_collection",
     "grant",
+    "history",
+    "version_body",
+    "restore_version",
+    "restore_collection",
+    "purge_history",
+    "purge_histories",
+    "purge_collection",
 ];
 
 /// Methods that take none, or take a value that only the account itself can have read.
@@ -55,6 +68,10 @@ const WITHOUT_IDS: &[&str] = &[
     "barrier",
     "home",
     "resolve",
+    "subtree",
+    "trashed_objects",
+    "trashed_collections",
+    "undo",
     "locks",
     "home_ctag",
     "write",
@@ -64,6 +81,10 @@ const WITHOUT_IDS: &[&str] = &[
     "add_lock",
     "refresh_lock",
     "remove_lock",
+    // Of the handle's own account.
+    "resealing",
+    "progress",
+    "step",
 ];
 
 /// Methods whose refusal of another account's id is tried nowhere else: see below.

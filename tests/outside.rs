@@ -18,6 +18,7 @@ type Check = fn(&Path);
 /// The files and folders of a data directory, and what checks their content.
 const FILES: &[(&str, Check)] = &[
     ("audit.heads", audit_heads),
+    ("backups", backup_journal),
     ("db", folder),
     ("db/format", format_file),
     ("db/lock", empty),
@@ -28,7 +29,11 @@ const FILES: &[(&str, Check)] = &[
     ("db/rows/db", anything),
     ("db/rows/snap.*", anything),
     ("db/witness", witness),
+    ("erased", signed_words),
     ("host.key", host_key),
+    ("host.key.next", host_key),
+    ("host.key.old-*", host_key),
+    ("key-backups", signed_words),
     ("keys", folder),
     ("keys/*.keys", key_file),
     ("tls", folder),
@@ -50,6 +55,9 @@ const ROW_VERSION: u8 = 1;
 fn only_what_is_listed_is_outside_a_seal() {
     let mut server = Server::new();
     let used = everything::run(&mut server);
+    server.add_user("zacharias");
+    server.done(&["user", "delete", "zacharias", "--yes"], "");
+    back_up(&server);
     server.stop();
     // with its own certificate, so that everything is there
     server.start(&[]);
@@ -63,13 +71,11 @@ fn only_what_is_listed_is_outside_a_seal() {
     server.stop();
     let data = server.data();
     let mut seen = vec![false; FILES.len()];
-    for file in server.files() {
-        let name = file.to_str().expect("a name of ours is ASCII");
-        let row = FILES.iter().position(|(pattern, _)| is_like(name, pattern));
-        let row = row.unwrap_or_else(|| panic!("{name} is not on the list"));
-        seen[row] = true;
-        (FILES[row].1)(&data.join(&file));
-    }
+    // while the host key is being replaced, and afterwards
+    common::interrupt_rotation(&server);
+    every_file_is_listed(&server, &mut seen);
+    server.done(&["host-key", "rotate"], "");
+    every_file_is_listed(&server, &mut seen);
     for ((pattern, _), seen) in FILES.iter().zip(seen) {
         assert!(seen || *pattern == "db/rows/snap.*", "{pattern} is no more");
     }
@@ -82,6 +88,104 @@ fn only_what_is_listed_is_outside_a_seal() {
     names_tell_only_kinds(&names);
     rows_share_nothing(&values);
     no_hash_of_a_plaintext(&data, &used);
+}
+
+fn every_file_is_listed(server: &Server, seen: &mut [bool]) {
+    for file in server.files() {
+        let name = file.to_str().expect("a name of ours is ASCII");
+        let row = FILES.iter().position(|(pattern, _)| is_like(name, pattern));
+        let row = row.unwrap_or_else(|| panic!("{name} is not on the list"));
+        seen[row] = true;
+        (FILES[row].1)(&server.data().join(&file));
+    }
+}
+
+/// Makes a backup of rows and one of key files, and looks at all that they consist of.
+fn back_up(server: &Server) {
+    for place in ["rows-backup", "keys-backup"] {
+        fs::create_dir(server.beside(place)).expect("a folder");
+    }
+    let (rows, keys) = (server.beside("rows-backup"), server.beside("keys-backup"));
+    let place = |path: &Path| path.to_str().expect("a name").to_owned();
+    server.done(&["backup", "--to", &place(&rows)], "");
+    server.done(&["backup", "keys", "--to", &place(&keys)], "");
+    let mut found = Vec::new();
+    common::walk(&rows, &mut found);
+    let (mut packs, mut names) = (0, Vec::new());
+    for path in found {
+        let name = path.strip_prefix(&rows).expect("below it");
+        match name.to_str().expect("a name of ours is ASCII") {
+            "lock" => empty(&path),
+            "packs" | "backups" => folder(&path),
+            "tmp" => empty_folder(&path),
+            "erased" => signed_words(&path),
+            name if name.starts_with("backups/") => signed_words(&path),
+            name if name.starts_with("packs/") => {
+                packs += 1;
+                names.extend(pack(&path));
+            }
+            name => panic!("{name} is not on the list"),
+        }
+    }
+    assert!(packs > 0 && names.len() > 60, "{packs} packs, {names:?}");
+    names.sort_unstable();
+    names_tell_only_kinds(&names);
+    let mut found = Vec::new();
+    common::walk(&keys, &mut found);
+    assert_eq!(found.len(), 1);
+    // The contents of key files, each of which is looked at as such.
+    signed_words(&found[0]);
+}
+
+/// Rows as they are stored; gives their names.
+fn pack(path: &Path) -> Vec<Vec<u8>> {
+    let bytes = fs::read(path).expect("a file");
+    let mut rest = bytes.strip_prefix(b"sealdav pack 1\n").expect("its line");
+    let mut names = Vec::new();
+    while !rest.is_empty() {
+        let (name, after) = rest.split_at(36);
+        let (length, after) = after.split_at(4);
+        let length = u32::from_le_bytes(length.try_into().expect("4 bytes"));
+        let (value, after) = after.split_at(usize::try_from(length).expect("small"));
+        assert_eq!(value.first(), Some(&ROW_VERSION), "not sealed");
+        assert!(is_padme(value.len() - ROW_FRAME), "{length}");
+        names.push(name.to_vec());
+        rest = after;
+    }
+    names
+}
+
+/// Lines of a fixed word, and then numbers, hexadecimal digits, the id of a backup or a path.
+fn signed_words(path: &Path) {
+    const WORDS: &[&str] = &[
+        "sealdav", "id", "time", "store", "rows", "pack", "mirror", "signed", "erased", "backup",
+        "made", "expires", "key", "audit", "heads", "chain", "accounts", "files", "backups", "-",
+    ];
+    let text = text(path);
+    for word in text.lines().flat_map(|line| line.split([' ', ','])) {
+        let stamp = word.len() == 21 && word.contains("Z-") && word.contains('T');
+        let fine =
+            WORDS.contains(&word) || is_hex(word) || stamp || word.ends_with(".sealdav-keys");
+        assert!(fine, "{word} in {}", path.display());
+    }
+    assert!(
+        text.lines()
+            .last()
+            .is_some_and(|line| line.starts_with("signed "))
+    );
+}
+
+/// When backups were made and where to.
+fn backup_journal(path: &Path) {
+    let text = text(path);
+    for line in text.lines() {
+        let fields: Vec<&str> = line.split('\t').collect();
+        let [good, tried, at, failure] = fields[..] else {
+            panic!("{line}")
+        };
+        assert!(good.parse::<u64>().is_ok() && tried.parse::<u64>().is_ok());
+        assert!(at.ends_with("rows-backup") && failure.is_empty(), "{line}");
+    }
 }
 
 fn is_like(name: &str, pattern: &str) -> bool {
@@ -221,12 +325,15 @@ fn format_file(path: &Path) {
     assert_eq!(lines.len(), 3);
 }
 
-/// The number of the last group of changes, and its complement.
+/// The numbers of the last two groups of changes, each with its complement.
 fn witness(path: &Path) {
     let bytes = fs::read(path).expect("a file");
-    let (number, complement) = bytes.split_at(8);
-    let flipped: Vec<u8> = number.iter().map(|byte| !byte).collect();
-    assert_eq!(complement, flipped);
+    assert!(matches!(bytes.len(), 16 | 32), "{}", bytes.len());
+    for slot in bytes.chunks(16) {
+        let (number, complement) = slot.split_at(8);
+        let flipped: Vec<u8> = number.iter().map(|byte| !byte).collect();
+        assert_eq!(complement, flipped);
+    }
 }
 
 /// What the database says of itself.
@@ -392,5 +499,6 @@ fn key_file(path: &Path) {
     }
     assert!(fields.0.is_empty(), "{} bytes more", fields.0.len());
     kinds.sort_unstable();
-    assert_eq!(kinds, [0, 1, 2], "password, app password, recovery key");
+    let expected = [0, 1, 1, 1, 2];
+    assert_eq!(kinds, expected, "password, app passwords, recovery key");
 }

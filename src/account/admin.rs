@@ -89,6 +89,9 @@ impl From<CreateError> for AdminError {
             CreateError::NameTaken => "there is a user of that name already".into(),
             CreateError::EmailTaken => "another user has that e-mail address".into(),
             CreateError::KeyFile(error) => format!("the key file could not be written: {error}"),
+            CreateError::Erased(error) => format!(
+                "the account's keys are destroyed, but the list of erased accounts could not be written ({error}); mend that and delete it again"
+            ),
             CreateError::Vault(error) => format!("the store failed: {error:?}"),
         })
     }
@@ -126,7 +129,7 @@ impl Accounts {
         })
     }
 
-    fn password_slot(&self, id: AccountId, key: &AccountKey, password: &Secret) -> Slot {
+    pub(super) fn password_slot(&self, id: AccountId, key: &AccountKey, password: &Secret) -> Slot {
         let _run = self.argon2.take();
         let (cost, host) = (self.settings.cost(), self.vault.host());
         Slot::for_password(id, key, password, cost, host, self.vault.ambient())

@@ -22,6 +22,22 @@ pub(super) fn parse(text: &str, now: UnixMillis) -> Result<UnixMillis, AdminErro
     }
 }
 
+/// The time in the past that `text` names: so many days, hours, minutes or seconds ago (`3d`, `12h`),
+/// or the beginning of a day in UTC (`2026-12-24`).
+///
+/// # Errors
+/// It is none of these.
+pub(super) fn parse_past(text: &str, now: UnixMillis) -> Result<UnixMillis, AdminError> {
+    let ago = from_now(text, now).map(|then| UnixMillis(2 * now.0 - then.0));
+    let day = || last_day(text).map(|end| UnixMillis(end.0 - 86_400_000));
+    ago.or_else(day).ok_or_else(|| {
+        AdminError(
+            "give a time as days, hours or minutes ago (3d, 12h, 30m) or as a day (2026-12-24)"
+                .into(),
+        )
+    })
+}
+
 fn from_now(text: &str, now: UnixMillis) -> Option<UnixMillis> {
     let (_, seconds) = UNITS.iter().find(|(unit, _)| text.ends_with(*unit))?;
     let digits = &text[..text.len() - 1];
@@ -50,6 +66,14 @@ fn last_day(text: &str) -> Option<UnixMillis> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn times_in_the_past_are_read() {
+        let now = UnixMillis(90_000_000);
+        assert_eq!(parse_past("1d", now).unwrap().0, 3_600_000);
+        assert_eq!(parse_past("1970-01-02", now).unwrap().0, 86_400_000);
+        assert!(parse_past("yesterday", now).is_err());
+    }
 
     #[test]
     fn spans_and_days_are_read_and_nothing_else() {

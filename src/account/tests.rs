@@ -113,6 +113,70 @@ fn only_what_may_be_a_password_needs_an_argon2_run() {
     assert_eq!(quick("alice", &long), Some(Some(SignInError::Wrong)));
 }
 
+/// HARDENING H3: whoever knocks with a wrong secret makes the server do the same work, byte for
+/// byte and key for key, whether there is such an account, is none, or may not sign in.
+#[test]
+fn who_exists_is_not_told_by_the_work_of_a_refusal() {
+    use crate::seal::work::{self, Work};
+    let server = server(true);
+    let accounts = &server.accounts;
+    for (name, address) in [("off", "off@example.org"), ("many", "many@example.org")] {
+        let new = NewUser {
+            name: name.into(),
+            email: address.into(),
+            password: secret(PASSWORD),
+            allow_weak: false,
+            admin: false,
+        };
+        accounts.add_user(new).unwrap();
+    }
+    let app_password = |name: &str, label: &str| {
+        let by = Authority::Password(secret(PASSWORD));
+        let added = accounts.add_app_password(name, NewAppPassword::labelled(label), by);
+        added.unwrap().password
+    };
+    let of_disabled = app_password("off", "phone");
+    for number in 0..20 {
+        app_password("many", &number.to_string());
+    }
+    let revoked = app_password("many", "revoked");
+    accounts.revoke_app_password("many", "revoked").unwrap();
+    accounts.set_enabled("off", false).unwrap();
+    accounts.lock(None).unwrap();
+    let mut number = 0;
+    let mut work_of = |name: &str, secret: &Secret| {
+        number += 1;
+        let peer = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, number));
+        work::taken();
+        let refused = accounts.sign_in(name, secret, peer).err();
+        assert_eq!(refused, Some(SignInError::Wrong), "{name}");
+        work::taken()
+    };
+    let expected = work_of("alice", &secret("wrong horse"));
+    let runs = |work: &&Work| matches!(work, Work::Stretched(..));
+    assert_eq!(expected.iter().filter(runs).count(), 1);
+    assert!(expected.len() > 3, "{expected:?}");
+    for name in [
+        "nobody",
+        "ALICE@example.org",
+        "x@example.org",
+        "off",
+        "many",
+    ] {
+        assert_eq!(work_of(name, &secret("a wrong horse")), expected, "{name}");
+    }
+    // the right one of somebody who is disabled
+    assert_eq!(work_of("off", &secret(PASSWORD)), expected);
+    let of_another = Generated::random(SecretKind::AppPassword, &mut OsRandom).to_text();
+    let expected = work_of("alice", &of_another);
+    assert_eq!(expected, [Work::Derived]);
+    for name in ["nobody", "x@example.org", "off", "many"] {
+        assert_eq!(work_of(name, &of_another), expected, "{name}");
+    }
+    assert_eq!(work_of("off", &of_disabled), expected);
+    assert_eq!(work_of("many", &revoked), expected);
+}
+
 #[test]
 fn the_account_password_is_for_dav_only_where_allowed() {
     for allowed in [false, true] {
@@ -641,4 +705,109 @@ fn accounts_of_other_domains_are_not_made_and_do_not_sign_in() {
     };
     assert!(add("bob@example.org").is_err_and(|error| error.0.contains("domain")));
     assert!(add("bob@example.com").is_ok());
+}
+
+#[test]
+fn after_a_rotation_every_secret_works_as_before_and_old_handles_do_not() {
+    let server = server(true);
+    let accounts = &server.accounts;
+    let authority = || Authority::Password(secret(PASSWORD));
+    let phone = app_password(accounts, "phone");
+    let visitor = NewAppPassword {
+        access: Access::ReadOnly,
+        ..NewAppPassword::labelled("visitor")
+    };
+    let visitor = accounts.add_app_password("alice", visitor, authority());
+    let wall = NewAppPassword {
+        calendars: vec!["tasks".into()],
+        ..NewAppPassword::labelled("wall")
+    };
+    let wall = accounts.add_app_password("alice", wall, authority());
+    let (visitor, wall) = (visitor.unwrap().password, wall.unwrap().password);
+    let recovery = accounts
+        .new_recovery_key("alice", secret(PASSWORD))
+        .unwrap();
+    let open = accounts.sign_in("alice", &phone, PEER).unwrap();
+    assert!(accounts.rotate("alice", secret("wrong")).is_err());
+    assert!(open.is_open(), "nothing was changed");
+
+    accounts.rotate("alice", secret(PASSWORD)).unwrap();
+    assert!(!open.is_open());
+    assert!(accounts.reseal("alice").unwrap().1);
+    assert_eq!(accounts.resealed("alice").unwrap(), None);
+    for (secret, access, limited) in [
+        (&phone, Access::ReadWrite, false),
+        (&visitor, Access::ReadOnly, false),
+        (&wall, Access::ReadWrite, true),
+        (&secret(PASSWORD), Access::ReadWrite, false),
+    ] {
+        let account = accounts.sign_in("alice", secret, PEER).unwrap();
+        assert_eq!((account.access(), account.is_limited()), (access, limited));
+    }
+    let labels: Vec<_> = accounts.app_passwords("alice").unwrap();
+    let labels: Vec<_> = labels.iter().map(|info| info.label.as_str()).collect();
+    assert_eq!(labels, ["phone", "visitor", "wall"]);
+    accounts.try_recovery_key("alice", recovery).unwrap();
+    let trail = accounts
+        .trail("alice", &authority(), UnixMillis(0))
+        .unwrap();
+    assert_eq!(trail.unread, 0);
+    let told = |what: &str| {
+        trail
+            .lines
+            .iter()
+            .any(|line| line.entry.action.name() == what)
+    };
+    assert!(told("account-key-changed") && told("key-cut"));
+}
+
+#[test]
+fn a_slot_that_would_stop_working_prevents_a_rotation() {
+    let server = server(false);
+    let accounts = &server.accounts;
+    let phone = app_password(accounts, "phone");
+    let record = accounts.record("alice").unwrap();
+    let (host, ambient) = (accounts.vault.host(), accounts.vault.ambient());
+    // As the first version wrote it: a label and a time, no public key.
+    let old = |slot: &Slot| {
+        let about = slot.about(record.id, host).unwrap();
+        let about = super::about::About::decode(&about).unwrap();
+        let bytes = postcard::to_allocvec(&(about.label, about.created)).unwrap();
+        ambient.random(|random| slot.clone().with_about(record.id, &bytes, host, random))
+    };
+    let change = |slots: &mut Vec<Slot>| {
+        let last = slots.last_mut().unwrap();
+        *last = old(last);
+    };
+    accounts.vault.change_slots(record.id, change).unwrap();
+    let refused = accounts.rotate("alice", secret(PASSWORD)).unwrap_err();
+    assert!(
+        refused.0.contains("the app password \"phone\""),
+        "{refused}"
+    );
+    assert!(accounts.sign_in("alice", &phone, PEER).is_ok());
+    accounts.revoke_app_password("alice", "phone").unwrap();
+    accounts.rotate("alice", secret(PASSWORD)).unwrap();
+}
+
+#[test]
+fn a_sign_in_goes_on_with_what_a_stop_interrupted_and_a_lock_ends_it() {
+    let server = server(false);
+    let accounts = &server.accounts;
+    let phone = app_password(accounts, "phone");
+    accounts.rotate("alice", secret(PASSWORD)).unwrap();
+    assert!(accounts.resealed("alice").unwrap().is_some());
+    assert_eq!(accounts.lock(None).unwrap(), 1);
+    assert_eq!(
+        accounts.resealed("alice").unwrap(),
+        None,
+        "no keys are held"
+    );
+    assert!(accounts.vault.unlocked().is_empty());
+    accounts.sign_in("alice", &phone, PEER).unwrap();
+    assert!(accounts.resealed("alice").unwrap().is_some());
+    accounts.housekeep();
+    assert_eq!(accounts.resealed("alice").unwrap(), None);
+    let account = accounts.sign_in("alice", &phone, PEER).unwrap();
+    assert!(account.resealing().is_none());
 }

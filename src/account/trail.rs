@@ -55,14 +55,15 @@ impl Accounts {
         let SlotKey::Whole(key) = &content.key else {
             return Err(AdminError("the password or recovery key is wrong".into()));
         };
-        let pair = key.pair();
+        let pairs = self.vault.pairs_of(record.id, key);
+        let pairs = pairs.map_err(|error| failed(&format!("{error:?}")))?;
         // What waits in memory too, if it can be written.
         if let Err(error) = self.vault.flush_audit() {
             tracing::warn!(%error, "the audit trail cannot be written");
         }
         let found = self
             .vault
-            .audit_of(record.id, &[pair], since, limits::AUDIT_SHOWN);
+            .audit_of(record.id, &pairs, since, limits::AUDIT_SHOWN);
         let found = found.map_err(|error| failed(&error))?;
         let labels: HashMap<SlotId, String> = self
             .app_passwords(name)?

@@ -7,9 +7,15 @@ use std::sync::Arc;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::audit::{self, AuditAnswer, AuditRequest};
+use super::backup::{self, BackupRequest};
+use super::doctor;
+use super::trash::{self, HistoryAnswer, HistoryRequest};
 use crate::account::{Accounts, AppPasswordInfo, Authority, NewAppPassword, NewUser};
+use crate::backup::{Backups, Progress};
 use crate::ids::Secret;
 use crate::seal::Access;
+use crate::store::Room;
+use crate::vault::Resealed;
 
 /// A secret on the local socket, which only the server's own user can open.
 #[derive(Clone)]
@@ -58,6 +64,8 @@ impl From<Opener> for Authority {
 #[allow(missing_docs, reason = "each is a method of Accounts")]
 pub(super) enum AdminRequest {
     Health,
+    /// What only the server itself knows.
+    Doctor,
     AddUser {
         name: String,
         email: String,
@@ -87,6 +95,15 @@ pub(super) enum AdminRequest {
         name: String,
         password: Passed,
     },
+    /// A new account key.
+    Rotate {
+        name: String,
+        password: Passed,
+    },
+    /// Goes on sealing under it what the old one sealed.
+    Reseal {
+        name: String,
+    },
     /// One account, or all.
     Lock {
         name: Option<String>,
@@ -112,6 +129,13 @@ pub(super) enum AdminRequest {
     Audit {
         request: AuditRequest,
     },
+    /// What whoever has an account's password or recovery key asks of it.
+    History {
+        request: HistoryRequest,
+    },
+    Backup {
+        request: BackupRequest,
+    },
 }
 
 /// The answer; one JSON line on the socket.
@@ -126,6 +150,14 @@ pub(super) enum AdminResponse {
     RecoveryKey { recovery_key: Passed },
     /// So many accounts were open.
     Locked { accounts: usize },
+    /// How far the sealing under a new key got.
+    Resealed {
+        done: u64,
+        left: u64,
+        /// Collections with damaged rows, which keep an old key.
+        kept: usize,
+        finished: bool,
+    },
     /// What a recovery key opened.
     Recovered {
         calendars: usize,
@@ -147,6 +179,14 @@ pub(super) enum AdminResponse {
     AppPasswords { app_passwords: Vec<AppPasswordLine> },
     /// About the audit trail and devices.
     Audit { answer: AuditAnswer },
+    /// About trash and history.
+    History { answer: HistoryAnswer },
+    /// How far a backup has got, or what came of it.
+    Backup { progress: Progress },
+    /// The key files are in this file until then (milliseconds since 1970).
+    KeyBackup { file: String, expires: i64 },
+    /// What the server knows of itself.
+    Doctor { live: Box<doctor::Live> },
     /// It works, and something else is wrong; sentences.
     Doubts { sentences: Vec<String> },
 }
@@ -186,31 +226,51 @@ pub(super) struct Office {
     pub url: String,
     /// Whether the store works; an error is a sentence.
     pub health: Box<dyn Fn() -> Result<(), String> + Send + Sync>,
+    /// Runs the backups.
+    pub backups: Arc<Backups>,
 }
 
 /// Does what is asked.
 pub(super) fn execute(office: &Office, request: AdminRequest) -> AdminResponse {
     let answered = match request {
-        AdminRequest::Health => (office.health)().map(|()| doubts(&office.accounts)),
+        AdminRequest::Health => (office.health)().map(|()| doubts(office)),
+        AdminRequest::Doctor => Ok(AdminResponse::Doctor {
+            live: Box::new(doctor::Live::of(&office.accounts)),
+        }),
         AdminRequest::Audit { request } => {
             audit::execute(&office.accounts, request).map(|answer| AdminResponse::Audit { answer })
         }
+        AdminRequest::History { request } => trash::execute(&office.accounts, request)
+            .map(|answer| AdminResponse::History { answer }),
+        AdminRequest::Backup { request } => backup::execute(&office.backups, request),
         AdminRequest::Users => Ok(users(&office.accounts)),
-        AdminRequest::AddUser { .. }
-        | AdminRequest::SetEnabled { .. }
-        | AdminRequest::DeleteUser { .. } => change_user(&office.accounts, request),
+        AdminRequest::DeleteUser { .. } => {
+            let deleted = change_user(&office.accounts, request);
+            if deleted.is_ok() {
+                office.backups.share_erased();
+            }
+            deleted
+        }
+        AdminRequest::AddUser { .. } | AdminRequest::SetEnabled { .. } => {
+            change_user(&office.accounts, request)
+        }
         _ => change_secrets(office, request),
     };
     answered.unwrap_or_else(|sentence| AdminResponse::Refused { sentence })
 }
 
-fn doubts(accounts: &Accounts) -> AdminResponse {
-    let findings = accounts.vault().audit_findings();
-    if findings.is_empty() {
-        return AdminResponse::Done;
+fn doubts(office: &Office) -> AdminResponse {
+    let findings = office.accounts.vault().audit_findings();
+    let mut sentences: Vec<String> = findings.iter().map(ToString::to_string).collect();
+    sentences.extend(office.backups.doubts());
+    let disk = office.accounts.vault().store().disk();
+    if disk.room == Room::Low {
+        let free = disk.space.free / (1024 * 1024);
+        sentences.push(format!("the disk is getting full: {free} MiB are free"));
     }
-    AdminResponse::Doubts {
-        sentences: findings.iter().map(ToString::to_string).collect(),
+    match sentences.is_empty() {
+        true => AdminResponse::Done,
+        false => AdminResponse::Doubts { sentences },
     }
 }
 
@@ -329,6 +389,16 @@ fn change_app_passwords(office: &Office, request: AdminRequest) -> Result<AdminR
     answered.map_err(|error| error.to_string())
 }
 
+fn resealed(progress: Resealed, finished: bool) -> AdminResponse {
+    let Resealed { done, left, kept } = progress;
+    AdminResponse::Resealed {
+        done,
+        left,
+        kept,
+        finished,
+    }
+}
+
 fn change_secrets(office: &Office, request: AdminRequest) -> Result<AdminResponse, String> {
     let accounts = &office.accounts;
     let answered = match request {
@@ -359,6 +429,12 @@ fn change_secrets(office: &Office, request: AdminRequest) -> Result<AdminRespons
             .map(|key| AdminResponse::RecoveryKey {
                 recovery_key: Passed(key),
             }),
+        AdminRequest::Rotate { name, password } => accounts
+            .rotate(&name, password.0)
+            .map(|progress| resealed(progress, false)),
+        AdminRequest::Reseal { name } => accounts
+            .reseal(&name)
+            .map(|(progress, finished)| resealed(progress, finished)),
         request => return change_app_passwords(office, request),
     };
     answered.map_err(|error| error.to_string())

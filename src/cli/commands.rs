@@ -1,6 +1,7 @@
 //! The administration commands: what is read from standard input, what is asked, what is printed.
 
 use std::io::{BufRead, IsTerminal, Write};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -58,6 +59,10 @@ pub(super) fn user(config: &Config, task: UserTask, output: &mut dyn Write) -> R
         UserTask::Recover { name, allow_weak } => {
             return recover(config, name, allow_weak, output);
         }
+        UserTask::Rotate {
+            name,
+            password_stdin: _,
+        } => return rotate(config, name, output),
         UserTask::RecoveryKey {
             name,
             password_stdin: _,
@@ -348,34 +353,107 @@ pub(super) fn administer(
     request: AdminRequest,
     absent: Absent,
 ) -> Result<AdminResponse, Failure> {
-    let data = config.data_dir();
-    let until = Instant::now() + Duration::from_secs(limits::ADMIN_START_SECONDS);
-    let answer = loop {
-        if let Some(answer) = socket::ask(&data, &request)? {
-            break answer;
+    Administration::begin(config, absent).and_then(|mut on| on.ask(&request))
+}
+
+/// The running server, or the data itself: whoever asks more than once asks the same.
+struct Administration {
+    data: PathBuf,
+    /// None when a server runs.
+    office: Option<Office>,
+}
+
+impl Administration {
+    fn begin(config: &Config, absent: Absent) -> Result<Self, Failure> {
+        let data = config.data_dir();
+        let until = Instant::now() + Duration::from_secs(limits::ADMIN_START_SECONDS);
+        loop {
+            if socket::answers(&data)? {
+                return Ok(Administration { data, office: None });
+            }
+            match open::accounts(config, &Arc::new(Ambient::system()), absent) {
+                Ok(accounts) => {
+                    let (url, health) =
+                        (format!("{}/", config.base_url()), open::health(&accounts));
+                    let office = Some(Office {
+                        backups: open::backups(config, &accounts),
+                        accounts,
+                        url,
+                        health,
+                    });
+                    return Ok(Administration { data, office });
+                }
+                // A server that is starting has the store before it has its socket.
+                Err(Unopened::InUse(_)) if Instant::now() < until => {
+                    std::thread::sleep(Duration::from_millis(50));
+                }
+                Err(unopened) => return Err(unopened.into()),
+            }
         }
-        match open::accounts(config, &Arc::new(Ambient::system()), absent) {
-            Ok(accounts) => {
-                let (url, health) = (format!("{}/", config.base_url()), open::health(&accounts));
-                let office = Office {
-                    accounts,
-                    url,
-                    health,
-                };
-                let answer = execute(&office, request);
+    }
+
+    fn ask(&mut self, request: &AdminRequest) -> Result<AdminResponse, Failure> {
+        let answer = match &self.office {
+            Some(office) => {
+                let answer = execute(office, request.clone());
                 office.accounts.settle();
-                break answer;
+                answer
             }
-            // A server that is starting has the store before it has its socket.
-            Err(Unopened::InUse(_)) if Instant::now() < until => {
-                std::thread::sleep(Duration::from_millis(50));
-            }
-            Err(unopened) => return Err(unopened.into()),
+            None => socket::ask(&self.data, request)?
+                .ok_or_else(|| Failure("the server stopped meanwhile".to_owned()))?,
+        };
+        match answer {
+            AdminResponse::Refused { sentence } => Err(Failure(sentence)),
+            answer => Ok(answer),
         }
+    }
+}
+
+/// `sealdav user rotate`
+fn rotate(config: &Config, name: String, output: &mut dyn Write) -> Result<(), Failure> {
+    let password = secret_line("the account's password")?;
+    let mut on = Administration::begin(config, Absent::Refuse)?;
+    let request = AdminRequest::Rotate {
+        name: name.clone(),
+        password,
     };
-    match answer {
-        AdminResponse::Refused { sentence } => Err(Failure(sentence)),
-        answer => Ok(answer),
+    on.ask(&request)?;
+    writeln!(
+        output,
+        "The account has a new key. What the old one sealed is being sealed anew; this may be interrupted."
+    )?;
+    let shown = std::io::stderr().is_terminal();
+    loop {
+        let request = AdminRequest::Reseal { name: name.clone() };
+        let AdminResponse::Resealed {
+            done,
+            left,
+            kept,
+            finished,
+        } = on.ask(&request)?
+        else {
+            return Err(Failure("the server gave another answer".to_owned()));
+        };
+        if shown {
+            write!(std::io::stderr(), "\r{done} objects done, {left} left ")?;
+        }
+        if finished {
+            if shown {
+                writeln!(std::io::stderr())?;
+            }
+            writeln!(output, "Done: {done} objects.")?;
+            if kept > 0 {
+                writeln!(
+                    output,
+                    "{kept} collections keep an old key, because rows in them are damaged."
+                )?;
+            }
+            writeln!(
+                output,
+                "Key backups of before open nothing that is written from now on: make a new one."
+            )?;
+            return Ok(());
+        }
     }
 }
 

@@ -7,13 +7,17 @@
 
 mod admin;
 mod audit;
+mod backup;
 mod commands;
 mod dns;
+mod doctor;
 mod first_run;
 mod host_key;
+mod notify;
 mod open;
 mod serve;
 mod socket;
+mod trash;
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -67,9 +71,24 @@ enum Task {
     /// Show, verify and export the audit trail: who used what and when
     #[command(subcommand)]
     Audit(AuditTask),
+    /// List, restore and purge what was deleted
+    #[command(subcommand)]
+    Trash(TrashTask),
+    /// List, show and restore past versions of an object
+    #[command(subcommand)]
+    History(HistoryTask),
+    /// Undo all that one device changed since a time; without --yes it only tells what it would do
+    Undo(UndoFlags),
     /// List the devices of an account
     #[command(subcommand)]
     Device(DeviceTask),
+    /// Back up all rows of the running server now, or see what there is; docs/BACKUP.md says more
+    Backup(backup::BackupFlags),
+    /// Make a new data directory of a backup, put one account back, or try whether that would work
+    Restore(backup::RestoreFlags),
+    /// Copy the database into a new file without the space of what was deleted; the server must be
+    /// stopped
+    Compact,
     /// Drop the keys of an account from the server's memory now: requests under way finish, the
     /// next one of each device opens the account again
     #[command(group(clap::ArgGroup::new("whom").required(true)))]
@@ -83,6 +102,13 @@ enum Task {
     },
     /// Ask the running server whether it works; ends with status 1 if not
     Health,
+    /// Look after everything that can be wrong with this server, and say what to do about it; ends
+    /// with status 1 after warnings, 2 after faults
+    Doctor {
+        /// Print a JSON object
+        #[arg(long)]
+        json: bool,
+    },
     /// Print the DNS records by which calendar apps find the server (RFC 6764)
     Dns(dns::Flags),
 }
@@ -174,6 +200,18 @@ enum UserTask {
         /// Take a password that is easy to guess
         #[arg(long)]
         allow_weak: bool,
+    },
+    /// Give an account a new key, and seal everything in it anew
+    ///
+    /// For when the old key may be known to somebody. Password, app passwords and recovery key go on
+    /// working, so revoke those that are not trusted first. The account can be used meanwhile; if
+    /// this is interrupted the server goes on when the account is opened the next time.
+    Rotate {
+        /// The account
+        name: String,
+        /// Read the account's password from standard input (one line)
+        #[arg(long, required = true)]
+        password_stdin: bool,
     },
     /// Make a new recovery key and print it, once; the old one ends
     RecoveryKey {
@@ -290,6 +328,126 @@ enum DeviceTask {
     },
 }
 
+/// What opens an account for a command.
+#[derive(Debug, Args)]
+struct Secrets {
+    /// Read the account's password from standard input (one line)
+    #[arg(long, required_unless_present = "recovery_key_stdin")]
+    password_stdin: bool,
+    /// Read its recovery key instead
+    #[arg(long, conflicts_with = "password_stdin")]
+    recovery_key_stdin: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum TrashTask {
+    /// List deleted objects and collections with their ids, the newest first
+    List {
+        /// The account
+        name: String,
+        /// Objects that were moved into another collection too
+        #[arg(long)]
+        moved: bool,
+        #[command(flatten)]
+        secrets: Secrets,
+        /// Print a JSON object a line; times in milliseconds since 1970
+        #[arg(long)]
+        json: bool,
+    },
+    /// Restore a deleted object or collection, under the name that it had
+    Restore {
+        /// The account
+        name: String,
+        /// Its id, as `list` prints it
+        #[arg(value_name = "ID")]
+        item: String,
+        /// Restore it under this name
+        #[arg(long = "as", value_name = "NAME")]
+        new_name: Option<String>,
+        #[command(flatten)]
+        secrets: Secrets,
+    },
+    /// Erase deleted objects and collections now; nobody can restore them after that
+    Purge {
+        /// The account
+        name: String,
+        /// Their ids, as `list` prints them; the path of an object, to erase its past versions
+        #[arg(value_name = "ID", required_unless_present = "all")]
+        items: Vec<String>,
+        /// All of them, and the past versions of all objects
+        #[arg(long, conflicts_with = "items")]
+        all: bool,
+        #[command(flatten)]
+        secrets: Secrets,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum HistoryTask {
+    /// List the past versions of an object, the newest first
+    List {
+        /// The account
+        name: String,
+        /// Its path, such as calendar/lunch.ics; the id of a deleted one
+        object: String,
+        #[command(flatten)]
+        secrets: Secrets,
+        /// Print a JSON object a line; times in milliseconds since 1970
+        #[arg(long)]
+        json: bool,
+    },
+    /// Write the bytes of a past version to standard output
+    Show {
+        /// The account
+        name: String,
+        /// Its path, such as calendar/lunch.ics; the id of a deleted one
+        object: String,
+        /// Its number, as `list` prints it
+        #[arg(long, value_name = "NUMBER")]
+        version: u64,
+        /// Write to this file, which must not exist
+        #[arg(long, value_name = "FILE")]
+        output: Option<PathBuf>,
+        #[command(flatten)]
+        secrets: Secrets,
+    },
+    /// Give an object the bytes of a past version again; what it has now becomes a past version
+    Restore {
+        /// The account
+        name: String,
+        /// Its path, such as calendar/lunch.ics; the id of a deleted one
+        object: String,
+        /// The version's number, as `list` prints it
+        #[arg(long, value_name = "NUMBER")]
+        version: u64,
+        /// Restore it under this name
+        #[arg(long = "as", value_name = "NAME")]
+        new_name: Option<String>,
+        #[command(flatten)]
+        secrets: Secrets,
+    },
+}
+
+#[derive(Debug, Args)]
+struct UndoFlags {
+    /// The account
+    name: String,
+    /// The device's slot or label, as `device list` prints them
+    #[arg(long, value_name = "SLOT_OR_LABEL")]
+    device: String,
+    /// Since when: 3d, 12h or 30m ago, or the beginning of a day (UTC) such as 2026-12-24
+    #[arg(long, value_name = "WHEN")]
+    since: String,
+    /// Do it
+    #[arg(long)]
+    yes: bool,
+    #[command(flatten)]
+    secrets: Secrets,
+    /// Print a JSON object
+    #[arg(long)]
+    json: bool,
+}
+
 /// The program's version and that of its time zones, which decide when things are.
 fn version() -> &'static str {
     static VERSION: LazyLock<String> = LazyLock::new(|| {
@@ -314,6 +472,10 @@ pub fn main() -> ExitCode {
     let command = Command::parse();
     let config = match settings(&command.common) {
         Ok(config) => config,
+        // Of all commands this one is there to say what is wrong with the settings.
+        Err(failure) if matches!(command.task, Task::Doctor { .. }) => {
+            return doctor::without_settings(&failure);
+        }
         Err(failure) => return failed(&failure),
     };
     // Whatever is made from here on is for this user only.
@@ -325,12 +487,19 @@ pub fn main() -> ExitCode {
             drop(output);
             serve::run(config, flags)
         }
+        Task::Doctor { json } => return doctor::run(&config, json, &mut output),
         Task::Dns(flags) => dns::print(&config, &flags, &mut output),
         Task::User(task) => commands::user(&config, task, &mut output),
         Task::AppPassword(task) => commands::app_password(&config, task, &mut output),
         Task::HostKey(task) => host_key::run(&config, task, &mut output),
         Task::Audit(task) => audit::audit(&config, task, &mut output),
+        Task::Trash(task) => trash::trash(&config, task, &mut output),
+        Task::History(task) => trash::history(&config, task, &mut output),
+        Task::Undo(flags) => trash::undo(&config, flags, &mut output),
         Task::Device(task) => audit::device(&config, task, &mut output),
+        Task::Backup(flags) => backup::backup(&config, flags, &mut output),
+        Task::Restore(flags) => backup::restore(&config, flags, &mut output),
+        Task::Compact => backup::compact(&config, &mut output),
         Task::Lock { name, all: _ } => commands::lock(&config, name, &mut output),
         Task::Health => commands::health(&config, &mut output),
     };

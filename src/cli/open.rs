@@ -12,10 +12,11 @@ use std::time::{Duration, Instant};
 use super::{Failure, host_key};
 use crate::account::{AccountSettings, Accounts};
 use crate::ambient::Ambient;
+use crate::backup::{BackupSettings, Backups, MARKER};
 use crate::config::Config;
 use crate::limits;
-use crate::store::{Store, StoreError, StoreOptions};
-use crate::vault::Vault;
+use crate::store::{DiskMarks, Store, StoreError, StoreOptions};
+use crate::vault::{Retention, Vault};
 
 /// Whether a data directory may be made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,6 +54,33 @@ pub(super) fn health(
 ) -> Box<dyn Fn() -> Result<(), String> + Send + Sync> {
     let vault = Arc::clone(accounts.vault());
     Box::new(move || vault.store().room().map_err(|error| error.to_string()))
+}
+
+/// What makes the backups of an open data directory.
+pub(super) fn backups(config: &Config, accounts: &Arc<Accounts>) -> Arc<Backups> {
+    let vault = Arc::clone(accounts.vault());
+    let settings = BackupSettings::from(&config.backup);
+    Arc::new(Backups::new(vault, &config.data_dir(), settings))
+}
+
+/// Refuses a directory whose restore was not finished.
+pub(super) fn refuse_restoring(data: &Path) -> Result<(), Failure> {
+    match data.join(MARKER).exists() {
+        true => Err(Failure(format!(
+            "{} was being restored from a backup, and that was not finished; remove the directory and restore again",
+            data.display()
+        ))),
+        false => Ok(()),
+    }
+}
+
+/// What the settings say of the disk.
+fn disk_marks(config: &Config) -> DiskMarks {
+    let bytes = |mib: u64| mib.saturating_mul(1024 * 1024);
+    DiskMarks {
+        warn: bytes(config.disk.warn_free_mb),
+        stop: bytes(config.disk.stop_free_mb),
+    }
 }
 
 /// As `accounts`, for the server: a command that has the store gives it back within moments.
@@ -93,8 +121,9 @@ pub(super) fn accounts(
     }
     make_dir(&data)?;
     host_key::refuse_unfinished(&data)?;
+    refuse_restoring(&data)?;
     let host = host_key::obtain(&host_key::source(config)?, &store, ambient)?;
-    let opened = open_store(&data)?;
+    let opened = open_store(&data, disk_marks(config))?;
     let vault = Vault::open(opened, host, &data.join("keys"), Arc::clone(ambient));
     let vault = vault.map_err(|error| Failure(format!("{}: {error}", data.display())))?;
     let settings = AccountSettings {
@@ -103,7 +132,12 @@ pub(super) fn accounts(
         argon2_passes: config.argon2.passes,
         audit_days: config.audit.days,
         device_days: config.audit.device_days,
+        retention: Retention {
+            days: config.trash.days,
+            versions: config.trash.versions,
+        },
         email_domains: config.sign_in.email_domains.clone(),
+        sync_days: config.sync.keep_days,
         unlocked_idle_minutes: config.accounts.unlocked_idle_minutes,
         unlocked_hours: config.accounts.unlocked_hours,
     };
@@ -111,8 +145,12 @@ pub(super) fn accounts(
 }
 
 fn make_dir(data: &Path) -> Result<(), Failure> {
+    let is_missing = |dir: &&Path| !dir.as_os_str().is_empty() && !dir.exists();
+    let missing: Vec<&Path> = data.ancestors().take_while(is_missing).collect();
     let made = DirBuilder::new().recursive(true).mode(0o700).create(data);
-    made.map_err(|error| {
+    // Their own names too, or a power cut takes everything that is in them.
+    let durable = made.and_then(|()| missing.into_iter().try_for_each(host_key::sync_parent));
+    durable.map_err(|error| {
         Failure(format!(
             "the data directory {} cannot be made: {error}",
             data.display()
@@ -135,9 +173,9 @@ pub(super) fn warn_if_open(path: &Path, sentence: &str) {
 }
 
 /// Opens the store of a data directory; this process then owns it.
-pub(super) fn open_store(data: &Path) -> Result<Store, Unopened> {
+pub(super) fn open_store(data: &Path, disk: DiskMarks) -> Result<Store, Unopened> {
     let store = data.join("db");
-    Store::open(&store, &StoreOptions::default()).map_err(|error| match error {
+    Store::open(&store, &StoreOptions::with_marks(disk)).map_err(|error| match error {
         StoreError::InUse { .. } => Unopened::InUse(Failure(format!(
             "{} is in use by a server that does not answer on its local socket; wait for it, or stop it",
             data.display()

@@ -10,14 +10,17 @@ use std::time::Duration;
 
 use super::admin::Office;
 use super::first_run::{self, FirstRun};
+use super::notify::Systemd;
 use super::open;
 use super::socket::Socket;
 use super::{Failure, ServeFlags};
 use crate::account::Accounts;
 use crate::ambient::Ambient;
+use crate::backup::Backups;
 use crate::config::{self, Config};
 use crate::dav::{Dav, DavSettings};
-use crate::http::{self, Bounds, Live, Security, Setup, Source};
+use crate::http::{self, Bounds, Exposure, Live, Security, Setup, Source};
+use crate::ids::Secret;
 use crate::limits;
 
 /// Runs the server until it is told to stop.
@@ -45,7 +48,9 @@ pub(super) fn run(mut config: Config, flags: ServeFlags) -> Result<(), Failure> 
     let accounts = open::accounts_soon(&config, &ambient)?;
     let data = config.data_dir();
     let url = format!("{}/", config.base_url());
+    let backups = open::backups(&config, &accounts);
     let office = Office {
+        backups: Arc::clone(&backups),
         accounts: Arc::clone(&accounts),
         url: url.clone(),
         health: open::health(&accounts),
@@ -57,7 +62,8 @@ pub(super) fn run(mut config: Config, flags: ServeFlags) -> Result<(), Failure> 
             data.display()
         ))
     })?;
-    let setup = setup(&config, listeners, &accounts, &ambient);
+    let exposure = exposure(&config, &accounts)?;
+    let setup = setup(&config, listeners, &accounts, &ambient, exposure);
     let plain = matches!(setup.security, Security::Plain);
     let authority = match &setup.security {
         Security::Tls(Source::Own { dir, .. }) => Some(dir.join("ca.pem")),
@@ -79,7 +85,9 @@ pub(super) fn run(mut config: Config, flags: ServeFlags) -> Result<(), Failure> 
         }
     };
     let mirror = Mirror::start(&accounts)?;
+    let schedule = Schedule::start(backups)?;
     let ran = http::run(setup, ready);
+    schedule.stop();
     mirror.stop();
     accounts.settle();
     ran?;
@@ -122,8 +130,43 @@ impl Mirror {
     }
 }
 
+/// The thread that makes backups when they are due, and counts the rows once a day.
+struct Schedule {
+    stop: mpsc::Sender<()>,
+    thread: JoinHandle<()>,
+}
+
+impl Schedule {
+    fn start(backups: Arc<Backups>) -> Result<Schedule, Failure> {
+        let (stop, stopped) = mpsc::channel();
+        let work = move || {
+            // Not at once: a start has better things to do.
+            let mut pause = Duration::from_secs(limits::BACKUP_FIRST_SECONDS);
+            while stopped.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
+                pause = Duration::from_secs(60);
+                let tick = std::panic::AssertUnwindSafe(|| backups.tick());
+                if std::panic::catch_unwind(tick).is_err() {
+                    tracing::error!("a backup panicked; it is tried again in a minute");
+                }
+            }
+        };
+        let thread = std::thread::Builder::new()
+            .name("backups".to_owned())
+            .spawn(work)?;
+        Ok(Schedule { stop, thread })
+    }
+
+    /// Waits for a backup that is being made.
+    fn stop(self) {
+        drop(self.stop);
+        if self.thread.join().is_err() {
+            tracing::error!("the thread that makes backups panicked");
+        }
+    }
+}
+
 /// Settings that work together only if something else is as it should be.
-fn doubts(config: &Config) -> Vec<&'static str> {
+pub(super) fn doubts(config: &Config) -> Vec<&'static str> {
     let mut doubts = Vec::new();
     if config.trusted_proxies.is_empty() {
         return doubts;
@@ -155,6 +198,7 @@ fn setup(
     listeners: Vec<TcpListener>,
     accounts: &Arc<Accounts>,
     ambient: &Arc<Ambient>,
+    metrics: Option<Exposure>,
 ) -> Setup {
     let data = config.data_dir();
     let security = match (config.plain_http, &config.tls.cert, &config.tls.key) {
@@ -186,13 +230,56 @@ fn setup(
         application: Arc::new(Live {
             accounts: Arc::clone(accounts),
             dav,
-            health: open::health(accounts),
         }),
         ambient: Arc::clone(ambient),
         proxies: config.trusted_proxies.clone(),
         sign_in_networks: config.sign_in.networks.clone(),
+        security_contact: config
+            .security_contact
+            .clone()
+            .map(|contact| (contact, config.public_url.clone())),
         bounds: Bounds::default(),
+        metrics,
+        supervisor: Arc::new(Systemd::of_environment()),
     }
+}
+
+/// Where the metrics are told, if they are.
+fn exposure(config: &Config, accounts: &Arc<Accounts>) -> Result<Option<Exposure>, Failure> {
+    let Some(address) = config.metrics.listen else {
+        return Ok(None);
+    };
+    let listener = TcpListener::bind(address).map_err(|error| {
+        Failure(format!(
+            "cannot listen on {address} for the metrics: {error}"
+        ))
+    })?;
+    let token = match &config.metrics.token_file {
+        None => None,
+        Some(file) => {
+            let text = std::fs::read_to_string(file).map_err(|error| {
+                Failure(format!(
+                    "metrics.token_file {} cannot be read: {error}",
+                    file.display()
+                ))
+            })?;
+            let text = text.trim();
+            if text.is_empty() {
+                return Err(Failure(format!(
+                    "metrics.token_file {} is empty",
+                    file.display()
+                )));
+            }
+            Some(Secret::new(text.to_owned()))
+        }
+    };
+    let listening = listener.local_addr()?;
+    tracing::info!(%listening, "metrics are told here");
+    Ok(Some(Exposure {
+        listener,
+        token,
+        accounts: Arc::clone(accounts),
+    }))
 }
 
 /// The names that clients may use for this machine, for the certificate.

@@ -20,6 +20,7 @@ use zeroize::Zeroizing;
 use super::Failure;
 use super::admin::{AdminRequest, AdminResponse, Office, execute};
 use crate::limits;
+use crate::seal::wiped;
 
 const NAME: &str = "admin.sock";
 
@@ -31,31 +32,39 @@ fn short_path(dir: &Path) -> io::Result<(OwnedFd, PathBuf)> {
     Ok((dir, path))
 }
 
-/// Asks the server that runs on this data directory; none if there is no server.
-pub(super) fn ask(data: &Path, request: &AdminRequest) -> Result<Option<AdminResponse>, Failure> {
+/// Connects to the server that runs on this data directory; none if there is no server.
+fn connect(data: &Path) -> Result<Option<UnixStream>, Failure> {
     let connected = short_path(data).and_then(|(_dir, path)| UnixStream::connect(path));
-    let mut stream = match connected {
-        Ok(stream) => stream,
+    match connected {
+        Ok(stream) => Ok(Some(stream)),
         Err(error)
             if matches!(
                 error.kind(),
                 io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused
             ) =>
         {
-            return Ok(None);
+            Ok(None)
         }
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            return Err(Failure(format!(
-                "{} belongs to another user; run this command as the user that runs the server",
-                data.display()
-            )));
-        }
-        Err(error) => {
-            return Err(Failure(format!(
-                "the server's socket {} cannot be reached: {error}",
-                data.join(NAME).display()
-            )));
-        }
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Err(Failure(format!(
+            "{} belongs to another user; run this command as the user that runs the server",
+            data.display()
+        ))),
+        Err(error) => Err(Failure(format!(
+            "the server's socket {} cannot be reached: {error}",
+            data.join(NAME).display()
+        ))),
+    }
+}
+
+/// Whether a server runs on this data directory.
+pub(super) fn answers(data: &Path) -> Result<bool, Failure> {
+    connect(data).map(|stream| stream.is_some())
+}
+
+/// Asks the server that runs on this data directory; none if there is no server.
+pub(super) fn ask(data: &Path, request: &AdminRequest) -> Result<Option<AdminResponse>, Failure> {
+    let Some(mut stream) = connect(data)? else {
+        return Ok(None);
     };
     let mut exchange = || -> io::Result<Zeroizing<String>> {
         let patience = Some(Duration::from_secs(limits::ADMIN_SECONDS));
@@ -161,7 +170,7 @@ fn converse(stream: &UnixStream, office: &Office) -> io::Result<()> {
         if asked.is_empty() {
             return Ok(());
         }
-        let answer = match serde_json::from_slice::<AdminRequest>(&asked) {
+        let answer = wiped(|| match serde_json::from_slice::<AdminRequest>(&asked) {
             Ok(request) => {
                 // A panic in one command must not leave its slot taken for ever.
                 let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
@@ -174,8 +183,8 @@ fn converse(stream: &UnixStream, office: &Office) -> io::Result<()> {
             Err(_) => {
                 refused("the server does not know this command; are both of the same version?")
             }
-        };
-        (&*stream).write_all(&line(&answer))?;
+        });
+        wiped(|| (&*stream).write_all(&line(&answer)))?;
     }
 }
 

@@ -28,6 +28,37 @@ impl TryFrom<String> for Network {
     }
 }
 
+/// Whom to tell of a vulnerability: a mailto:, https: or tel: URI (RFC 9116 section 2.5.3).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Contact(String);
+
+impl Contact {
+    /// Checks `text`; a bare e-mail address is taken for a mailto: URI.
+    ///
+    /// # Errors
+    /// A sentence for the administrator.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let is_uri = ["mailto:", "https://", "tel:"]
+            .iter()
+            .any(|scheme| text.len() > scheme.len() && text.starts_with(scheme));
+        let plain = text.bytes().all(|byte| byte.is_ascii_graphic());
+        match (is_uri, plain) {
+            (true, true) => Ok(Contact(text.to_owned())),
+            (false, true) if text.contains('@') && !text.contains(':') => {
+                Ok(Contact(format!("mailto:{text}")))
+            }
+            _ => Err(format!(
+                "{text:?} is no contact; write it like \"mailto:admin@example.org\" or \"https://example.org/security\""
+            )),
+        }
+    }
+
+    /// The URI.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
 /// `https://host`, `https://host:port`, or the same with http; never with a path, since the
 /// server owns the whole tree (/.well-known included).
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,6 +4,7 @@
 use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::{Arc, Once};
+use std::time::{Duration, Instant};
 
 use ::http::header::{
     CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST, RETRY_AFTER,
@@ -13,6 +14,7 @@ use ::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri,
 use bytes::Bytes;
 use hyper::body::{Body, Incoming};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::sleep;
 use tracing::Span;
 
 use super::answer::Answer;
@@ -20,15 +22,19 @@ use super::application::{Application, Session};
 use super::basic::{self, Credentials};
 use super::bounds::Bounds;
 use super::client::{self, Client};
-use super::log::{self, RequestId};
+use super::health;
+use super::log::{self, RequestId, Route};
+use super::metrics::Metrics;
 use super::pulse::Pulse;
 use super::receive::{self, Held, Memory, Received, Rest};
 use super::refusal::{self, Refusal};
+use super::security_txt;
 use crate::ambient::Ambient;
-use crate::config::Network;
+use crate::config::{Contact, Network, PublicUrl};
 use crate::dav;
 use crate::ids::{AccountId, SlotId};
 use crate::limits;
+use crate::seal::{wiped, wiped_briefly};
 use crate::store::StoreError;
 
 /// What all connections share.
@@ -37,6 +43,7 @@ pub(super) struct Front {
     pub ambient: Arc<Ambient>,
     pub proxies: Vec<Network>,
     sign_in_networks: Vec<Network>,
+    security_contact: Option<(Contact, Option<PublicUrl>)>,
     pub bounds: Bounds,
     work: Arc<Semaphore>,
     steps: Arc<Semaphore>,
@@ -44,6 +51,7 @@ pub(super) struct Front {
     sign_in_queue: Arc<Semaphore>,
     memory: Memory,
     answers: Memory,
+    pub metrics: Arc<Metrics>,
     warned: Once,
 }
 
@@ -78,11 +86,8 @@ impl Outcome {
 
 impl From<Refusal> for Outcome {
     fn from(refusal: Refusal) -> Outcome {
-        let mut headers = HeaderMap::new();
-        headers.insert(
-            CONTENT_TYPE,
-            HeaderValue::from_static("text/plain; charset=utf-8"),
-        );
+        let mut outcome = Outcome::plain(refusal.text);
+        let headers = &mut outcome.headers;
         if let Some(seconds) = refusal.retry_after {
             headers.insert(RETRY_AFTER, seconds.into());
         }
@@ -92,9 +97,23 @@ impl From<Refusal> for Outcome {
         }
         Outcome {
             status: refusal.status,
-            headers,
-            body: Answer::bytes(Bytes::from_static(refusal.text.as_bytes())),
             reason: Some(refusal.reason),
+            ..outcome
+        }
+    }
+}
+
+impl Outcome {
+    /// A text, for whoever asks.
+    fn plain(text: impl Into<Bytes>) -> Self {
+        let mut headers = HeaderMap::new();
+        let kind = HeaderValue::from_static("text/plain; charset=utf-8");
+        headers.insert(CONTENT_TYPE, kind);
+        Outcome {
+            status: StatusCode::OK,
+            headers,
+            body: Answer::bytes(text.into()),
+            reason: None,
             device: None,
             rest: Rest::Unread,
         }
@@ -107,6 +126,7 @@ impl Front {
         ambient: Arc<Ambient>,
         proxies: Vec<Network>,
         sign_in_networks: Vec<Network>,
+        security_contact: Option<(Contact, Option<PublicUrl>)>,
         bounds: Bounds,
     ) -> Front {
         Front {
@@ -116,11 +136,13 @@ impl Front {
             sign_in_queue: Arc::new(Semaphore::new(bounds.sign_in_queue)),
             memory: Memory::new(bounds.body_bytes, bounds.account_body_bytes),
             answers: Memory::new(bounds.answer_bytes, bounds.account_answer_bytes),
+            metrics: Arc::new(Metrics::new()),
             warned: Once::new(),
             application,
             ambient,
             proxies,
             sign_in_networks,
+            security_contact,
             bounds,
         }
     }
@@ -143,12 +165,14 @@ impl Front {
             });
         }
         let method = request.method().clone();
-        let route = log::route(request.uri().path());
+        let route = Route::of(request.uri().path());
+        let clocked = self.metrics.begin(&method, route);
         let mut outcome = self.answer(client, id, request).await;
         if method == Method::HEAD {
             outcome.leave_out_body();
         }
-        let mut response = Response::new(outcome.body.with(beat));
+        let body = outcome.body.counted(Arc::clone(&self.metrics));
+        let mut response = Response::new(body.with(beat));
         *response.status_mut() = outcome.status;
         *response.headers_mut() = outcome.headers;
         let headers = response.headers_mut();
@@ -164,10 +188,11 @@ impl Front {
         if outcome.rest == Rest::Unread && version < Version::HTTP_2 {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
+        self.metrics.answered(clocked, outcome.status.as_u16());
         log::answered(&log::Line {
             id,
             method: &method,
-            route,
+            route: route.name(),
             status: outcome.status,
             reason: outcome.reason,
             device: outcome.device,
@@ -188,10 +213,12 @@ impl Front {
         };
         let early = match self.early(client, head.version, &head.uri, &request) {
             Some(outcome) => Err(outcome),
-            None => self
-                .authenticate(client, &mut request)
-                .await
-                .map_err(Outcome::from),
+            None => {
+                self.until_mended().await;
+                self.authenticate(client, &mut request)
+                    .await
+                    .map_err(Outcome::from)
+            }
         };
         let session = match early {
             Ok(session) => session,
@@ -205,11 +232,27 @@ impl Front {
         let (bounds, account) = (&self.bounds, session.account());
         let received = receive::whole(body, limit, bounds, &self.memory, account).await;
         let mut outcome = match received {
-            Ok(received) => self.work(id, session, request, received).await,
+            Ok(received) => {
+                self.metrics.bytes_in.more(received.bytes.len() as u64);
+                let work = self.work(id, Arc::clone(&session), request, received);
+                work.await
+            }
             Err(refusal) => refusal.into(),
         };
+        if let Some(reason) = outcome.reason {
+            session.refused(outcome.status, reason);
+        }
         outcome.device = Some(device);
         outcome
+    }
+
+    /// Waits for a store that is being opened again, which mostly takes a moment only. When it takes
+    /// longer the request goes on, and is refused by whatever needs the store.
+    async fn until_mended(&self) {
+        let until = Instant::now() + Duration::from_millis(limits::STORE_AWAIT_MILLIS);
+        while self.application.is_closed() && Instant::now() < until {
+            sleep(Duration::from_millis(limits::STORE_MEND_MILLIS / 4)).await;
+        }
     }
 
     /// What is answered before anybody signs in.
@@ -240,6 +283,12 @@ impl Front {
             refusal::CROSS_SITE
         } else if uri.path() == "/healthz" && matches!(request.method, Method::GET | Method::HEAD) {
             return Some(self.health());
+        } else if let Some((contact, url)) = &self.security_contact
+            && uri.path() == security_txt::PATH
+            && matches!(request.method, Method::GET | Method::HEAD)
+        {
+            let text = security_txt::text(contact, url.as_ref(), self.ambient.now());
+            return Some(Outcome::plain(text));
         } else {
             return self
                 .application
@@ -250,25 +299,12 @@ impl Front {
     }
 
     fn health(&self) -> Outcome {
-        match self.application.health() {
-            Ok(()) => {
-                let mut headers = HeaderMap::new();
-                headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
-                let body = Answer::bytes(Bytes::from_static(b"ok"));
-                let (status, reason, device, rest) = (StatusCode::OK, None, None, Rest::Unread);
-                Outcome {
-                    status,
-                    headers,
-                    body,
-                    reason,
-                    device,
-                    rest,
-                }
-            }
-            Err(reason) => {
-                tracing::warn!(reason, "unhealthy");
-                refusal::UNAVAILABLE.into()
-            }
+        let condition = self.application.health();
+        let (status, word) = health::told(condition);
+        Outcome {
+            status,
+            reason: health::reason(condition),
+            ..Outcome::plain(word)
         }
     }
 
@@ -277,14 +313,15 @@ impl Front {
         client: Client,
         request: &mut dav::Request,
     ) -> Result<Arc<dyn Session>, Refusal> {
-        let Some(Credentials { name, secret }) = basic::take(&mut request.headers) else {
+        let taken = wiped_briefly(|| basic::take(&mut request.headers));
+        let Some(Credentials { name, secret }) = taken else {
             return Err(refusal::SIGN_IN);
         };
         let networks = &self.sign_in_networks;
         if !networks.is_empty() && !networks.iter().any(|one| one.contains(client.address)) {
             return Err(refusal::NETWORK);
         }
-        if let Some(session) = self.application.cached(&name, &secret) {
+        if let Some(session) = wiped_briefly(|| self.application.cached(&name, &secret)) {
             return Ok(session);
         }
         // An app password is tried apart from those that need an Argon2 run, whose queue may be long.
@@ -292,7 +329,7 @@ impl Front {
         let (application, peer) = (Arc::clone(&self.application), client.address);
         let quick = move || {
             let _held = held;
-            let done = application.sign_in_without_argon2(&name, &secret, peer);
+            let done = wiped(|| application.sign_in_without_argon2(&name, &secret, peer));
             done.ok_or((name, secret))
         };
         let (name, secret) = match tokio::task::spawn_blocking(quick).await {
@@ -308,7 +345,7 @@ impl Front {
         let sign_in = move || {
             // Held by the work and not by the request: a client that goes away frees no thread.
             let _held = held;
-            application.sign_in(&name, &secret, peer)
+            wiped(|| application.sign_in(&name, &secret, peer))
         };
         match tokio::task::spawn_blocking(sign_in).await {
             Ok(done) => done.map_err(refusal::of_sign_in),
@@ -339,7 +376,7 @@ impl Front {
         let is_read = ["GET", "HEAD", "PROPFIND", "REPORT"].contains(&request.method.as_str());
         let work = move || {
             let _held: (OwnedSemaphorePermit, Held) = (permit, held);
-            span.in_scope(|| session.handle(request))
+            wiped(|| span.in_scope(|| session.handle(request)))
         };
         let outcome = match tokio::task::spawn_blocking(work).await {
             // Waited for here, off the pool: many wait for one sync together, and hold no thread.

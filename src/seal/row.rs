@@ -64,6 +64,12 @@ pub enum Kind {
     Grant = 25,
     /// Account: which devices have which calendars.
     Grants = 26,
+    /// Account: the private keys of its pairs of before, which open old pages of the audit trail.
+    FormerKeys = 27,
+    /// Collection: the past versions of an object.
+    History = 30,
+    /// Account: the link of a deleted collection that can be restored.
+    TrashedLink = 31,
 }
 
 impl Kind {
@@ -300,6 +306,8 @@ pub(super) fn seal(
 }
 
 fn open(key: &RowKey, place: &Place, row: Vec<u8>) -> Result<Opened, OpenError> {
+    #[cfg(test)]
+    super::work::note(super::work::Work::Tried(row.len()));
     let mut row = Zeroizing::new(row);
     match row.first() {
         Some(&VERSION) => {}
@@ -324,6 +332,8 @@ fn open(key: &RowKey, place: &Place, row: Vec<u8>) -> Result<Opened, OpenError> 
             &tag,
         )
         .map_err(|_| OpenError::Tag)?;
+    #[cfg(test)]
+    super::work::note(super::work::Work::Opened(row.len()));
     let header = &row[COMMITMENT.end..COMMITMENT.end + HEADER_BYTES];
     let length = u32::from_le_bytes(header[1..].try_into().expect("4 bytes")) as usize;
     let content_end = COMMITMENT.end + HEADER_BYTES + length;

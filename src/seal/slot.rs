@@ -233,6 +233,34 @@ impl Slot {
         }
     }
 
+    /// A slot that no password opens: trying it for a name that is not there takes what trying an
+    /// account's own takes, so that time tells nothing (HARDENING H3). Made without an Argon2 run.
+    pub fn decoy(cost: Argon2Cost, host: &HostKey, ambient: &Ambient) -> Slot {
+        let id = SlotId::from_bytes(ambient.bytes());
+        let place = place(Kind::Slot, AccountId::NONE, id);
+        let (key, content) = ambient.random(|random| {
+            let content = encode(
+                ToWrap::Whole(&AccountKey::generate(random)),
+                Terms::default(),
+            );
+            (RowKey(KeyBytes::random(random)), content)
+        });
+        let inner = key.seal_by(&place, &content, ambient);
+        Slot {
+            id,
+            lock: SlotLock::Password {
+                salt: ambient.bytes(),
+                cost,
+            },
+            wrapped: host
+                .slots()
+                .seal_by(&place, inner.bytes(), ambient)
+                .bytes()
+                .to_vec(),
+            about: Vec::new(),
+        }
+    }
+
     /// Cuts a slot for a generated secret.
     pub fn for_generated(
         account: AccountId,
@@ -401,11 +429,6 @@ impl Slot {
     }
 }
 
-/// Does the work of `open_password` for an account that is not there, so that time tells nothing.
-pub fn dummy_work(password: &Secret, cost: Argon2Cost) {
-    drop(stretch(password, &[0; 16], cost));
-}
-
 fn place(kind: Kind, account: AccountId, slot: SlotId) -> Place {
     Place::single(
         kind,
@@ -422,6 +445,8 @@ fn stretch(password: &Secret, salt: &[u8; 16], cost: Argon2Cost) -> Option<RowKe
     if cost.kib > limits::ARGON2_KIB_MOST || cost.passes > limits::ARGON2_PASSES_MOST {
         return None;
     }
+    #[cfg(test)]
+    super::work::note(super::work::Work::Stretched(cost.kib, cost.passes));
     let normal: Zeroizing<String> = Zeroizing::new(password.expose().nfc().collect());
     let params = Params::new(cost.kib, cost.passes, 1, Some(32)).ok()?;
     let mut key = KeyBytes([0; 32]);

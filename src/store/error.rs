@@ -21,6 +21,8 @@ pub enum StoreError {
     },
     /// A write or a sync failed before: nothing is read or written until the store is reopened.
     Failed,
+    /// More rows change than a copy of all rows can follow.
+    Busy,
     /// The disk is full, or nearly so.
     Full,
     /// A file operation failed.
@@ -70,6 +72,7 @@ pub(super) mod advice {
     pub const OPEN: &str = "the database could not be opened; restore the last backup, and keep the damaged directory for whoever is to look at it";
     pub const ROWS: &str =
         "part of the database could not be read; check the disk, then restore the last backup";
+    pub const COPY: &str = "a copy of the database differs from what was written to it; nothing was changed; check the disk";
     pub const SETTINGS: &str = "the database was created with other settings or by another program; restore the last backup";
     pub const BLOBS: &str = "the database has files in rows/blobs, which this program never writes and which survive no power cut; restore the last backup";
     pub const MARKER: &str = "the file 'format' is missing or unreadable; restore it together with the directory 'rows' from the last backup";
@@ -78,6 +81,9 @@ pub(super) mod advice {
     pub const LOST: &str = "the database holds less than was once safely written to it, so the disk lost data or an old copy was put in place; restore the last backup, or remove the file 'witness' to go on with what is left (every client will then sync anew)";
     pub const WITNESS: &str = "the file 'witness' is unreadable; check the disk, then restore the last backup, or remove that file to go on with what is left (every client will then sync anew)";
 }
+
+/// How std shows a kind of error that has no name.
+const UNCATEGORIZED: &str = "uncategorized error";
 
 impl fmt::Display for StoreError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -92,9 +98,18 @@ impl fmt::Display for StoreError {
                 out,
                 "the store is closed because a write to the disk failed; see the log for the cause, mend it, then reopen the store or restart the server"
             ),
+            StoreError::Busy => write!(
+                out,
+                "rows change faster than they can be copied; try again when less is written"
+            ),
             StoreError::Full => write!(
                 out,
                 "the disk of the store is full; free some space or enlarge it"
+            ),
+            // What std has no word for is mostly EIO, whose number sled does not pass on.
+            StoreError::Io { doing, kind } if kind.to_string() == UNCATEGORIZED => write!(
+                out,
+                "the store could not {doing}: the disk reported an error; look into the system's log, and check the disk and its file system"
             ),
             StoreError::Io { doing, kind } => write!(out, "the store could not {doing}: {kind}"),
             StoreError::NewerFormat { found, known } => write!(
@@ -106,3 +121,16 @@ impl fmt::Display for StoreError {
 }
 
 impl std::error::Error for StoreError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_of_the_disk_says_what_to_do() {
+        let error = StoreError::io("sync a commit")(io::Error::from_raw_os_error(5));
+        assert!(error.to_string().contains("check the disk"), "{error}");
+        let error = StoreError::io("sync a commit")(io::ErrorKind::PermissionDenied.into());
+        assert!(error.to_string().ends_with("permission denied"), "{error}");
+    }
+}

@@ -3,12 +3,16 @@
 //! - `lock`: held by the process that has the store open.
 //! - `format`: what this is, its format version and its epoch, as three lines of text.
 //! - `rows/`: the database.
-//! - `witness`: the number of the last group that was safely in the database. It is written
-//!   after each sync and never synced itself, so it can lag behind the database but not run
-//!   ahead of it, unless the database lost something.
+//! - `witness`: the number of the last group that was safely in the database, and the one before
+//!   it. It is written after each sync and never synced itself, so it can lag behind the database
+//!   but not run ahead of it, unless the database lost something.
 //!
 //! A store is created as `rows.new`, then `format` is written, then `rows.new` is renamed, each
 //! durable before the next; so whatever a crash leaves behind tells where to go on.
+//!
+//! A database is written anew as `rows.part`. Complete and durable, it is renamed to `rows.next`:
+//! from then on it is the one that counts. `rows` then becomes `rows.old`, `rows.next` becomes
+//! `rows`, and `rows.old` is removed. An opening goes on wherever that was cut off.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -66,6 +70,19 @@ impl Layout {
         self.dir.join("rows.new")
     }
 
+    /// A database that is being written anew.
+    pub(super) fn rows_part(&self) -> PathBuf {
+        self.dir.join("rows.part")
+    }
+
+    fn rows_next(&self) -> PathBuf {
+        self.dir.join("rows.next")
+    }
+
+    fn rows_old(&self) -> PathBuf {
+        self.dir.join("rows.old")
+    }
+
     fn format(&self) -> PathBuf {
         self.dir.join("format")
     }
@@ -104,6 +121,7 @@ impl Layout {
 
     /// Looks at what is there, and puts away what an interrupted creation left.
     pub(super) fn find(&self) -> Result<Found, StoreError> {
+        self.go_on()?;
         let format = self.read_format()?;
         let rows = self.rows().exists();
         let rows_new = self.rows_new().exists();
@@ -132,6 +150,42 @@ impl Layout {
         }
     }
 
+    /// Ends, or takes back, a replacement of the database that was cut off.
+    pub(super) fn go_on(&self) -> Result<(), StoreError> {
+        remove_dir(&self.rows_part())?;
+        if self.rows_next().exists() {
+            if self.rows().exists() {
+                remove_dir(&self.rows_old())?;
+                self.put_aside()?;
+            }
+            self.put_in_place()?;
+        }
+        if self.rows().exists() {
+            remove_dir(&self.rows_old())?;
+        }
+        Ok(())
+    }
+
+    /// First step of a replacement: what is in `rows.part` is complete and durable, and counts.
+    pub(super) fn declare_next(&self) -> Result<(), StoreError> {
+        self.rename(&self.rows_part(), &self.rows_next())
+    }
+
+    /// Second step: the database that counted until now goes aside.
+    pub(super) fn put_aside(&self) -> Result<(), StoreError> {
+        self.rename(&self.rows(), &self.rows_old())
+    }
+
+    /// Third step: the new one takes its place.
+    pub(super) fn put_in_place(&self) -> Result<(), StoreError> {
+        self.rename(&self.rows_next(), &self.rows())
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> Result<(), StoreError> {
+        fs::rename(from, to).map_err(StoreError::io("rename its database"))?;
+        sync_dir(&self.dir)
+    }
+
     /// Ends a creation: the database in `rows.new` is complete and durable.
     pub(super) fn finish(&self, format: Format) -> Result<(), StoreError> {
         self.write_format(format)?;
@@ -139,9 +193,7 @@ impl Layout {
     }
 
     fn rename_rows(&self) -> Result<(), StoreError> {
-        fs::rename(self.rows_new(), self.rows())
-            .map_err(StoreError::io("rename its new database"))?;
-        sync_dir(&self.dir)
+        self.rename(&self.rows_new(), &self.rows())
     }
 
     fn read_format(&self) -> Result<Option<Format>, StoreError> {
@@ -192,26 +244,31 @@ impl Layout {
             .map_err(StoreError::io("open the file 'witness'"))?;
         let mut bytes = Vec::new();
         (&file)
-            .take(WITNESS_BYTES as u64 + 1)
+            .take((SLOTS * SLOT_BYTES) as u64 + 1)
             .read_to_end(&mut bytes)
             .map_err(StoreError::io("read the file 'witness'"))?;
-        let number = parse_witness(&bytes)?;
-        Ok((Witness { file }, number))
+        let (number, next) = parse_witness(&bytes)?;
+        Ok((Witness { file, next }, number))
     }
 }
 
-/// Number and complement, so that a torn or damaged witness is not believed.
-const WITNESS_BYTES: usize = 16;
+/// Number and complement, so that a torn or damaged slot is not believed.
+const SLOT_BYTES: usize = 16;
+/// Numbers are written into them in turn, so that one that is torn leaves the one before.
+const SLOTS: usize = 2;
 
 /// The open file `witness`.
 pub(super) struct Witness {
     file: File,
+    /// The slot that is written next: not the one that holds the last number.
+    next: usize,
 }
 
 impl Witness {
     /// Notes, durably, that nothing was written yet. Its name is made durable by what follows.
-    pub(super) fn begin(&self) -> Result<(), StoreError> {
+    pub(super) fn begin(&mut self) -> Result<(), StoreError> {
         let doing = "write the file 'witness'";
+        self.next = 0;
         self.file
             .set_len(0)
             .and_then(|()| self.write(0))
@@ -220,31 +277,40 @@ impl Witness {
     }
 
     /// Notes that the group of this number is on the disk.
-    pub(super) fn write(&self, number: u64) -> io::Result<()> {
-        let mut bytes = [0; WITNESS_BYTES];
+    pub(super) fn write(&mut self, number: u64) -> io::Result<()> {
+        let mut bytes = [0; SLOT_BYTES];
         bytes[..8].copy_from_slice(&number.to_le_bytes());
         bytes[8..].copy_from_slice(&(!number).to_le_bytes());
-        self.file.write_all_at(&bytes, 0)
+        self.file
+            .write_all_at(&bytes, (self.next * SLOT_BYTES) as u64)?;
+        self.next = (self.next + 1) % SLOTS;
+        Ok(())
     }
 }
 
-fn parse_witness(bytes: &[u8]) -> Result<Option<u64>, StoreError> {
-    if bytes.is_empty() {
-        return Ok(None);
+/// The number that a witness holds, and the slot to write next.
+fn parse_witness(bytes: &[u8]) -> Result<(Option<u64>, usize), StoreError> {
+    let slots = bytes.chunks(SLOT_BYTES).take(SLOTS).enumerate();
+    let last = slots
+        .filter_map(|(slot, bytes)| Some((parse_slot(bytes)?, slot)))
+        .max();
+    match last {
+        Some((number, slot)) if bytes.len() <= SLOTS * SLOT_BYTES => {
+            Ok((Some(number), (slot + 1) % SLOTS))
+        }
+        // Nothing, or a first number that was torn.
+        None if bytes.len() < SLOT_BYTES => Ok((None, 0)),
+        _ => Err(StoreError::Damaged {
+            advice: advice::WITNESS,
+        }),
     }
-    let damaged = StoreError::Damaged {
-        advice: advice::WITNESS,
-    };
-    let Ok(bytes) = <[u8; WITNESS_BYTES]>::try_from(bytes) else {
-        return Err(damaged);
-    };
+}
+
+fn parse_slot(bytes: &[u8]) -> Option<u64> {
+    let bytes = <[u8; SLOT_BYTES]>::try_from(bytes).ok()?;
     let number = u64::from_le_bytes(std::array::from_fn(|at| bytes[at]));
     let complement = u64::from_le_bytes(std::array::from_fn(|at| bytes[at + 8]));
-    if complement == !number {
-        Ok(Some(number))
-    } else {
-        Err(damaged)
-    }
+    (complement == !number).then_some(number)
 }
 
 /// Later formats keep the first two lines, so that this program can say which version is needed.
@@ -284,6 +350,16 @@ fn parse_format(text: &[u8]) -> Result<Format, StoreError> {
     }
 }
 
+/// Removes a directory with all that is in it, if it is there.
+fn remove_dir(dir: &Path) -> Result<(), StoreError> {
+    match fs::remove_dir_all(dir) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(StoreError::io("remove an old database")(error))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Makes the names in a directory durable.
 pub(super) fn sync_dir(dir: &Path) -> Result<(), StoreError> {
     let doing = "sync a directory";
@@ -291,4 +367,40 @@ pub(super) fn sync_dir(dir: &Path) -> Result<(), StoreError> {
         .map_err(StoreError::io(doing))?
         .sync_all()
         .map_err(StoreError::io(doing))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_torn_number_leaves_the_one_before() {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = Layout::new(dir.path());
+        let (mut witness, none) = layout.open_witness().unwrap();
+        assert_eq!(none, None);
+        witness.begin().unwrap();
+        for number in 1..=5 {
+            witness.write(number).unwrap();
+        }
+        let read = || layout.open_witness().map(|(_, number)| number);
+        assert_eq!(read(), Ok(Some(5)));
+        let whole = fs::read(layout.witness()).unwrap();
+        for torn in 1..SLOT_BYTES {
+            // The next number, 6, would be in the slot of 4.
+            let mut bytes = whole.clone();
+            bytes[..torn].copy_from_slice(&[0xa5; SLOT_BYTES][..torn]);
+            fs::write(layout.witness(), &bytes).unwrap();
+            assert_eq!(read(), Ok(Some(5)), "{torn}");
+            // And it is written there again, not over the one that is left.
+            let (mut witness, _) = layout.open_witness().unwrap();
+            witness.write(6).unwrap();
+            assert_eq!(read(), Ok(Some(6)));
+            bytes[SLOT_BYTES..][..torn].copy_from_slice(&[0xa5; SLOT_BYTES][..torn]);
+            fs::write(layout.witness(), &bytes).unwrap();
+            assert!(read().is_err(), "both are damaged");
+            fs::write(layout.witness(), &whole[..torn]).unwrap();
+            assert_eq!(read(), Ok(None), "a first number that was torn");
+        }
+    }
 }

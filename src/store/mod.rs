@@ -13,43 +13,60 @@
 //! - A scan goes in steps and is not a snapshot: a batch applied between two steps is seen in the
 //!   later one. Whoever needs one state keeps writers of that prefix out meanwhile.
 //! - After a failed write or sync the store answers `Failed` to everything until `reopen`, since
-//!   sled may hold what the disk does not.
+//!   sled may hold what the disk does not. When that does not succeed, `serve_known_good` lets
+//!   reads see what was acknowledged, without the group that failed (undo.rs).
+//! - A copy of all rows as of one commit, while others write, is copy.rs's; a database is written
+//!   anew (compaction, restore) by rewrite.rs.
 //! - rows.rs holds the precautions that sled needs, layout.rs the files and their order.
 
 mod batch;
 mod commit;
+mod copy;
+mod disk;
 mod error;
 mod layout;
 mod line;
+mod rewrite;
+mod rouse;
 mod rows;
 mod scan;
+mod undo;
+mod watch;
 
 #[cfg(test)]
 mod tests;
 
-use std::fs::{self, File};
+use std::fs::File;
+use std::ops::Bound;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
 
 use parking_lot::RwLock;
 
 pub use batch::Batch;
-pub use commit::Statistics;
+pub use commit::{Figures, Statistics};
+pub use copy::{Copied, Parts, Row};
+pub use disk::{DiskMarks, DiskState, Probe, Room, Space};
 pub use error::StoreError;
 pub use layout::FORMAT_VERSION;
 pub use line::{Durable, Receipt};
+pub use rewrite::{Filler, LeftOut, Rewritten, compact, fill, rewrite};
 
 use crate::ambient::{OsRandom, Random};
-use crate::limits::{STORE_CACHE_BYTES, STORE_RESERVE_BYTES};
+use crate::limits::STORE_CACHE_BYTES;
 use crate::seal::{RowName, RowPrefix, Stored};
 use commit::{Committer, Counters, GROUP_ROW};
+use disk::Disk;
 use error::advice;
 use layout::{Format, Found, Layout};
 use line::Line;
+use rouse::Rouser;
 use rows::guarded;
 use scan::Scan;
+use undo::{Undo, View};
+use watch::Watch;
 
 /// How a store is opened.
 #[derive(Clone)]
@@ -58,7 +75,24 @@ pub struct StoreOptions {
     pub cache_bytes: u64,
     /// The epoch of a store that is created now; `None` draws one. For scenarios that replay.
     pub new_epoch: Option<u64>,
+    /// Free bytes of the disk below which something happens.
+    pub disk: DiskMarks,
+    /// How the disk is asked for them.
+    pub probe: Probe,
     sync: commit::Sync,
+}
+
+/// Whether a store does what it is there for, as far as that can be told without waiting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Condition {
+    /// It reads and writes.
+    Works,
+    /// It reads, and writes only what frees room: the disk is nearly full.
+    Full,
+    /// It has been writing one group of commits for longer than any disk should need.
+    Stuck,
+    /// It is closed after a failed write, or is being opened again.
+    Closed,
 }
 
 impl Default for StoreOptions {
@@ -67,7 +101,19 @@ impl Default for StoreOptions {
         StoreOptions {
             cache_bytes: STORE_CACHE_BYTES,
             new_epoch: None,
+            disk: DiskMarks::default(),
+            probe: disk::system(),
             sync: File::sync_data,
+        }
+    }
+}
+
+impl StoreOptions {
+    /// With marks of its own for the disk.
+    pub fn with_marks(disk: DiskMarks) -> Self {
+        StoreOptions {
+            disk,
+            ..StoreOptions::default()
         }
     }
 }
@@ -89,6 +135,10 @@ pub struct Store {
     options: StoreOptions,
     epoch: AtomicU64,
     counters: Arc<Counters>,
+    watch: Arc<Watch>,
+    /// Bytes of all rows when they were last counted; 0 when they were not.
+    live: AtomicU64,
+    disk: Disk,
     running: RwLock<Running>,
     /// Released last, when the database is closed.
     _lock: File,
@@ -100,6 +150,11 @@ struct Running {
     db: Option<sled::Db>,
     line: Arc<Line>,
     committer: Option<JoinHandle<()>>,
+    rouser: Rouser,
+    /// After a failure: what the rows of the failed group were before it.
+    known: Arc<OnceLock<Undo>>,
+    /// After a failure: whether reads see what is known good.
+    readable: AtomicBool,
 }
 
 impl Store {
@@ -116,12 +171,18 @@ impl Store {
             Found::Nothing => create(&layout, options)?,
         };
         let counters = Arc::new(Counters::default());
-        let (running, format) = start(&layout, options, format, &counters)?;
+        let watch = Arc::new(Watch::default());
+        let (running, format) = start(&layout, options, format, &counters, &watch)?;
+        let disk = Disk::new(options.probe.clone(), options.disk);
+        disk.ask(layout.dir())?;
         Ok(Store {
             layout,
             options: options.clone(),
             epoch: AtomicU64::new(format.epoch),
             counters,
+            watch,
+            live: AtomicU64::new(0),
+            disk,
             running: RwLock::new(running),
             _lock: lock,
         })
@@ -132,7 +193,7 @@ impl Store {
     /// # Errors
     /// `Failed` after a failed write, `Damaged` or `Io` when this row cannot be read.
     pub fn get(&self, name: &RowName) -> Result<Option<Stored>, StoreError> {
-        self.with_rows(|db| guarded(|| db.get(name.bytes())))
+        self.with_rows(|rows| guarded(|| rows.get(name.bytes())))
             .map(|found| found.map(|value| Stored::read(value.to_vec())))
     }
 
@@ -142,7 +203,12 @@ impl Store {
         &self,
         prefix: &RowPrefix,
     ) -> impl Iterator<Item = Result<(RowName, Stored), StoreError>> + '_ {
-        Scan::new(self, prefix, |value| Stored::read(value.to_vec()))
+        Scan::new(self, Some(*prefix), |value| Stored::read(value.to_vec()))
+    }
+
+    /// All rows, in the order of their names. After an error the scan ends.
+    pub fn all_rows(&self) -> impl Iterator<Item = Result<Row, StoreError>> + '_ {
+        Scan::new(self, None, |value| Stored::read(value.to_vec()))
     }
 
     /// The names that begin with `prefix`, in order. After an error the walk ends.
@@ -150,7 +216,7 @@ impl Store {
         &self,
         prefix: &RowPrefix,
     ) -> impl Iterator<Item = Result<RowName, StoreError>> + '_ {
-        Scan::new(self, prefix, |_| ()).map(|row| row.map(|(name, ())| name))
+        Scan::new(self, Some(*prefix), |_| ()).map(|row| row.map(|(name, ())| name))
     }
 
     /// Whether it holds no row at all.
@@ -158,28 +224,93 @@ impl Store {
     /// # Errors
     /// As `get`.
     pub fn is_empty(&self) -> Result<bool, StoreError> {
-        self.with_rows(|db| guarded(|| Ok(db.iter().keys().next().transpose()?.is_none())))
+        self.with_rows(|rows| {
+            guarded(|| Ok(rows.from(Bound::Unbounded).next().transpose()?.is_none()))
+        })
     }
 
-    /// Whether writes should be planned now: `Full` while the disk has less than
-    /// `limits::STORE_RESERVE_BYTES` left, `Failed` after a failed write. Asked before a write is
+    /// Whether writes should be planned now: `Full` while the disk has less free than
+    /// `StoreOptions::disk` says, `Failed` after a failed write. Asked before a write is
     /// planned, so that a full disk refuses work while everything can still be read; deletions
     /// need not ask.
     ///
     /// # Errors
     /// As said, or `Io` when the disk cannot be asked.
     pub fn room(&self) -> Result<(), StoreError> {
-        if self.running.read().line.failure().is_some() {
+        if self.has_failed() {
             return Err(StoreError::Failed);
         }
-        let disk = rustix::fs::statvfs(self.layout.dir())
-            .map_err(|error| StoreError::io("ask for free space")(error.into()))?;
-        let free = disk.f_bavail.saturating_mul(disk.f_frsize);
-        if free < STORE_RESERVE_BYTES {
-            Err(StoreError::Full)
-        } else {
-            Ok(())
+        match self.watch_disk()?.room {
+            Room::Ample | Room::Low => Ok(()),
+            Room::Stopped => Err(StoreError::Full),
         }
+    }
+
+    /// Asks the disk how much of it is free.
+    ///
+    /// # Errors
+    /// `Io` when the disk cannot be asked.
+    pub fn watch_disk(&self) -> Result<DiskState, StoreError> {
+        self.disk.ask(self.layout.dir())
+    }
+
+    /// What the disk said when it was last asked.
+    pub fn disk(&self) -> DiskState {
+        self.disk.last()
+    }
+
+    /// Whether it works. Waits for nothing and asks no disk.
+    pub fn condition(&self) -> Condition {
+        let failed = self
+            .running
+            .try_read()
+            .is_none_or(|running| running.line.failure().is_some());
+        if failed {
+            Condition::Closed
+        } else if self.counters.stuck() {
+            Condition::Stuck
+        } else if self.disk.last().room == Room::Stopped {
+            Condition::Full
+        } else {
+            Condition::Works
+        }
+    }
+
+    /// How commits are spread.
+    pub fn figures(&self) -> &Figures {
+        &self.counters.figures
+    }
+
+    /// Whether a write or a sync failed since the store was opened, or it is being opened again just
+    /// now. Never blocks.
+    pub fn has_failed(&self) -> bool {
+        let running = self.running.try_read();
+        running.is_none_or(|running| running.line.failure().is_some())
+    }
+
+    /// Whether rows can be read: always, except from a failure until `reopen` or `serve_known_good`,
+    /// and while it is being opened again just now. Never blocks.
+    pub fn is_readable(&self) -> bool {
+        let running = self.running.try_read();
+        running.is_some_and(|running| running.is_readable())
+    }
+
+    /// After a failure: lets reads see what was acknowledged before it, until `reopen` succeeds.
+    /// Whoever keeps copies of rows in memory has dropped them. Does nothing when it is not known what
+    /// that was: then nothing can be read.
+    pub fn serve_known_good(&self) {
+        let running = self.running.read();
+        if running.known.get().is_some() {
+            running.readable.store(true, Ordering::Release);
+        }
+    }
+
+    /// Whether a `reopen` is worth trying while reads see what is known good, which it would end.
+    ///
+    /// # Errors
+    /// `Full` or `Io`.
+    pub fn probe(&self) -> Result<(), StoreError> {
+        rows::probe(&self.layout.rows())
     }
 
     /// Puts a batch in the line and returns at once, or waits while `limits::COMMIT_QUEUE`
@@ -195,7 +326,12 @@ impl Store {
 
     /// A receipt that is durable when everything committed so far is.
     pub fn barrier(&self) -> Receipt {
-        self.running.read().line.last()
+        let running = self.running.read();
+        if running.line.failure().is_some() && running.is_readable() {
+            // What can be read was all acknowledged.
+            return Receipt::done();
+        }
+        running.line.last()
     }
 
     /// A number drawn when the store was created or restored. Tokens given to clients carry it,
@@ -235,15 +371,34 @@ impl Store {
     /// # Errors
     /// `Io` when its directory cannot be read.
     pub fn size_on_disk(&self) -> Result<u64, StoreError> {
-        let doing = "measure its database";
-        let mut bytes = 0;
-        for entry in fs::read_dir(self.layout.rows()).map_err(StoreError::io(doing))? {
-            let found = entry
-                .and_then(|entry| entry.metadata())
-                .map_err(StoreError::io(doing))?;
-            bytes += found.len();
+        rewrite::size(&self.layout.rows())
+    }
+
+    /// Counts the bytes of all rows, in steps; `waste` then tells them.
+    ///
+    /// # Errors
+    /// As `get`.
+    pub fn count_live(&self) -> Result<u64, StoreError> {
+        let mut live = 0;
+        for row in Scan::new(self, None, |value| value.len()) {
+            let (name, bytes) = row?;
+            live += (name.bytes().len() + bytes) as u64;
         }
-        Ok(bytes)
+        self.note_live(live);
+        Ok(live)
+    }
+
+    /// Notes the bytes of all rows, for whoever has just counted them.
+    pub fn note_live(&self, bytes: u64) {
+        self.live.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Bytes that the database takes on the disk and those of its rows when they were last
+    /// counted. None while they were not, or when it cannot be measured.
+    pub fn waste(&self) -> Option<(u64, u64)> {
+        let live = self.live.load(Ordering::Relaxed);
+        let file = self.size_on_disk().ok()?;
+        (live > 0).then_some((file, live))
     }
 
     /// What was written since the store was opened.
@@ -262,12 +417,16 @@ impl Store {
         if running.line.failure().is_none() {
             return Ok(());
         }
+        if running.db.is_some() {
+            self.probe()?;
+        }
         running.end();
         let format = Format {
             version: FORMAT_VERSION,
             epoch: self.epoch(),
         };
-        let (new, format) = start(&self.layout, &self.options, format, &self.counters)?;
+        let (options, counters) = (&self.options, &self.counters);
+        let (new, format) = start(&self.layout, options, format, counters, &self.watch)?;
         self.epoch.store(format.epoch, Ordering::Relaxed);
         *running = new;
         Ok(())
@@ -287,11 +446,14 @@ impl Store {
     /// Runs a read on the database.
     fn with_rows<T>(
         &self,
-        read: impl FnOnce(&sled::Db) -> Result<T, StoreError>,
+        read: impl FnOnce(&View) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         let running = self.running.read();
         match &running.db {
-            Some(db) if running.line.failure().is_none() => read(db),
+            Some(db) if running.is_readable() => read(&View {
+                db,
+                undo: running.known.get(),
+            }),
             _ => Err(StoreError::Failed),
         }
     }
@@ -304,6 +466,12 @@ impl Drop for Store {
 }
 
 impl Running {
+    /// Whether `db` shows what readers may see.
+    fn is_readable(&self) -> bool {
+        let failed = self.line.failure().is_some();
+        self.db.is_some() && (!failed || self.readable.load(Ordering::Acquire))
+    }
+
     /// Lets the commit thread finish and closes the database. May be called again.
     fn end(&mut self) {
         self.line.close();
@@ -314,6 +482,8 @@ impl Running {
             tracing::error!("the commit thread panicked");
             self.line.fail(StoreError::Failed);
         }
+        // Not before: the commit thread may be the one to be roused.
+        self.rouser.end();
         if let Some(db) = self.db.take() {
             rows::close(db);
         }
@@ -346,6 +516,7 @@ fn start(
     options: &StoreOptions,
     format: Format,
     counters: &Arc<Counters>,
+    watch: &Arc<Watch>,
 ) -> Result<(Running, Format), StoreError> {
     let rows = rows::open(&layout.rows(), options.cache_bytes)?;
     let (witness, witnessed) = layout.open_witness()?;
@@ -367,6 +538,7 @@ fn start(
         }
     }
     let line = Line::new();
+    let known = Arc::new(OnceLock::new());
     let committer = Committer {
         db: rows.db.clone(),
         file: rows.file,
@@ -375,8 +547,12 @@ fn start(
         group,
         line: line.clone(),
         counters: counters.clone(),
+        watch: watch.clone(),
         sync: options.sync,
+        undo: Undo::default(),
+        known: known.clone(),
     };
+    let rouser = Rouser::start(rows.db.clone()).map_err(StoreError::io("start a thread"))?;
     let committer = thread::Builder::new()
         .name("store-commit".to_owned())
         .spawn(move || committer.run())
@@ -386,6 +562,9 @@ fn start(
             db: Some(rows.db),
             line,
             committer: Some(committer),
+            rouser,
+            known,
+            readable: AtomicBool::new(false),
         },
         format,
     ))

@@ -62,6 +62,11 @@ pub(super) fn close(db: sled::Db) {
     }
 }
 
+/// Whether a write of a thread of sled's own failed, after which nothing can be written any more.
+pub(super) fn has_failed(db: &sled::Db) -> bool {
+    db.context.global_error().is_err()
+}
+
 /// Reads with a panic turned into an error, since a damaged page may cause one.
 pub(super) fn guarded<T>(read: impl FnOnce() -> sled::Result<T>) -> Result<T, StoreError> {
     match catch_unwind(AssertUnwindSafe(read)) {
@@ -103,6 +108,16 @@ fn remove_unfinished(dir: &Path) -> Result<(), StoreError> {
         }
     }
     Ok(())
+}
+
+/// Whether the database in `dir` can be synced now, asked before one that can still be read is
+/// closed.
+pub(super) fn probe(dir: &Path) -> Result<(), StoreError> {
+    let doing = "sync its database";
+    File::open(dir.join("db"))
+        .and_then(|file| file.sync_all())
+        .map_err(StoreError::io(doing))?;
+    sync_dir(dir)
 }
 
 /// After a failed sync the kernel keeps pages that look written but are not. They are synced if

@@ -1,19 +1,22 @@
-//! Walking the rows of a prefix in steps, so that no walk keeps the database from being
+//! Walking the rows of a prefix, or all of them, in steps, so that no walk keeps the database from being
 //! reopened and none holds more than a bounded number of rows.
 
 use std::ops::Bound;
 use std::vec;
 
 use super::Store;
+use super::commit::GROUP_ROW;
 use super::error::{StoreError, advice};
 use super::rows::guarded;
+use super::undo::View;
 use crate::limits::{SCAN_STEP_BYTES, SCAN_STEP_ROWS};
 use crate::seal::{RowName, RowPrefix};
 
 /// An iterator over the rows of a prefix; `read` makes its items from the stored bytes.
 pub(super) struct Scan<'store, T> {
     store: &'store Store,
-    prefix: RowPrefix,
+    /// None for all rows.
+    prefix: Option<RowPrefix>,
     read: fn(&[u8]) -> T,
     step: vec::IntoIter<(RowName, T)>,
     next: Next,
@@ -26,10 +29,14 @@ enum Next {
 }
 
 impl<'store, T> Scan<'store, T> {
-    pub(super) fn new(store: &'store Store, prefix: &RowPrefix, read: fn(&[u8]) -> T) -> Self {
+    pub(super) fn new(
+        store: &'store Store,
+        prefix: Option<RowPrefix>,
+        read: fn(&[u8]) -> T,
+    ) -> Self {
         Scan {
             store,
-            prefix: *prefix,
+            prefix,
             read,
             step: Vec::new().into_iter(),
             next: Next::Start,
@@ -38,15 +45,16 @@ impl<'store, T> Scan<'store, T> {
 
     /// Reads the next step.
     fn refill(&mut self) -> Result<(), StoreError> {
-        let (prefix, read) = (self.prefix, self.read);
+        let read = self.read;
+        let prefix = self.prefix.as_ref().map_or(&[][..], RowPrefix::bytes);
         let from = match &self.next {
-            Next::Start => Bound::Included(prefix.bytes()),
+            Next::Start => Bound::Included(prefix),
             Next::After(name) => Bound::Excluded(name.bytes()),
             Next::End => return Ok(()),
         };
         let (rows, ended) = self
             .store
-            .with_rows(|db| guarded(|| read_step(db, &prefix, from, read))?)?;
+            .with_rows(|rows| guarded(|| read_step(rows, prefix, from, read))?)?;
         self.next = match rows.last() {
             Some((name, _)) if !ended => Next::After(*name),
             _ => Next::End,
@@ -60,17 +68,20 @@ type Step<T> = Result<(Vec<(RowName, T)>, bool), StoreError>;
 
 /// Rows of one step, and whether the prefix ends with them. The outer result is sled's.
 fn read_step<T>(
-    db: &sled::Db,
-    prefix: &RowPrefix,
+    view: &View,
+    prefix: &[u8],
     from: Bound<&[u8]>,
     read: fn(&[u8]) -> T,
 ) -> sled::Result<Step<T>> {
     let mut rows = Vec::new();
     let mut bytes = 0;
-    for row in db.range::<&[u8], _>((from, Bound::Unbounded)) {
+    for row in view.from(from) {
         let (name, value) = row?;
-        if !name.starts_with(prefix.bytes()) {
+        if !name.starts_with(prefix) {
             return Ok(Ok((rows, true)));
+        }
+        if name == GROUP_ROW {
+            continue;
         }
         let Some(name) = RowName::read(&name) else {
             return Ok(Err(StoreError::Damaged {

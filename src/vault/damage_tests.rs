@@ -22,19 +22,21 @@ const KINDS: [Kind; 7] = [
 const DAMAGED: &str = "damaged";
 
 /// A small store with something of every kind of row, and what opens it.
-struct Scene {
-    vault: TestVault,
-    secrets: Vec<(&'static str, Generated)>,
+pub(super) struct Scene {
+    pub vault: TestVault,
+    pub secrets: Vec<(&'static str, Generated)>,
     /// The sync-tokens of each account's calendar before anything happened.
     tokens: Vec<String>,
 }
 
-type World = BTreeMap<String, String>;
-type Rows = BTreeMap<RowName, Vec<u8>>;
+pub(super) type World = BTreeMap<String, String>;
+pub(super) type Rows = BTreeMap<RowName, Vec<u8>>;
 
 impl Scene {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let vault = TestVault::new();
+        // So that every row is of something that is seen; `history_tests` damages the others.
+        vault.vault.retain(Retention::NOTHING);
         let mut scene = Scene {
             secrets: vec![("alice", vault.add("alice")), ("bob", vault.add("bob"))],
             tokens: Vec::new(),
@@ -81,7 +83,7 @@ impl Scene {
     }
 
     /// Everything that both users can see, each account unlocked anew.
-    fn world(&self) -> World {
+    pub fn world(&self) -> World {
         let mut world = World::new();
         for ((name, secret), token) in self.secrets.iter().zip(&self.tokens) {
             match self.vault.try_unlock(name, secret) {
@@ -127,7 +129,7 @@ impl Scene {
     }
 }
 
-fn scan(vault: &Vault, prefix: &RowPrefix) -> Rows {
+pub(super) fn scan(vault: &Vault, prefix: &RowPrefix) -> Rows {
     vault
         .store
         .scan(prefix)

@@ -42,6 +42,8 @@ pub enum CreateError {
     EmailTaken,
     /// The key file could not be written.
     KeyFile(io::Error),
+    /// The list of erased accounts could not be written.
+    Erased(io::Error),
     /// The vault failed.
     Vault(VaultError),
 }
@@ -269,6 +271,8 @@ impl Vault {
         let _one = self.administration.lock();
         self.administered(Action::DeleteUser, id, SlotId::NONE)?;
         self.destroy_slots(id).map_err(CreateError::KeyFile)?;
+        // While the account is still listed: when this fails, the deletion is to be done again.
+        self.note_erased(id).map_err(CreateError::Erased)?;
         // After the slots are gone, so that nobody unlocks it again; and what its last writer
         // enqueued must be applied before the roster is read.
         self.lock(id);
@@ -298,6 +302,7 @@ impl Vault {
         self.store.commit(batch).wait()?;
         self.accounts.write().remove(&id);
         self.audit.forget(id);
+        self.trashed.lock().retain(|row| row.account != id);
         self.purges.lock().extend(doomed);
         Ok(())
     }

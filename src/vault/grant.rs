@@ -205,6 +205,8 @@ impl Vault {
             prefix_bytes(key.names.prefix(Kind::Link)),
             prefix_bytes(key.names.prefix(Kind::Lock)),
             prefix_bytes(key.names.prefix(Kind::Grants)),
+            prefix_bytes(key.names.prefix(Kind::FormerKeys)),
+            prefix_bytes(key.names.prefix(Kind::TrashedLink)),
             prefix_bytes(self.grant_prefix(account)),
         ];
         prefixes.extend(self.chain(account).prefixes());

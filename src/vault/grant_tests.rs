@@ -167,6 +167,18 @@ fn a_limited_device_reaches_nothing_by_ids() {
             device.write(|tx| tx.add_lock(lock(&scene.0, &["new"]))),
             device.write(|tx| tx.remove_lock("urn:test:tasks")),
             device.grant(device.device(), pair.public(), &[shown]),
+            device.history(shown, own.id).map(drop),
+            device.version_body(shown, own.id, 1).map(drop),
+            device.write(|tx| tx.restore_version(shown, own.id, 1, None).map(drop)),
+            device.write(|tx| tx.purge_history(shown, own.id)),
+            device.purge_histories(shown).map(drop),
+            device.trashed_objects().map(drop),
+            device.trashed_collections().map(drop),
+            device.restore_collection(id, None).map(drop),
+            device.purge_collection(id),
+            device
+                .undo(device.device(), device.home().created, Undo::Apply)
+                .map(drop),
         ];
         for (number, refusal) in refused.iter().enumerate() {
             let refused = matches!(refusal, Err(VaultError::Missing | VaultError::Denied));
@@ -334,6 +346,7 @@ fn who_reads_on_in_a_closed_part_is_not_told_of_damage() {
     let id = calendar(&part);
     let object = part.object(id, &segment("a.ics")).unwrap().unwrap();
     let whole = vault.unlock("alice", &alice);
+    vault.vault.retain(Retention::NOTHING);
     assert_eq!(part.body(id, &object).unwrap(), b"open", "it may finish");
     put(&whole, event(id, "a.ics", "a", "changed"));
     // Until the change is applied the old rows are there.

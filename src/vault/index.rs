@@ -111,6 +111,11 @@ impl Index {
         }
     }
 
+    /// The object of this id.
+    pub fn object(&self, id: ObjectId) -> Option<&Arc<Summary>> {
+        self.by_id.get(&id)
+    }
+
     /// The oldest tombstone, which is dropped when there are too many.
     pub fn oldest_tombstone(&self) -> Option<Arc<Tombstone>> {
         self.changes.values().find_map(|at| match at {
@@ -204,7 +209,8 @@ impl IndexCache {
             .filter_map(Weak::upgrade)
             .filter(|other| !Arc::ptr_eq(other, state))
             .collect();
-        held.sort_by_key(|other| std::cmp::Reverse(other.used.load(Ordering::Relaxed)));
+        // Each is asked once: readers go on counting meanwhile, and a sort panics when keys change.
+        held.sort_by_cached_key(|other| std::cmp::Reverse(other.used.load(Ordering::Relaxed)));
         held.insert(0, state.clone());
         let mut total = 0;
         held.retain(|other| {
@@ -219,6 +225,31 @@ impl IndexCache {
         });
         self.held = held.iter().map(Arc::downgrade).collect();
     }
+
+    /// What is held. An index that is being changed at this moment is left out.
+    pub fn figures(&self) -> IndexFigures {
+        let held = self.held.iter().filter_map(Weak::upgrade);
+        let entries = held.filter_map(|state| {
+            let index = state.index.try_read()?;
+            index.as_ref().map(Index::len)
+        });
+        entries.fold(IndexFigures::default(), |sum, entries| IndexFigures {
+            collections: sum.collections + 1,
+            entries: sum.entries + entries,
+            bytes: sum.bytes + entries * crate::limits::INDEX_ENTRY_BYTES,
+        })
+    }
+}
+
+/// What the indexes in memory hold.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct IndexFigures {
+    /// Collections that have one.
+    pub collections: usize,
+    /// Objects and tombstones in them.
+    pub entries: usize,
+    /// Bytes that they take, estimated.
+    pub bytes: usize,
 }
 
 #[cfg(test)]

@@ -136,6 +136,12 @@ impl KeyFiles {
         }
     }
 
+    /// Makes sure that the key file that stands there now is durable.
+    pub fn settle(&self, account: AccountId) -> io::Result<()> {
+        File::open(self.path(account))?.sync_all()?;
+        self.sync()
+    }
+
     fn sync(&self) -> io::Result<()> {
         File::open(&self.directory)?.sync_all()
     }

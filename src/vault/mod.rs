@@ -12,13 +12,18 @@
 //! - One `Inner` exists per unlocked account (`registry`), or there would be two gates.
 
 mod audit;
+mod chunks;
 mod copy;
 #[cfg(test)]
 mod damage_tests;
 mod directory;
+mod erased;
 mod grant;
 #[cfg(test)]
 mod grant_tests;
+mod history;
+#[cfg(test)]
+mod history_tests;
 mod host_check;
 mod index;
 mod keyfile;
@@ -27,14 +32,22 @@ mod model;
 mod purge;
 mod read;
 mod rekey;
+mod restore;
+mod retention;
+mod rotate;
+#[cfg(test)]
+mod rotate_tests;
 mod rows;
+pub mod signed;
 mod sync;
 #[cfg(test)]
 pub mod testing;
 #[cfg(test)]
 mod tests;
 mod transaction;
+mod trash;
 mod tree;
+mod undo;
 mod unlock;
 
 pub use audit::{
@@ -42,18 +55,24 @@ pub use audit::{
     ExportPage, Finding, Happening, MirrorError,
 };
 pub use directory::{AccountRecord, CreateError};
+pub use erased::{Erased, replace_file};
+pub use history::TrashedObject;
+pub use index::IndexFigures;
 pub use keyfile::KeyFile;
 pub use model::{
     CalendarFacts, Change, Changes, Collection, CollectionKind, Destination, Etag, Lock, LockDepth,
-    LockScope, Members, NewCollection, NewObject, Node, Properties, Summary, VaultError,
+    LockScope, Members, NewCollection, NewObject, Node, Properties, Retention, Summary, VaultError,
+    Version,
 };
 pub use read::AccountStore;
 pub use rekey::Rekeyed;
-pub use transaction::Transaction;
+pub use transaction::{Resealed, Resealing, Transaction};
+pub use trash::Trashed;
+pub use undo::{Undo, UndoLine, UndoReport, Undone};
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Weak};
 
@@ -91,10 +110,17 @@ pub struct Vault {
     /// Counts uses of indexes, to find the one that was not used for longest.
     uses: AtomicU64,
     purges: Mutex<Vec<RosterRow>>,
+    /// Accounts whose tree stands under a new key, and whose old one is still there too.
+    rekeyed: Mutex<HashMap<AccountId, RosterRow>>,
+    /// The roster rows of deleted collections that can be restored.
+    trashed: Mutex<Vec<RosterRow>>,
+    retention: Mutex<Retention>,
     /// What was held in memory of deleted collections: to free a large index takes longer than
     /// the deletion, so it waits for the purge.
     discarded: Mutex<Vec<Arc<State>>>,
     audit: Audit,
+    /// The file with the accounts that were erased.
+    erased: PathBuf,
     /// Whether a row of the directory did not open: then nobody can say which accounts are gone.
     directory_damaged: AtomicBool,
 }
@@ -174,9 +200,13 @@ impl Vault {
             index_capacity,
             uses: AtomicU64::default(),
             purges: Mutex::default(),
+            rekeyed: Mutex::default(),
+            trashed: Mutex::default(),
+            retention: Mutex::default(),
             discarded: Mutex::default(),
             directory_damaged: AtomicBool::new(false),
             audit: Audit::new(keys_dir.with_file_name("audit.heads")),
+            erased: keys_dir.with_file_name("erased"),
             store,
             host,
             ambient,
@@ -196,6 +226,11 @@ impl Vault {
     /// Clock and randomness.
     pub fn ambient(&self) -> &Ambient {
         &self.ambient
+    }
+
+    /// What the indexes in memory hold.
+    pub fn index_figures(&self) -> IndexFigures {
+        self.indexes.lock().figures()
     }
 
     /// The store below, for health and figures.

@@ -127,6 +127,72 @@ pub struct Summary {
     pub calendar: Option<CalendarFacts>,
 }
 
+/// A past version of an object. Its number is the collection's revision at which its body was written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Version {
+    /// Its number, unique among the versions of the object.
+    pub revision: u64,
+    /// The epoch of the collection key that its body is sealed with.
+    pub epoch: u32,
+    /// The tag of its body.
+    pub etag: Etag,
+    /// Bytes of its body.
+    pub size: u64,
+    /// The media type it was stored with.
+    pub content_type: String,
+    /// The object's name when it was replaced.
+    pub segment: Segment,
+    /// What is known of it as a calendar object.
+    pub calendar: Option<CalendarFacts>,
+    /// When the object was first stored.
+    pub created: UnixMillis,
+    /// When this body was stored.
+    pub modified: UnixMillis,
+    /// The device that stored it; NONE where that is not known.
+    pub device: SlotId,
+    /// When it was replaced or deleted.
+    pub replaced: UnixMillis,
+    /// The device that did so.
+    pub by: SlotId,
+}
+
+/// How long and how many past versions are kept, and deleted collections. Zero of either: none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retention {
+    /// Days after the deletion or replacement.
+    pub days: u32,
+    /// Versions of one object.
+    pub versions: u32,
+}
+
+impl Retention {
+    /// What is deleted or overwritten is gone at once.
+    pub const NOTHING: Retention = Retention {
+        days: 0,
+        versions: 0,
+    };
+
+    /// Whether nothing is kept.
+    pub fn is_off(self) -> bool {
+        self.days == 0 || self.versions == 0
+    }
+
+    /// What was replaced before this is no longer kept at `now`.
+    pub fn ends(self, now: UnixMillis) -> UnixMillis {
+        let days = if self.is_off() { 0 } else { self.days };
+        UnixMillis(now.0.saturating_sub(i64::from(days) * 86_400_000))
+    }
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Retention {
+            days: crate::limits::TRASH_DAYS,
+            versions: crate::limits::TRASH_VERSIONS,
+        }
+    }
+}
+
 /// What stands at a path.
 #[derive(Debug, Clone)]
 pub enum Node {

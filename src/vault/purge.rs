@@ -8,22 +8,33 @@ use super::rows::{RosterRow, RosterState, decode, encode};
 use super::tree::scanned_place;
 use crate::ids::{AccountId, CollectionId};
 use crate::limits;
-use crate::seal::{Kind, RowName, RowPrefix};
+use crate::seal::{Kind, RowName, RowPrefix, Stored};
 use crate::store::{Batch, StoreError};
 
+/// Those of `prefixes` that are not in `kept`.
+pub(super) fn without(prefixes: &[[u8; 16]], kept: &[[u8; 16]]) -> Vec<[u8; 16]> {
+    let gone = prefixes.iter().filter(|prefix| !kept.contains(prefix));
+    gone.copied().collect()
+}
+
 impl Vault {
-    fn roster_name(&self, row: &RosterRow) -> RowName {
+    fn roster_name(&self, account: AccountId, collection: CollectionId) -> RowName {
         // Account and collection together name the row: the account's own row has no collection.
         let mut both = [0; 32];
-        both[..16].copy_from_slice(row.account.bytes());
-        both[16..].copy_from_slice(row.collection.bytes());
+        both[..16].copy_from_slice(account.bytes());
+        both[16..].copy_from_slice(collection.bytes());
         let hash = *blake3::hash(&both).as_bytes();
         self.host_names
             .row(Kind::Roster, hash[..16].try_into().expect("16 bytes"), 0, 0)
     }
 
+    /// Removes a roster row.
+    pub(super) fn drop_roster(&self, batch: &mut Batch, row: &RosterRow) {
+        batch.delete(self.roster_name(row.account, row.collection));
+    }
+
     pub(super) fn put_roster(&self, batch: &mut Batch, row: &RosterRow) {
-        let name = self.roster_name(row);
+        let name = self.roster_name(row.account, row.collection);
         batch.put(name, self.seal_host(Kind::Roster, &name, &encode(row)));
     }
 
@@ -32,9 +43,7 @@ impl Vault {
         let mut rows = Vec::new();
         for row in self.store.scan(&self.host_names.prefix(Kind::Roster)) {
             let (name, stored) = row?;
-            let place = scanned_place(Kind::Roster, AccountId::NONE, CollectionId::NONE, &name);
-            let content = stored.open(&self.host_rows, &place).ok();
-            match content.and_then(|content| decode(&content)) {
+            match self.open_roster(&name, stored) {
                 Some(row) => rows.push((name, row)),
                 None => tracing::error!(
                     row = name.short(),
@@ -45,6 +54,23 @@ impl Vault {
         Ok(rows)
     }
 
+    /// The roster row of a collection: none when there is none, none within when it is damaged.
+    pub(super) fn roster_of(
+        &self,
+        account: AccountId,
+        collection: CollectionId,
+    ) -> Result<Option<Option<RosterRow>>, StoreError> {
+        let name = self.roster_name(account, collection);
+        let stored = self.store.get(&name)?;
+        Ok(stored.map(|stored| self.open_roster(&name, stored)))
+    }
+
+    fn open_roster(&self, name: &RowName, stored: Stored) -> Option<RosterRow> {
+        let place = scanned_place(Kind::Roster, AccountId::NONE, CollectionId::NONE, name);
+        let content = stored.open(&self.host_rows, &place).ok();
+        content.and_then(|content| decode(&content))
+    }
+
     /// At the start: what was being written or deleted when the server stopped is purged, and so
     /// is what belongs to no account; but while a row of the directory is damaged (or of a later
     /// version), an account that seems to be gone may be that one, and keeps its rows.
@@ -52,8 +78,15 @@ impl Vault {
         let whole = !self.directory_damaged.load(Ordering::Relaxed);
         for (_, row) in self.roster()? {
             let gone = whole && self.account(row.account).is_none();
-            if row.state != RosterState::Live || gone {
-                self.purges.lock().push(row);
+            match row.state {
+                RosterState::Live if !gone => {}
+                RosterState::Trashed { .. } if !gone => self.trashed.lock().push(row),
+                RosterState::Rekeyed { generation }
+                    if !gone && self.is_rekeyed(row.account, generation) =>
+                {
+                    self.rekeyed.lock().insert(row.account, row);
+                }
+                _ => self.purges.lock().push(row),
             }
         }
         Ok(())
@@ -104,7 +137,7 @@ impl Vault {
         }
         let finished = left > 0;
         if finished {
-            batch.delete(self.roster_name(row));
+            batch.delete(self.roster_name(row.account, row.collection));
         }
         self.store.commit(batch).wait()?;
         if finished {

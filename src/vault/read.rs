@@ -4,8 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use zeroize::Zeroizing;
-
+use super::chunks::Content;
 use super::grant::View;
 use super::index::Index;
 use super::model::{Collection, Lock, Members, Node, Properties, Summary, VaultError};
@@ -14,9 +13,9 @@ use super::tree::{Entry, State, Tree};
 use super::unlock::Inner;
 use super::{Vault, transaction};
 use crate::ical::overlap::TimeRange;
-use crate::ids::{AccountId, CollectionId, Email, ObjectId, Segment, SlotId, UserName};
-use crate::seal::{Access, CHUNK_CONTENT_BYTES, Kind, Opened, Terms};
-use crate::store::Receipt;
+use crate::ids::{AccountId, CollectionId, Email, Segment, SlotId, UserName};
+use crate::seal::{Access, CHUNK_CONTENT_BYTES, Kind, Terms};
+use crate::store::{Receipt, StoreError};
 
 /// One unlocked account, acting for one device. Everything it reaches is that account's; no
 /// method takes an account id. Cheap to clone.
@@ -157,6 +156,14 @@ impl AccountStore {
             Some(_) => tree.path_of(id),
             None => Vec::new(),
         }
+    }
+
+    /// The ids of all collections that are seen, the home first, parents before children.
+    pub fn subtree(&self) -> Vec<CollectionId> {
+        let tree = self.inner.tree.read();
+        let mut all = tree.subtree(tree.home);
+        all.retain(|id| self.entry(&tree, *id).is_some());
+        all
     }
 
     /// The collections that are members of a collection, by name.
@@ -344,11 +351,18 @@ impl AccountStore {
         read: impl Fn(&Vault) -> Result<Option<T>, VaultError>,
         is_it: impl Fn(&Summary) -> bool,
     ) -> Result<T, VaultError> {
-        if let Some(found) = read(&self.inner.vault)? {
+        let read = || {
+            read(&self.inner.vault).or_else(|error| {
+                // Since this account was closed its rows may have got another key.
+                self.still_alone()?;
+                Err(error)
+            })
+        };
+        if let Some(found) = read()? {
             return Ok(found);
         }
         self.barrier().wait()?;
-        if let Some(found) = read(&self.inner.vault)? {
+        if let Some(found) = read()? {
             return Ok(found);
         }
         // A writer's commit may be applied before its index is updated, so none may be at work.
@@ -397,6 +411,10 @@ impl AccountStore {
         if self.inner.dead.load(Ordering::Acquire) {
             return Err(VaultError::Locked.into());
         }
+        if self.inner.vault.store.has_failed() {
+            // The memory must not get ahead of what is known good.
+            return Err(VaultError::Store(StoreError::Failed).into());
+        }
         let mut transaction = transaction::Transaction::new(self.clone());
         let value = work(&mut transaction)?;
         transaction.commit();
@@ -405,7 +423,7 @@ impl AccountStore {
 
     /// Asked before rows are called damaged: another `Inner` may have changed them since this one
     /// was closed, while a request that was under way goes on reading.
-    fn still_alone(&self) -> Result<(), VaultError> {
+    pub(super) fn still_alone(&self) -> Result<(), VaultError> {
         match self.inner.dead.load(Ordering::Acquire) {
             true => Err(VaultError::Locked),
             false => Ok(()),
@@ -495,105 +513,5 @@ impl AccountStore {
             return Err(VaultError::Damaged(format!("collection {id}")));
         }
         Ok(index)
-    }
-}
-
-/// How many chunks a content of `bytes` bytes has; an empty one has one.
-pub(super) fn chunks(bytes: u64) -> u32 {
-    u32::try_from(bytes.div_ceil(CHUNK_CONTENT_BYTES as u64).max(1))
-        .expect("objects are far below 2^48 bytes")
-}
-
-/// Which content the chunks are of.
-struct Content<'a> {
-    state: &'a State,
-    kind: Kind,
-    object: ObjectId,
-    epoch: u32,
-    revision: u64,
-    bytes: u64,
-}
-
-impl Vault {
-    /// Reads one chunk. None when it is not there.
-    fn read_chunk(&self, content: &Content<'_>, chunk: u32) -> Result<Option<Opened>, VaultError> {
-        let Content {
-            state,
-            kind,
-            object,
-            epoch,
-            revision,
-            bytes,
-        } = *content;
-        let key = state
-            .epoch(epoch)
-            .ok_or_else(|| VaultError::Damaged(format!("epoch {epoch}")))?;
-        let name = state.names.row(kind, object.bytes(), revision, chunk);
-        let Some(stored) = self.store.get(&name)? else {
-            return Ok(None);
-        };
-        let last = chunk + 1 == chunks(bytes);
-        let place = state.chunk_place(kind, object, epoch, revision, chunk, last);
-        let opened = stored.open(&key.rows, &place).map_err(|error| {
-            tracing::error!(collection = %state.id, row = name.short(), ?error, "a row does not open");
-            VaultError::Damaged(name.short())
-        })?;
-        Ok(Some(opened))
-    }
-
-    /// Reads the chunks of an object (or, without one, of the collection). None when the first is
-    /// not there.
-    pub(super) fn read_chunks(
-        &self,
-        state: &State,
-        kind: Kind,
-        object: Option<ObjectId>,
-        epoch: u32,
-        revision: u64,
-        bytes: u64,
-    ) -> Result<Option<Zeroizing<Vec<u8>>>, VaultError> {
-        let object = object.unwrap_or(ObjectId::NONE);
-        let of = Content {
-            state,
-            kind,
-            object,
-            epoch,
-            revision,
-            bytes,
-        };
-        let count = chunks(bytes);
-        if count == 1 {
-            let content = self.read_chunk(&of, 0)?.map(Opened::into_content);
-            return match content {
-                Some(content) if content.len() as u64 != bytes => {
-                    Err(VaultError::Damaged("length".into()))
-                }
-                content => Ok(content),
-            };
-        }
-        let mut content = Zeroizing::new(Vec::with_capacity(
-            usize::try_from(bytes)
-                .unwrap_or(0)
-                .min(crate::limits::OBJECT_BYTES),
-        ));
-        let first = state.names.row(kind, object.bytes(), revision, 0);
-        for chunk in 0..count {
-            match self.read_chunk(&of, chunk)? {
-                Some(opened) => content.extend_from_slice(&opened),
-                None if chunk == 0 => return Ok(None),
-                // One commit removes all chunks: if the first is gone now too, the object was
-                // overwritten while it was read, and nothing is damaged.
-                None if self.store.get(&first)?.is_none() => return Ok(None),
-                None => {
-                    let name = state.names.row(kind, object.bytes(), revision, chunk);
-                    return Err(VaultError::Damaged(name.short()));
-                }
-            }
-        }
-        if content.len() as u64 == bytes {
-            Ok(Some(content))
-        } else {
-            Err(VaultError::Damaged("length".into()))
-        }
     }
 }

@@ -5,7 +5,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::model::{CollectionKind, Properties, Summary};
+use super::model::{CollectionKind, Properties, Summary, Version};
 use crate::ambient::UnixMillis;
 use crate::ids::{AccountId, CollectionId, Email, ObjectId, Segment, SlotId, UserName};
 
@@ -31,6 +31,14 @@ pub(super) enum RosterState {
     Live,
     /// Deleted: to be purged.
     Doomed,
+    /// The tree of an account under its next key: what the key file of this generation opens.
+    /// Until that file stands, it is as if staged.
+    Rekeyed { generation: u64 },
+    /// Deleted, and kept for a while.
+    Trashed {
+        /// When it was deleted.
+        since: UnixMillis,
+    },
 }
 
 /// Host: which rows belong to a collection (or, with collection NONE, to an account's tree), so
@@ -148,6 +156,52 @@ impl SummaryRow {
             SummaryRow::Gone(tombstone) => tombstone.id,
         }
     }
+}
+
+/// Account: a deleted collection that can be restored.
+#[derive(Serialize, Deserialize)]
+pub(super) struct TrashedRow {
+    pub link: LinkRow,
+    /// The collection whose deletion took this one along, itself perhaps.
+    pub root: CollectionId,
+    /// Its path when it was deleted.
+    pub path: Vec<Segment>,
+    pub since: UnixMillis,
+    pub by: SlotId,
+    /// As it was then: nothing changes it in the trash.
+    pub head: HeadRow,
+}
+
+/// Why an object is no longer where it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Ended {
+    /// Deleted.
+    Deleted,
+    /// Something else was copied or moved onto its name.
+    Replaced,
+    /// Moved into another collection.
+    Moved,
+}
+
+/// What an object had when it went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Gone {
+    pub ended: Ended,
+    /// Its stored properties, whose rows stay; sealed in the epoch of the newest version.
+    pub properties_revision: u64,
+    pub properties_bytes: u64,
+}
+
+/// Collection: the past versions of an object, by its id.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct HistoryRow {
+    pub id: ObjectId,
+    /// None while the object is there.
+    pub gone: Option<Gone>,
+    /// Versions that were cut.
+    pub cut: u64,
+    /// Newest first.
+    pub versions: Vec<Version>,
 }
 
 /// Encodes a row's content.

@@ -312,6 +312,7 @@ fn the_home_tells_of_calendars_made_changed_and_gone() {
 #[test]
 fn a_tree_is_copied_moved_and_deleted() {
     let vault = TestVault::new();
+    vault.vault.retain(Retention::NOTHING);
     let secret = vault.add("alice");
     let account = vault.unlock("alice", &secret);
     let home = account.home().id;
@@ -452,7 +453,11 @@ fn a_second_account_sees_nothing_of_the_first() {
     let (alice, bob) = (vault.add("alice"), vault.add("bob"));
     let (alice, bob) = (vault.unlock("alice", &alice), vault.unlock("bob", &bob));
     let id = calendar(&alice);
+    put(&alice, event(id, "a.ics", "u", "first"));
     let object = put(&alice, event(id, "a.ics", "u", "secret"));
+    let gone = plain(&alice, alice.home().id, "gone");
+    let deleted: Result<(), VaultError> = alice.write(|tx| tx.delete_collection(gone));
+    deleted.unwrap();
     // Every reading and writing method, with the first account's ids.
     assert!(bob.collection(id).is_none());
     assert!(bob.collections(id).is_empty());
@@ -533,6 +538,15 @@ fn a_second_account_sees_nothing_of_the_first() {
         bob.copy_collection(own, LockDepth::Infinity, into(), |_| Ok(()))
             .map(drop),
         bob.grant(bob.device(), pair.public(), &[id]),
+        bob.history(id, object.id).map(drop),
+        bob.version_body(id, object.id, 1).map(drop),
+        bob.write(|tx| tx.restore_version(id, object.id, 1, None).map(drop)),
+        bob.write(|tx| tx.restore_version(own, object.id, 1, None).map(drop)),
+        bob.write(|tx| tx.purge_history(id, object.id)),
+        bob.write(|tx| tx.purge_history(own, object.id)),
+        bob.purge_histories(id).map(drop),
+        bob.restore_collection(gone, None).map(drop),
+        bob.purge_collection(gone),
     ];
     for (number, refusal) in refused.iter().enumerate() {
         assert_eq!(*refusal, Err(VaultError::Missing), "{number}");
@@ -839,6 +853,42 @@ fn what_was_not_durable_is_gone_after_a_failed_sync() {
     account.barrier().wait().unwrap();
 }
 
+/// Run by nextest in a process of its own, which the failing syncs need.
+#[test]
+fn what_is_known_good_can_be_read_while_the_store_cannot_be_opened_again() {
+    let vault = TestVault::new();
+    let secret = vault.add("alice");
+    let account = vault.unlock("alice", &secret);
+    let id = calendar(&account);
+    put(&account, event(id, "a.ics", "a", "kept"));
+    account.barrier().wait().unwrap();
+    let token = account.token(&account.collection(id).unwrap());
+    super::testing::SYNC_FAILS.store(true, std::sync::atomic::Ordering::Relaxed);
+    put(&account, event(id, "b.ics", "b", "lost"));
+    assert!(account.barrier().wait().is_err(), "it was acknowledged");
+    let database = vault.directory.path().join("db/rows/db");
+    let away = vault.directory.path().join("away");
+    std::fs::rename(&database, &away).unwrap();
+    for _ in 0..2 {
+        assert!(vault.vault.recover().is_err());
+    }
+    assert!(!account.is_open(), "its memory is ahead of the disk");
+    let account = vault.unlock("alice", &secret);
+    assert_eq!(names(&account, id), ["a.ics"]);
+    let kept = account.object(id, &segment("a.ics")).unwrap().unwrap();
+    assert_eq!(account.body(id, &kept).unwrap(), b"kept");
+    assert_eq!(account.token(&account.collection(id).unwrap()), token);
+    let refused: Result<_, VaultError> = account.write(|tx| tx.put(event(id, "c.ics", "c", "x")));
+    assert_eq!(refused.unwrap_err(), VaultError::Store(StoreError::Failed));
+    account.barrier().wait().unwrap();
+    super::testing::SYNC_FAILS.store(false, std::sync::atomic::Ordering::Relaxed);
+    std::fs::rename(&away, &database).unwrap();
+    vault.vault.recover().unwrap();
+    let account = vault.unlock("alice", &secret);
+    put(&account, event(id, "c.ics", "c", "x"));
+    account.barrier().wait().unwrap();
+}
+
 /// The properties of collections are in memory while the account is unlocked: all together are
 /// bounded, copies too, and less of them is always allowed.
 #[test]
@@ -922,6 +972,7 @@ fn accounts_are_loaded_each_for_itself() {
 #[test]
 fn what_cannot_be_purged_stops_nothing_else() {
     let (vault, account) = account();
+    vault.vault.retain(Retention::NOTHING);
     let home = account.home().id;
     for name in ["a", "b", "c"] {
         let id = plain(&account, home, name);

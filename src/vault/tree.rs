@@ -3,18 +3,20 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 
 use super::grant::Grant;
 use super::index::Index;
 use super::model::{Collection, Lock};
-use super::rows::{HeadRow, LinkRow};
+use super::rows::{HeadRow, HistoryRow, LinkRow};
+use super::trash::Trashed;
 use crate::ids::{AccountId, CollectionId, ObjectId, Segment};
 use crate::seal::{
     CollectionKey, EtagKey, Kind, LastingKey, NameKey, Place, RowKey, RowName, RowPrefix,
 };
+use crate::store::Receipt;
 
 /// One epoch of a collection's shared key.
 pub(super) struct Epoch {
@@ -32,10 +34,19 @@ pub(super) struct State {
     pub etags: EtagKey,
     /// Oldest first, never empty.
     pub epochs: Vec<Epoch>,
+    /// The number of the oldest epoch that links still hold: nothing is sealed in those before.
+    oldest: AtomicU32,
     pub index: RwLock<Option<Index>>,
     /// The vault's count of uses at its last use.
     pub used: AtomicU64,
+    /// Histories that were committed and may not be in the store yet.
+    pub recent: Mutex<Recent>,
+    /// Whether its roster row names its histories too; one of an earlier program does not.
+    pub rostered: AtomicBool,
 }
+
+/// By object: the receipt of its commit, and what was written; none when the row was deleted.
+pub(super) type Recent = HashMap<ObjectId, (Receipt, Option<Arc<HistoryRow>>)>;
 
 impl State {
     pub fn new(
@@ -44,7 +55,7 @@ impl State {
         lasting: LastingKey,
         keys: Vec<(u32, CollectionKey)>,
     ) -> Self {
-        let epochs = keys
+        let epochs: Vec<_> = keys
             .into_iter()
             .map(|(number, key)| Epoch {
                 number,
@@ -52,6 +63,7 @@ impl State {
                 key,
             })
             .collect();
+        let oldest = epochs.first().map_or(0, |epoch| epoch.number);
         State {
             id,
             account,
@@ -59,8 +71,11 @@ impl State {
             etags: lasting.etags(),
             lasting,
             epochs,
+            oldest: AtomicU32::new(oldest),
             index: RwLock::new(None),
             used: AtomicU64::new(0),
+            recent: Mutex::default(),
+            rostered: AtomicBool::new(false),
         }
     }
 
@@ -69,6 +84,16 @@ impl State {
         self.epochs
             .last()
             .expect("a collection has at least one epoch")
+    }
+
+    /// Whether rows may be sealed in an epoch before the current one.
+    pub fn has_old_epochs(&self) -> bool {
+        self.oldest.load(Ordering::Acquire) < self.current().number
+    }
+
+    /// Nothing is sealed in an epoch before the current one any more: links need not hold them.
+    pub fn drop_old_epochs(&self) {
+        self.oldest.store(self.current().number, Ordering::Release);
     }
 
     pub fn epoch(&self, number: u32) -> Option<&Epoch> {
@@ -129,6 +154,7 @@ impl State {
             Kind::ObjectProperties,
             Kind::Head,
             Kind::CollectionProperties,
+            Kind::History,
             // of the home
             Kind::Lock,
         ];
@@ -151,6 +177,7 @@ impl State {
             epochs: self
                 .epochs
                 .iter()
+                .filter(|epoch| epoch.number >= self.oldest.load(Ordering::Acquire))
                 .map(|epoch| (epoch.number, *epoch.key.expose()))
                 .collect(),
         }
@@ -191,6 +218,8 @@ pub(super) struct Tree {
     pub grants: Vec<Grant>,
     /// Collections with members that were lost or put back, as found when the account was unlocked.
     pub incomplete: Vec<CollectionId>,
+    /// Deleted collections that can be restored, without their keys; known when it is open whole.
+    pub trashed: Vec<Arc<Trashed>>,
 }
 
 impl Tree {
@@ -202,6 +231,7 @@ impl Tree {
             locks: Vec::new(),
             grants: Vec::new(),
             incomplete: Vec::new(),
+            trashed: Vec::new(),
         }
     }
 

@@ -1,7 +1,7 @@
 //! Unlocking: from an account's key to its tree in memory, and back.
 
 use std::collections::{BTreeMap, HashSet};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Weak};
 
 use parking_lot::{Mutex, ReentrantMutex, RwLock};
@@ -40,6 +40,8 @@ pub(super) struct Inner {
     pub audit: Arc<Chain>,
     /// Set when the account was disabled, deleted or locked: nobody may go on with it.
     pub dead: AtomicBool,
+    /// The day on which old versions were last cut; 0 before the first time.
+    pub cut_on: AtomicI64,
 }
 
 /// What only the account key gives.
@@ -76,7 +78,8 @@ impl Inner {
 
     /// Commits what opening the account found to be done.
     pub fn enqueue(&self, batch: Batch) {
-        if !batch.is_empty() {
+        // While nothing can be written it is left for the next time.
+        if !batch.is_empty() && !self.vault.store.has_failed() {
             *self.last.lock() = self.vault.store.commit(batch);
         }
     }
@@ -212,6 +215,15 @@ impl Vault {
         // Whoever is loading it is waited for: what was asked before must not be open after this.
         let loading = self.loading.lock().get(&id).cloned();
         let loading = loading.as_ref().map(|one| one.lock());
+        self.close(id);
+        drop(loading);
+        // Deleted collections wait here to be freed, with their keys.
+        let discarded = std::mem::take(&mut *self.discarded.lock());
+        drop(discarded);
+    }
+
+    /// The same while nobody can be loading it.
+    pub(super) fn close(&self, id: AccountId) {
         // It stays in the registry while a writer is waited for, or there would be two gates; and
         // the registry is not held meanwhile, or one long write would keep everybody out.
         let inner = self.registry.lock().get(&id).and_then(Weak::upgrade);
@@ -220,20 +232,32 @@ impl Vault {
             let _gate = inner.gate.lock();
             inner.dead.store(true, Ordering::Release);
         }
-        drop(loading);
-        // Deleted collections wait here to be freed, with their keys.
-        let discarded = std::mem::take(&mut *self.discarded.lock());
-        drop(discarded);
     }
 
     /// After a failed write or sync the memory of every unlocked account may be ahead of the disk:
-    /// all are locked, so that each is read anew, and then the store is opened again.
+    /// all are locked, so that each is read anew, and then the store is opened again. While that does
+    /// not succeed, what is known good can be read.
+    ///
+    /// # Errors
+    /// Why the store cannot be opened again; this may be called again.
     pub fn recover(&self) -> Result<(), StoreError> {
+        if self.store.has_failed() && self.store.is_readable() {
+            // Nothing changed since the last time, if this fails: readers are left alone.
+            self.store.probe()?;
+        }
         let unlocked: Vec<_> = self.registry.lock().keys().copied().collect();
         for id in unlocked {
             self.lock(id);
         }
-        self.load_audit(|| self.store.reopen())
+        let mut opened = Ok(());
+        let loaded = self.load_audit(|| {
+            opened = self.store.reopen();
+            if opened.is_err() {
+                self.store.serve_known_good();
+            }
+            Ok(())
+        });
+        opened.and(loaded)
     }
 
     /// Writes a new account's home and opens it.
@@ -314,11 +338,12 @@ impl Vault {
             last: Mutex::new(Receipt::done()),
             audit: self.chain(record.id),
             dead: AtomicBool::new(false),
+            cut_on: AtomicI64::new(0),
         }
     }
 
     /// Reads an account's tree: one link, one head and the properties of each collection.
-    fn load(
+    pub(super) fn load(
         self: &Arc<Self>,
         record: &AccountRecord,
         key: &AccountKey,
@@ -361,8 +386,10 @@ impl Vault {
         tree.grants = inner.load_grants()?;
         let mut batch = Batch::new();
         locks::load(&inner, &mut tree, &mut batch)?;
+        inner.load_trashed(&mut tree, &mut batch)?;
         inner.enqueue(batch);
         self.audit_unlocked(record.id, key, heads)?;
+        self.finish_rekeyed(&inner, &tree)?;
         *inner.tree.write() = tree;
         Ok(inner)
     }
@@ -407,7 +434,7 @@ impl Vault {
                     &state,
                     Kind::CollectionProperties,
                     None,
-                    head_epoch(&state),
+                    state.current().number,
                     revision,
                     head.properties_bytes,
                 );
@@ -440,12 +467,6 @@ impl Vault {
             state: Arc::new(state),
         })
     }
-}
-
-/// The epoch that collection properties are sealed in: always the current one, since opening a
-/// new epoch rewrites them.
-fn head_epoch(state: &State) -> u32 {
-    state.current().number
 }
 
 /// A collection's roster row while it is linked.

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::seal::Generated;
+use crate::vault::VaultError;
 
 const CALENDARS: [&str; 2] = ["/dav/calendars/alice/one/", "/dav/calendars/alice/two/"];
 const SEEDS: u64 = 6;
@@ -189,7 +190,8 @@ impl World {
 
     /// One change, of a kind that the dice choose. It may be refused, by name or by UID.
     fn change(&mut self) {
-        match self.dice.roll(20) {
+        match self.dice.roll(24) {
+            20..=23 => self.restore(),
             0..=6 => self.put(),
             7..=9 => self.delete(),
             10..=14 => self.transfer("MOVE"),
@@ -269,6 +271,30 @@ impl World {
         let there = self.bodies.contains_key(&href);
         assert_eq!(status, if there { 207 } else { 404 });
         self.done("proppatch", status);
+    }
+
+    /// The owner restores something from the trash, where its name and its UID are free.
+    fn restore(&mut self) {
+        let account = &self.server.account;
+        let trashed = account.trashed_objects().unwrap();
+        if trashed.is_empty() {
+            return;
+        }
+        let one = &trashed[self.dice.roll(trashed.len() as u64) as usize];
+        let version = one.last.revision;
+        let restored: Result<_, VaultError> =
+            account.write(|tx| tx.restore_version(one.collection, one.object, version, None));
+        let restored = match restored {
+            Ok(restored) => restored,
+            Err(VaultError::Exists | VaultError::UidConflict(_)) => return,
+            Err(error) => panic!("{error:?}"),
+        };
+        let path = account.path_of(one.collection);
+        let name = restored.segment.as_str().replace("a ä", "a%20%C3%A4");
+        let href = format!("/dav/calendars/alice/{}/{name}", path[0].as_str());
+        let body = account.body(one.collection, &restored).unwrap();
+        self.bodies.insert(href, String::from_utf8(body).unwrap());
+        self.done("restore", 201);
     }
 
     /// The calendar goes with all its members, and comes again, empty, under its old name.
@@ -395,6 +421,7 @@ fn rfc6578_appendix_b_simulated_clients_end_equal_to_the_server() {
         "COPY",
         "proppatch",
         "recreate",
+        "restore",
         "restart",
         "continue",
         "start over",

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use super::{HOME, Server};
 use crate::dav::{Body, Response, Steps};
 use crate::limits;
+use crate::vault::Retention;
 use crate::vault::testing::SYNC_FAILS;
 
 const FILE: &str = "/dav/calendars/alice/files/large";
@@ -95,6 +96,7 @@ fn ranges_of_large_objects_are_cut_to_the_byte() {
 fn a_large_object_that_changes_meanwhile_is_cut() {
     let content = text(5 * limits::CHUNK_BYTES);
     let server = server(&content);
+    server._vault.vault.retain(Retention::NOTHING);
     for change in ["PUT", "DELETE"] {
         let mut steps = steps(server.respond("GET", FILE, &[], ""));
         let first = steps.next().unwrap().unwrap();
@@ -107,6 +109,20 @@ fn a_large_object_that_changes_meanwhile_is_cut() {
         assert!(steps.any(|step| step.is_err()), "{change}");
         put(&server, &content);
     }
+}
+
+#[test]
+fn a_large_object_whose_old_version_is_kept_is_sent_to_its_end() {
+    let content = text(5 * limits::CHUNK_BYTES);
+    let server = server(&content);
+    let mut steps = steps(server.respond("GET", FILE, &[], ""));
+    let mut sent = steps.next().unwrap().unwrap().to_vec();
+    server.expect(204, "DELETE", FILE, &[], "");
+    server.account.barrier().wait().unwrap();
+    for step in steps {
+        sent.extend_from_slice(&step.unwrap());
+    }
+    assert_eq!(sent, content.as_bytes());
 }
 
 /// A listing that is still being sent shows a lock that was taken meanwhile. Run by nextest in a

@@ -313,6 +313,28 @@ impl ChainState {
         begins
     }
 
+    /// Takes what the heads add up to from elsewhere.
+    pub(super) fn take_heads(
+        &mut self,
+        vault: &Vault,
+        rows: &ChainRows,
+        batch: &mut Batch,
+        heads: Option<[u64; 4]>,
+    ) {
+        let hour = hour_of(vault.ambient.now());
+        if self.page.is_none() {
+            return;
+        }
+        // In a page of its own, which entries can be added to.
+        self.close(vault, rows, batch, hour);
+        if let Some(page) = &mut self.page {
+            // A change: the mirror takes other heads after no change for an exchange.
+            page.row.changes += 1;
+            page.row.heads = heads;
+        }
+        self.put_open(vault, rows, batch);
+    }
+
     /// Lets go of what was readable while its hour, or its day, lasted.
     pub(super) fn forget(&mut self, now: UnixMillis) {
         let hour = hour_of(now);

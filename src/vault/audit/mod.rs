@@ -42,7 +42,7 @@ use super::{AccountStore, Vault};
 use crate::ambient::UnixMillis;
 use crate::ids::{AccountId, CollectionId, SlotId};
 use crate::limits;
-use crate::seal::{AccountKey, NameKey};
+use crate::seal::{AccountKey, NameKey, RowName, Stored};
 use crate::store::{Batch, Receipt, StoreError};
 
 /// What may be told of. The order is part of the stored format: add at the end.
@@ -73,6 +73,9 @@ pub enum Action {
     Damage,
     Rollback,
     ChangeAccountKey,
+    Restore,
+    Purge,
+    Undo,
 }
 
 impl Action {
@@ -103,6 +106,9 @@ impl Action {
             Action::Damage => "trail-damaged",
             Action::Rollback => "rollback-noticed",
             Action::ChangeAccountKey => "account-key-changed",
+            Action::Restore => "restore",
+            Action::Purge => "trash-purged",
+            Action::Undo => "undo",
         }
     }
 }
@@ -191,6 +197,16 @@ impl Chain {
     /// The beginnings of the names of all rows that go with the account.
     pub fn prefixes(&self) -> [[u8; 16]; 3] {
         self.rows.prefixes()
+    }
+
+    /// The name of the row with the open page.
+    pub fn open_page_name(&self) -> RowName {
+        self.rows.open_page()
+    }
+
+    /// The name of the row that tells for whom its pages are sealed.
+    pub fn root_name(&self) -> RowName {
+        self.rows.root()
     }
 
     /// Counts something that is written within a minute.
@@ -415,6 +431,37 @@ impl Vault {
             });
         }
         Ok(chain)
+    }
+
+    /// Whether an account had another key in another state, whose root of the audit trail is
+    /// `root`; no, where either is unknown.
+    pub(super) fn had_another_key(&self, id: AccountId, root: Option<Stored>) -> bool {
+        let chain = self.chain(id);
+        let name = chain.rows.root();
+        let then = root.and_then(|stored| self.open_root(&name, stored));
+        let then = then.and_then(|root| root.public);
+        let state = chain.state.lock();
+        let now = state.root().and_then(|root| root.public);
+        then.is_some() && now.is_some() && then != now
+    }
+
+    /// Takes over what the heads of an account added up to in another state, whose open page is
+    /// `page`; unknown until the next unlock when there is none, or it does not open.
+    ///
+    /// # Errors
+    /// The store's.
+    pub(super) fn take_heads(&self, id: AccountId, page: Option<Stored>) -> Result<(), StoreError> {
+        let chain = self.chain(id);
+        let mut writing = self.audit.writing(&chain);
+        let mut batch = Batch::new();
+        let page = page.and_then(|stored| self.open_page(&chain.rows.open_page(), stored));
+        let heads = page.and_then(|page| page.heads);
+        writing
+            .state
+            .take_heads(self, &chain.rows, &mut batch, heads);
+        let receipt = self.store.commit(batch);
+        drop(writing);
+        receipt.wait()
     }
 
     /// Writes what waits in memory; called every minute and at the end. Lets go of keys of days

@@ -102,7 +102,11 @@ impl Transaction {
         Ok(collection)
     }
 
-    fn put_link(&mut self, state: &State, collection: &Collection) -> Result<(), VaultError> {
+    pub(super) fn put_link(
+        &mut self,
+        state: &State,
+        collection: &Collection,
+    ) -> Result<(), VaultError> {
         self.account.whole()?;
         let inner = &self.account.inner;
         let name = inner.link_name(collection.id)?;
@@ -110,6 +114,12 @@ impl Transaction {
         self.batch.put(name, row);
         self.put_grants_of(state, collection);
         Ok(())
+    }
+
+    /// Writes the link of a collection as it is, and what is granted of it.
+    pub(super) fn put_link_again(&mut self, state: &State) -> Result<(), VaultError> {
+        let collection = self.account.collection(state.id);
+        self.put_link(state, &*collection.ok_or(VaultError::Missing)?)
     }
 
     /// Writes the properties of a collection and gives the collection with them.
@@ -160,7 +170,7 @@ impl Transaction {
 
     /// Counts the stored properties of all collections, which are in memory while the account is
     /// unlocked, when `new` bytes take the place of `old` ones.
-    fn weigh_properties(&mut self, old: u64, new: u64) -> Result<(), VaultError> {
+    pub(super) fn weigh_properties(&mut self, old: u64, new: u64) -> Result<(), VaultError> {
         let all = self.count_properties(old, new);
         match new > old && all > limits::ACCOUNT_PROPERTIES_BYTES {
             true => Err(VaultError::Limit("properties of all collections")),
@@ -249,10 +259,12 @@ impl Transaction {
         Ok(())
     }
 
-    pub(super) fn unlink(&mut self, id: CollectionId) -> Result<(), VaultError> {
+    /// Takes a collection and all below it out of the tree, into the trash if there is one.
+    pub(super) fn unlink(&mut self, root: CollectionId) -> Result<(), VaultError> {
         self.account.whole()?;
         let inner = self.account.inner.clone();
-        let ids = inner.tree.read().subtree(id);
+        let kept = !inner.vault.retention().is_off();
+        let ids = inner.tree.read().subtree(root);
         for id in ids {
             let Ok(state) = self.account.state(id) else {
                 continue;
@@ -264,15 +276,23 @@ impl Transaction {
             }
             self.batch.delete(inner.link_name(id)?);
             self.drop_grants_of(id);
-            let row = RosterRow {
-                state: RosterState::Doomed,
-                ..live(inner.id, id, &state)
-            };
-            inner.vault.put_roster(&mut self.batch, &row);
-            self.dooms.push(row);
+            match kept {
+                true => self.trash(&state, root)?,
+                false => {
+                    let row = RosterRow {
+                        state: RosterState::Doomed,
+                        ..live(inner.id, id, &state)
+                    };
+                    inner.vault.put_roster(&mut self.batch, &row);
+                    self.dooms.push(row);
+                }
+            }
             self.effects.push(Effect::Unlinked(id));
         }
-        Ok(())
+        match kept {
+            true => self.bound_trash(),
+            false => Ok(()),
+        }
     }
 
     /// Moves a collection with all below it: one row changes. What is at the destination is

@@ -2,21 +2,28 @@
 //! to the tree and the indexes in memory.
 
 mod collections;
+mod forget;
 mod grants;
+mod history;
 mod locks;
 mod objects;
+mod reseal;
 mod trail;
+mod trash;
 
 pub(super) use collections::copied_kind;
+pub use reseal::{Resealed, Resealing};
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
+use super::Action;
 use super::grant::Grant;
 use super::index::IndexEffect;
 use super::model::{Collection, Lock, VaultError};
 use super::read::AccountStore;
-use super::rows::{HeadRow, RosterRow};
+use super::rows::{HeadRow, HistoryRow, RosterRow};
+use super::trash::Trashed;
 use super::tree::{Entry, Tree};
 use crate::ambient::UnixMillis;
 use crate::ids::{CollectionId, ObjectId};
@@ -35,6 +42,12 @@ enum Effect {
     Locked(Arc<Lock>),
     Unlocked(String),
     Granted(Vec<Grant>),
+    /// What became of an object's history; none when it is deleted.
+    History(CollectionId, ObjectId, Option<Arc<HistoryRow>>),
+    /// A collection that is also `Unlinked` can be restored.
+    Trashed(Arc<Trashed>, RosterRow),
+    /// One can no longer, or is.
+    Untrashed(CollectionId),
 }
 
 /// See `AccountStore::write`. Each method that changes the tree or an object may be called once.
@@ -47,6 +60,10 @@ pub struct Transaction {
     dooms: Vec<RosterRow>,
     /// Bytes of the stored properties of all collections, once they were counted.
     properties: Option<u64>,
+    /// What the audit trail calls the changes, where their kind does not say it.
+    action: Option<Action>,
+    /// Collections of which something was purged.
+    purged: BTreeSet<CollectionId>,
 }
 
 impl Transaction {
@@ -60,6 +77,8 @@ impl Transaction {
             heads: HashMap::new(),
             dooms: Vec::new(),
             properties: None,
+            action: None,
+            purged: BTreeSet::new(),
         }
     }
 
@@ -87,6 +106,11 @@ impl Transaction {
             &hex[20..],
         ]
         .join("-")
+    }
+
+    /// What the audit trail calls the changes of this transaction.
+    pub(super) fn tell(&mut self, action: Action) {
+        self.action = Some(action);
     }
 
     /// The head of a collection as this transaction leaves it.
@@ -122,6 +146,7 @@ impl Transaction {
     /// Enqueues the commit, then brings the memory up to it.
     pub(super) fn commit(mut self) {
         let inner = self.account.inner.clone();
+        self.put_rosters();
         let mut linked = HashMap::new();
         for effect in &self.effects {
             match effect {
@@ -205,6 +230,25 @@ impl Transaction {
                 tree.locks.push(lock);
             }
             Effect::Granted(grants) => inner.tree.write().grants = grants,
+            Effect::History(id, object, row) => {
+                let Ok(state) = self.account.state(id) else {
+                    return;
+                };
+                let receipt = inner.last.lock().clone();
+                let mut recent = state.recent.lock();
+                recent.retain(|_, (receipt, _)| !receipt.is_durable());
+                recent.insert(object, (receipt, row));
+            }
+            Effect::Trashed(trashed, row) => {
+                inner.vault.trashed.lock().push(row);
+                inner.tree.write().trashed.push(trashed);
+            }
+            Effect::Untrashed(id) => {
+                inner.tree.write().trashed.retain(|one| one.id != id);
+                // Of the oldest that made room; others are taken before.
+                let of = |row: &RosterRow| row.account == inner.id && row.collection == id;
+                inner.vault.trashed.lock().retain(|row| !of(row));
+            }
             Effect::Unlocked(token) => inner.tree.write().locks.retain(|lock| lock.token != token),
         }
     }

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
+use super::super::chunks::chunks;
 use super::super::index::{Index, IndexEffect};
 use super::super::model::{Destination, Etag, NewObject, Properties, Summary, VaultError};
-use super::super::read::chunks;
 use super::super::rows::{
-    SummaryRow, Tombstone, digest_add, digest_sub, encode, encode_properties,
+    Ended, SummaryRow, Tombstone, digest_add, digest_sub, encode, encode_properties,
 };
 use super::super::tree::State;
 use super::{Effect, Transaction};
@@ -93,7 +93,14 @@ impl Transaction {
         if let Some(old) = old {
             digest_sub(&mut digest, &state.etags.digest(old.id, old.revision));
             if old.body_revision != summary.body_revision {
-                self.delete_chunks(state, Kind::Body, old.id, old.body_revision, old.size);
+                let again = |body| state.etags.etag(old.id, old.body_revision, body);
+                match body.is_some_and(|body| Etag(again(body)) == old.etag) {
+                    // The same bytes again are no version.
+                    true => {
+                        self.delete_chunks(state, Kind::Body, old.id, old.body_revision, old.size);
+                    }
+                    false => self.keep(state, old, None)?,
+                }
             }
         }
         digest_add(
@@ -128,7 +135,7 @@ impl Transaction {
         Ok(())
     }
 
-    fn drop_tombstone(
+    pub(super) fn drop_tombstone(
         &mut self,
         state: &State,
         tombstone: Arc<Tombstone>,
@@ -207,9 +214,18 @@ impl Transaction {
 
     /// Deletes an object. The locks on it go too.
     pub fn delete_object(&mut self, id: CollectionId, object: &Summary) -> Result<(), VaultError> {
+        self.end_object(id, object, Ended::Deleted)
+    }
+
+    fn end_object(
+        &mut self,
+        id: CollectionId,
+        object: &Summary,
+        ended: Ended,
+    ) -> Result<(), VaultError> {
         let state = self.account.state(id)?;
         let revision = self.next(id)?;
-        self.remove_rows(&state, object);
+        self.keep(&state, object, Some(ended))?;
         let head = self.head(id)?;
         head.objects = head.objects.saturating_sub(1);
         digest_sub(
@@ -221,7 +237,7 @@ impl Transaction {
         Ok(())
     }
 
-    fn remove_rows(&mut self, state: &State, object: &Summary) {
+    pub(super) fn remove_rows(&mut self, state: &State, object: &Summary) {
         self.delete_chunks(
             state,
             Kind::Body,
@@ -338,7 +354,7 @@ impl Transaction {
     ) -> Result<bool, VaultError> {
         if from != to.parent {
             let created = self.copy_object(from, object, to)?;
-            self.delete_object(from, object)?;
+            self.end_object(from, object, Ended::Moved)?;
             return Ok(created);
         }
         let state = self.account.state(from)?;
@@ -431,7 +447,7 @@ impl Transaction {
         })??;
         if let Some(object) = there {
             let state = self.account.state(to.parent)?;
-            self.remove_rows(&state, &object);
+            self.keep(&state, &object, Some(Ended::Replaced))?;
             let head = self.head(to.parent)?;
             head.objects = head.objects.saturating_sub(1);
             digest_sub(
@@ -473,7 +489,7 @@ impl Transaction {
     }
 }
 
-fn check_room(index: &Index, segment: &Segment) -> Result<(), VaultError> {
+pub(super) fn check_room(index: &Index, segment: &Segment) -> Result<(), VaultError> {
     if index.objects.len() >= limits::MEMBERS && !index.objects.contains_key(segment) {
         return Err(VaultError::Limit("members"));
     }
@@ -481,7 +497,7 @@ fn check_room(index: &Index, segment: &Segment) -> Result<(), VaultError> {
 }
 
 /// The object of this name, if the UID is free for it.
-fn check_uid(
+pub(super) fn check_uid(
     index: &Index,
     uid: Option<&str>,
     segment: &Segment,

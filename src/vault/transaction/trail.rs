@@ -12,7 +12,7 @@ impl Transaction {
     /// Adds the entries of this change to its batch. Locks alone are no change of data.
     pub(super) fn record(&mut self, writing: &mut Writing<'_>) {
         let heads = self.heads_delta();
-        if heads.come.is_empty() && heads.gone.is_empty() {
+        if heads.come.is_empty() && heads.gone.is_empty() && self.purged.is_empty() {
             return;
         }
         let device = self.account.device();
@@ -47,7 +47,10 @@ impl Transaction {
                 Effect::Index(..)
                 | Effect::Locked(_)
                 | Effect::Unlocked(_)
-                | Effect::Granted(_) => {}
+                | Effect::Granted(_)
+                | Effect::History(..)
+                | Effect::Trashed(..)
+                | Effect::Untrashed(_) => {}
             }
         }
         // A collection that is deleted or moved leaves a tombstone in its parent, which was told.
@@ -57,6 +60,12 @@ impl Transaction {
             for id in buried {
                 told.entry(id).or_insert(Action::Delete);
             }
+        }
+        if let Some(action) = self.action {
+            told.values_mut().for_each(|told| *told = action);
+        }
+        for id in &self.purged {
+            told.insert(*id, Action::Purge);
         }
         told
     }
