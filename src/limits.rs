@@ -110,6 +110,8 @@ pub const INSTANCES_PER_ANSWER: usize = 10_000;
 /// Bytes of iCalendar that all expanded instances of one answer may take: the text of an event stands
 /// in each of its instances (HARDENING H6).
 pub const EXPANDED_BYTES: usize = 16 * 1024 * 1024;
+/// Instances of a plain event that are remembered beside it in memory, 24 bytes each.
+pub const MOMENTS_REMEMBERED: usize = 16;
 /// Periods of a recurrence rule looked at for one question about one object.
 pub const RECURRENCE_STEPS: usize = 200_000;
 /// Instances tried for all questions of one request about one object (its alarms ask each for itself).
@@ -249,6 +251,8 @@ pub const EPOCHS: usize = 16;
 pub const FORMER_KEYS: usize = 100;
 /// Bytes of the disk that a compaction leaves free beside the new database.
 pub const COMPACT_SPARE_BYTES: u64 = 64 * 1024 * 1024;
+/// Bytes of a request's body up to which its place grows by doubling; then it has room for the rest.
+pub const BODY_GROWTH_BYTES: usize = 1024 * 1024;
 /// How often it is looked whether a thread of the database failed without telling: whoever waits
 /// for it waits that much longer at most.
 pub const STORE_ROUSE_MILLIS: u64 = 500;

@@ -265,6 +265,17 @@ impl std::ops::Deref for Opened {
     }
 }
 
+impl Opened {
+    /// The content itself, without a copy of it elsewhere.
+    pub fn into_content(mut self) -> Zeroizing<Vec<u8>> {
+        let start = COMMITMENT.end + HEADER_BYTES;
+        let mut content = std::mem::take(&mut self.padded);
+        content.copy_within(start..self.end, 0);
+        content.truncate(self.end - start);
+        content
+    }
+}
+
 /// Why a row did not open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OpenError {

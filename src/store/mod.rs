@@ -30,6 +30,7 @@ mod rewrite;
 mod rouse;
 mod rows;
 mod scan;
+mod start;
 mod undo;
 mod watch;
 
@@ -41,7 +42,7 @@ use std::ops::Bound;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 
 use parking_lot::RwLock;
 
@@ -54,17 +55,16 @@ pub use layout::FORMAT_VERSION;
 pub use line::{Durable, Receipt};
 pub use rewrite::{Filler, LeftOut, Rewritten, compact, fill, rewrite};
 
-use crate::ambient::{OsRandom, Random};
 use crate::limits::STORE_CACHE_BYTES;
 use crate::seal::{RowName, RowPrefix, Stored};
-use commit::{Committer, Counters, GROUP_ROW};
+use commit::Counters;
 use disk::Disk;
-use error::advice;
 use layout::{Format, Found, Layout};
 use line::Line;
 use rouse::Rouser;
-use rows::{Rows, guarded};
+use rows::guarded;
 use scan::Scan;
+use start::{create, draw_epoch, start};
 use undo::{Undo, View};
 use watch::Watch;
 
@@ -501,114 +501,5 @@ impl Running {
         if let Some(db) = self.db.take() {
             rows::close(db);
         }
-    }
-}
-
-fn draw_epoch() -> u64 {
-    let mut bytes = [0; 8];
-    OsRandom.fill(&mut bytes);
-    u64::from_le_bytes(bytes)
-}
-
-/// Makes an empty store.
-fn create(layout: &Layout, options: &StoreOptions) -> Result<Format, StoreError> {
-    let made = rows::open(&layout.rows_new(), options.cache_bytes)?;
-    rows::close(made.db);
-    let epoch = options.new_epoch.unwrap_or_else(draw_epoch);
-    let format = Format {
-        version: FORMAT_VERSION,
-        epoch,
-    };
-    layout.open_witness()?.0.begin()?;
-    layout.finish(format)?;
-    Ok(format)
-}
-
-/// Opens the database, checks it against the witness and starts the commit thread.
-fn start(
-    layout: &Layout,
-    options: &StoreOptions,
-    format: Format,
-    counters: &Arc<Counters>,
-    watch: &Arc<Watch>,
-) -> Result<(Running, Format), StoreError> {
-    let rows = rows::open(&layout.rows(), options.cache_bytes)?;
-    let db = rows.db.clone();
-    let started = start_rows(layout, options, format, counters, rows);
-    if started.is_err() {
-        // The last handle: sled may panic when it is dropped.
-        rows::close(db);
-    }
-    started
-}
-
-fn start_rows(
-    layout: &Layout,
-    options: &StoreOptions,
-    format: Format,
-    counters: &Arc<Counters>,
-    rows: Rows,
-) -> Result<(Running, Format), StoreError> {
-    let (witness, witnessed) = layout.open_witness()?;
-    let group = last_group(&rows.db)?;
-    counters.reached(group);
-    let mut format = format;
-    match witnessed {
-        Some(witnessed) if witnessed > group => {
-            tracing::error!(witnessed, found = group, "the database lost groups");
-            return Err(StoreError::Damaged {
-                advice: advice::LOST,
-            });
-        }
-        Some(_) => {}
-        None => {
-            // Nobody can say whether this is all there was, so no old token may be believed.
-            format.epoch = draw_epoch();
-            layout.write_format(format)?;
-        }
-    }
-    let line = Line::new();
-    let known = Arc::new(OnceLock::new());
-    let committer = Committer {
-        db: rows.db.clone(),
-        file: rows.file,
-        blobs: layout.rows().join("blobs"),
-        witness,
-        group,
-        line: line.clone(),
-        counters: counters.clone(),
-        watch: watch.clone(),
-        sync: options.sync,
-        undo: Undo::default(),
-        known: known.clone(),
-    };
-    let rouser = Rouser::start(rows.db.clone()).map_err(StoreError::io("start a thread"))?;
-    let committer = thread::Builder::new()
-        .name("store-commit".to_owned())
-        .spawn(move || committer.run())
-        .map_err(StoreError::io("start a thread"))?;
-    Ok((
-        Running {
-            db: Some(rows.db),
-            line,
-            committer: Some(committer),
-            rouser,
-            known,
-            readable: AtomicBool::new(false),
-        },
-        format,
-    ))
-}
-
-/// The number of the last group in the database; 0 in a new one.
-fn last_group(db: &sled::Db) -> Result<u64, StoreError> {
-    match guarded(|| db.get(GROUP_ROW))? {
-        None => Ok(0),
-        Some(number) => match <[u8; 8]>::try_from(number.as_ref()) {
-            Ok(number) => Ok(u64::from_le_bytes(number)),
-            Err(_) => Err(StoreError::Damaged {
-                advice: advice::ROWS,
-            }),
-        },
     }
 }

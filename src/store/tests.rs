@@ -16,7 +16,8 @@ use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 
-use super::{Batch, Condition, Receipt, Store, StoreError, StoreOptions, advice};
+use super::error::advice;
+use super::{Batch, Condition, Receipt, Store, StoreError, StoreOptions};
 use crate::limits;
 use crate::seal::{RowName, RowPrefix, Sealed};
 

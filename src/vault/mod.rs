@@ -12,6 +12,7 @@
 //! - One `Inner` exists per unlocked account (`registry`), or there would be two gates.
 
 mod audit;
+mod chunks;
 mod copy;
 #[cfg(test)]
 mod damage_tests;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::testing::{TestVault, account};
 use super::*;
+use crate::ical::overlap::TimeRange;
 use crate::ical::{ComponentKind, Extent};
 use crate::ids::{CollectionId, Segment};
 use crate::seal::Kind;
@@ -29,6 +30,7 @@ pub(super) fn event(parent: CollectionId, name: &str, uid: &str, body: &str) -> 
             uid: uid.into(),
             component: ComponentKind::Event,
             extent,
+            moments: Default::default(),
         }),
     }
 }
@@ -461,6 +463,8 @@ fn a_second_account_sees_nothing_of_the_first() {
     assert!(bob.collections(id).is_empty());
     assert!(bob.path_of(id).is_empty());
     assert_eq!(bob.members(id).unwrap_err(), VaultError::Missing);
+    let touching = bob.objects_touching(id, TimeRange::ALL);
+    assert_eq!(touching.unwrap_err(), VaultError::Missing);
     assert_eq!(
         bob.object(id, &object.segment).unwrap_err(),
         VaultError::Missing
