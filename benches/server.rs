@@ -14,6 +14,11 @@ use sealdav::seal::{AccountKey, Generated, HostKey, SecretKind, Slot, Terms, ToW
 use sealdav::store::{Store, StoreOptions};
 use sealdav::vault::{AccountStore, Vault};
 
+/// As in the program: what is freed is overwritten.
+#[global_allocator]
+static MEMORY: zeroizing_alloc::ZeroAlloc<std::alloc::System> =
+    zeroizing_alloc::ZeroAlloc(std::alloc::System);
+
 fn main() {
     divan::main();
 }

@@ -13,19 +13,24 @@ mod devices;
 mod expiry;
 mod figures;
 mod history;
+mod owner;
 mod password;
 mod recovery;
 mod rotate;
 mod throttle;
 mod trail;
 mod troubles;
+mod verify;
 mod watch;
 
 #[cfg(test)]
 mod tests;
 
-pub use admin::{AddedUser, AdminError, Authority, NewUser, UserInfo};
+pub use admin::{
+    AddedUser, AdminError, Authority, ChangedPassword, DeletedUser, Named, NewUser, UserInfo,
+};
 pub use app_passwords::{AddedAppPassword, AppPasswordInfo, NewAppPassword};
+pub use password::Strength;
 pub use recovery::Recovered;
 
 pub use devices::{DeviceInfo, family_name, family_of};
@@ -41,7 +46,7 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::ids::{AccountId, Email, Secret, SlotId};
 use crate::limits;
-use crate::seal::{Argon2Cost, Generated, SecretKind, Slot, SlotContent, SlotLock, dummy_work};
+use crate::seal::{Argon2Cost, Generated, SecretKind, Slot, SlotContent, SlotLock};
 use crate::store::Room;
 use crate::vault::{AccountRecord, AccountStore, Action, Happening, Retention, Vault, VaultError};
 use cache::Cache;
@@ -128,6 +133,8 @@ pub struct Accounts {
     cache: Cache,
     throttle: Throttle,
     argon2: Runs,
+    /// Tried for names that are not there.
+    decoy: Slot,
     devices: Devices,
     resealings: rotate::Resealings,
     figures: Figures,
@@ -148,6 +155,7 @@ impl Accounts {
             ),
             throttle: Throttle::new(),
             argon2: Runs::new(limits::ARGON2_RUNS),
+            decoy: Slot::decoy(settings.cost(), vault.host(), vault.ambient()),
             devices: Devices::default(),
             resealings: rotate::Resealings::default(),
             figures: Figures::default(),
@@ -350,15 +358,15 @@ impl Accounts {
                 .iter()
                 .find(|slot| matches!(slot.lock, SlotLock::Password { .. }))
         });
-        let (Some(record), Some(slot)) = (record, slot) else {
-            dummy_work(password, self.settings.cost());
-            return None;
+        let (id, slot) = match (record, slot) {
+            (Some(record), Some(slot)) => (record.id, slot),
+            _ => (AccountId::NONE, &self.decoy),
         };
-        match slot.open_password(record.id, password, self.vault.host()) {
+        match slot.open_password(id, password, self.vault.host()) {
             Ok(key) => Some((key, slot.id)),
             Err(crate::seal::SlotError::WrongSecret) => None,
             Err(error) => {
-                tracing::error!(account = %record.id, ?error, "a password slot does not open: another host key, or damage");
+                tracing::error!(account = %id, ?error, "a password slot does not open: another host key, or damage");
                 None
             }
         }

@@ -19,6 +19,7 @@ use super::pulse::Beat;
 use super::receive::Held;
 use crate::dav;
 use crate::limits;
+use crate::seal::wiped;
 use crate::vault::VaultError;
 
 /// A body to send.
@@ -192,7 +193,7 @@ async fn compute(mut steps: dav::Steps, workshop: Workshop) -> Option<StepDone> 
     let work = move || {
         let _permit = permit;
         let step = span.in_scope(|| {
-            let step = steps.next();
+            let step = wiped(|| steps.next());
             step.map(|result| {
                 result.map_err(|error| {
                     match error {

@@ -31,6 +31,7 @@ use super::service::{Front, Link};
 use crate::ambient::{Ambient, UnixMillis};
 use crate::config::{Contact, Network, PublicUrl};
 use crate::limits;
+use crate::seal::wiped;
 
 /// How long after a failed accept (no file descriptors left) the next is tried.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -287,7 +288,7 @@ impl Keeper {
                     look_after(&certificates, now, asked);
                 }
                 if !asked {
-                    application.housekeep();
+                    wiped(|| application.housekeep());
                 }
             });
             if chore.await.is_err() {

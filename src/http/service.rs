@@ -34,6 +34,7 @@ use crate::config::{Contact, Network, PublicUrl};
 use crate::dav;
 use crate::ids::{AccountId, SlotId};
 use crate::limits;
+use crate::seal::{wiped, wiped_briefly};
 use crate::store::StoreError;
 
 /// What all connections share.
@@ -312,14 +313,15 @@ impl Front {
         client: Client,
         request: &mut dav::Request,
     ) -> Result<Arc<dyn Session>, Refusal> {
-        let Some(Credentials { name, secret }) = basic::take(&mut request.headers) else {
+        let taken = wiped_briefly(|| basic::take(&mut request.headers));
+        let Some(Credentials { name, secret }) = taken else {
             return Err(refusal::SIGN_IN);
         };
         let networks = &self.sign_in_networks;
         if !networks.is_empty() && !networks.iter().any(|one| one.contains(client.address)) {
             return Err(refusal::NETWORK);
         }
-        if let Some(session) = self.application.cached(&name, &secret) {
+        if let Some(session) = wiped_briefly(|| self.application.cached(&name, &secret)) {
             return Ok(session);
         }
         // An app password is tried apart from those that need an Argon2 run, whose queue may be long.
@@ -327,7 +329,7 @@ impl Front {
         let (application, peer) = (Arc::clone(&self.application), client.address);
         let quick = move || {
             let _held = held;
-            let done = application.sign_in_without_argon2(&name, &secret, peer);
+            let done = wiped(|| application.sign_in_without_argon2(&name, &secret, peer));
             done.ok_or((name, secret))
         };
         let (name, secret) = match tokio::task::spawn_blocking(quick).await {
@@ -343,7 +345,7 @@ impl Front {
         let sign_in = move || {
             // Held by the work and not by the request: a client that goes away frees no thread.
             let _held = held;
-            application.sign_in(&name, &secret, peer)
+            wiped(|| application.sign_in(&name, &secret, peer))
         };
         match tokio::task::spawn_blocking(sign_in).await {
             Ok(done) => done.map_err(refusal::of_sign_in),
@@ -374,7 +376,7 @@ impl Front {
         let is_read = ["GET", "HEAD", "PROPFIND", "REPORT"].contains(&request.method.as_str());
         let work = move || {
             let _held: (OwnedSemaphorePermit, Held) = (permit, held);
-            span.in_scope(|| session.handle(request))
+            wiped(|| span.in_scope(|| session.handle(request)))
         };
         let outcome = match tokio::task::spawn_blocking(work).await {
             // Waited for here, off the pool: many wait for one sync together, and hold no thread.

@@ -219,6 +219,20 @@ impl Store {
         Scan::new(self, Some(*prefix), |_| ()).map(|row| row.map(|(name, ())| name))
     }
 
+    /// The names and lengths of all rows, in the order of their names. After an error the walk
+    /// ends. Every part of the database is read, and so checked by its checksums.
+    pub fn all(&self) -> impl Iterator<Item = Result<(RowName, usize), StoreError>> + '_ {
+        Scan::new(self, None, |value| value.len())
+    }
+
+    /// What the file `witness` says is on the disk, if it says anything.
+    ///
+    /// # Errors
+    /// `Damaged` or `Io`.
+    pub fn witnessed(&self) -> Result<Option<u64>, StoreError> {
+        self.layout.read_witness()
+    }
+
     /// Whether it holds no row at all.
     ///
     /// # Errors

@@ -16,6 +16,7 @@ mod copy;
 #[cfg(test)]
 mod damage_tests;
 mod directory;
+mod erase;
 mod erased;
 mod grant;
 #[cfg(test)]
@@ -48,12 +49,14 @@ mod trash;
 mod tree;
 mod undo;
 mod unlock;
+mod verify;
 
 pub use audit::{
     Action, AuditLine, AuditLines, AuditReport, ClientFamily, DeviceRecord, ExportCursor,
     ExportPage, Finding, Happening, MirrorError,
 };
 pub use directory::{AccountRecord, CreateError};
+pub use erase::{CertificateCheck, Erasure, KeyBackup};
 pub use erased::{Erased, replace_file};
 pub use history::TrashedObject;
 pub use index::IndexFigures;
@@ -68,6 +71,7 @@ pub use rekey::Rekeyed;
 pub use transaction::{Resealed, Resealing, Transaction};
 pub use trash::Trashed;
 pub use undo::{Undo, UndoLine, UndoReport, Undone};
+pub use verify::{Fault, Listener, Stopped, VerifyError, VerifyEvent, VerifyTotals};
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -214,6 +218,7 @@ impl Vault {
         vault.load_roster()?;
         vault.load_audit(|| Ok(()))?;
         vault.check_mirror()?;
+        vault.finish_deletions()?;
         Ok(Arc::new(vault))
     }
 
