@@ -57,7 +57,7 @@ pub use rewrite::{Filler, LeftOut, Rewritten, compact, fill, rewrite};
 use crate::ambient::{OsRandom, Random};
 use crate::limits::STORE_CACHE_BYTES;
 use crate::seal::{RowName, RowPrefix, Stored};
-use commit::{Committer, Counters, GROUP_ROW};
+use commit::{Committer, Counters, last_group};
 use disk::Disk;
 use error::advice;
 use layout::{Format, Found, Layout};
@@ -534,11 +534,8 @@ fn start(
 ) -> Result<(Running, Format), StoreError> {
     let rows = rows::open(&layout.rows(), options.cache_bytes)?;
     let db = rows.db.clone();
-    let started = start_rows(layout, options, format, counters, watch, rows);
-    if started.is_err() {
-        rows::close(db); // The last handle, whose drop may panic.
-    }
-    started
+    // The last handle of it, whose drop may panic.
+    start_rows(layout, options, format, counters, watch, rows).inspect_err(|_| rows::close(db))
 }
 
 fn start_rows(
@@ -598,17 +595,4 @@ fn start_rows(
         },
         format,
     ))
-}
-
-/// The number of the last group in the database; 0 in a new one.
-fn last_group(db: &sled::Db) -> Result<u64, StoreError> {
-    match guarded(|| db.get(GROUP_ROW))? {
-        None => Ok(0),
-        Some(number) => match <[u8; 8]>::try_from(number.as_ref()) {
-            Ok(number) => Ok(u64::from_le_bytes(number)),
-            Err(_) => Err(StoreError::Damaged {
-                advice: advice::ROWS,
-            }),
-        },
-    }
 }
