@@ -28,6 +28,19 @@ use crate::limits::{
 /// The row with the number of the last group. Its name is too short to be a `RowName`.
 pub(super) const GROUP_ROW: &[u8] = b"group";
 
+/// The number of the last group in the database; 0 in a new one.
+pub(super) fn last_group(db: &sled::Db) -> Result<u64, StoreError> {
+    match rows::guarded(|| db.get(GROUP_ROW))? {
+        None => Ok(0),
+        Some(number) => match <[u8; 8]>::try_from(number.as_ref()) {
+            Ok(number) => Ok(u64::from_le_bytes(number)),
+            Err(_) => Err(StoreError::Damaged {
+                advice: advice::ROWS,
+            }),
+        },
+    }
+}
+
 /// How a file is synced; tests put failures in its place.
 pub(super) type Sync = fn(&File) -> io::Result<()>;
 

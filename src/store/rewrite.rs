@@ -10,11 +10,12 @@ use std::path::Path;
 
 use super::FORMAT_VERSION;
 use super::commit::GROUP_ROW;
+use super::commit::last_group;
 use super::error::{StoreError, advice};
 use super::layout::{Format, Found, Layout, sync_dir};
 use super::rouse::Rouser;
 use super::rows::{self, Rows, guarded};
-use super::start::{draw_epoch, last_group};
+use super::start::draw_epoch;
 use crate::limits::{COMMIT_APPLY_BYTES, COMPACT_SPARE_BYTES, STORE_CACHE_BYTES};
 use crate::seal::{RowName, RowPrefix};
 

@@ -4,12 +4,12 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 use std::thread;
 
-use super::commit::{Committer, Counters, GROUP_ROW};
+use super::commit::{Committer, Counters, last_group};
 use super::error::{StoreError, advice};
 use super::layout::{FORMAT_VERSION, Format, Layout};
 use super::line::Line;
 use super::rouse::Rouser;
-use super::rows::{self, Rows, guarded};
+use super::rows::{self, Rows};
 use super::undo::Undo;
 use super::watch::Watch;
 use super::{Running, StoreOptions};
@@ -110,17 +110,4 @@ fn start_rows(
         },
         format,
     ))
-}
-
-/// The number of the last group in the database; 0 in a new one.
-pub(super) fn last_group(db: &sled::Db) -> Result<u64, StoreError> {
-    match guarded(|| db.get(GROUP_ROW))? {
-        None => Ok(0),
-        Some(number) => match <[u8; 8]>::try_from(number.as_ref()) {
-            Ok(number) => Ok(u64::from_le_bytes(number)),
-            Err(_) => Err(StoreError::Damaged {
-                advice: advice::ROWS,
-            }),
-        },
-    }
 }
