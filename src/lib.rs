@@ -25,3 +25,4 @@ pub mod dav;
 // floor 6
 pub mod cli;
 pub mod http;
+pub mod port;

@@ -264,6 +264,35 @@ pub const STORE_AWAIT_MILLIS: u64 = 2_000;
 /// Rows removed by one step of a purge, so that writers are never kept waiting.
 pub const PURGE_ROWS: usize = 1_000;
 
+// Export and import
+
+/// Bytes of one file that is imported: a whole calendar of many years with its attachments, which
+/// is held in memory while it is taken apart. Bounds what a compressed entry may grow to as well.
+pub const PORT_FILE_BYTES: u64 = 256 * 1024 * 1024;
+/// Files of one import: those of the largest collection, and some beside it.
+pub const PORT_FILES: usize = MEMBERS + 100_000;
+/// Bytes of all entries of an archive when they are unpacked.
+pub const PORT_ARCHIVE_BYTES: u64 = 64 * 1024 * 1024 * 1024;
+/// Times its packed size that an archive may unpack to: calendars pack to a tenth or a
+/// twentieth, what packs to a thousandth was made to do harm.
+pub const PORT_PACKING: u64 = 200;
+/// Bytes up to which an archive may unpack to any multiple of its size.
+pub const PORT_PACKED_FREELY_BYTES: u64 = 64 * 1024 * 1024;
+/// Nesting of folders that are imported: the storage, its root, a user, a collection.
+pub const PORT_FOLDERS_DEPTH: usize = 5;
+/// Bytes of a file that says how a calendar is called: properties, in several encodings.
+pub const PORT_PROPERTIES_BYTES: u64 = 64 * 1024 * 1024;
+/// Objects in one step of an export or an import; a step of an import has one sync.
+pub const PORT_STEP_OBJECTS: usize = 256;
+/// Bytes of their bodies, beyond which a step takes no further object.
+pub const PORT_STEP_BYTES: usize = 1024 * 1024;
+/// Bytes of what is said about the objects of one step: names and properties.
+pub const PORT_HEAD_BYTES: usize = 4 * PROPERTIES_BYTES + 4 * 1024 * 1024;
+/// Bytes of the bodies of one step: a step, and the largest object that can be configured.
+pub const PORT_BODY_BYTES: usize = PORT_STEP_BYTES + OBJECT_BYTES_MOST + OBJECT_EXCESS_BYTES;
+/// Refusals of an import that are told one by one; the rest is counted.
+pub const PORT_REFUSALS: usize = 10_000;
+
 // Accounts
 
 /// Bytes of a password; Argon2 takes any length, a request header does not.
@@ -310,6 +339,13 @@ pub const FAILURES_REMEMBERED: usize = 10_000;
 /// Seconds for which a failed secret is remembered.
 pub const FAILURE_MEMORY_SECONDS: i64 = 10 * 60;
 
+/// Seconds for which the deletion of an account goes on purging its rows before it leaves the rest
+/// for later: less than a command waits for its answer.
+pub const ERASE_PURGE_SECONDS: i64 = 10;
+
+/// Bytes of a certificate of erasure that is to be checked.
+pub const CERTIFICATE_OF_ERASURE_BYTES: u64 = 16 * 1024;
+
 /// Minutes for which refused requests of a device are remembered for `sealdav doctor`.
 pub const TROUBLE_MINUTES: i64 = 60;
 /// Kinds of refusals to devices that are remembered, the latest.
@@ -352,6 +388,21 @@ pub const DEVICE_DAYS: u32 = 180;
 pub const AUDIT_DAYS_MOST: u32 = 36_500;
 /// Seconds between two writings of when a device was last used.
 pub const DEVICE_FLUSH_SECONDS: i64 = 60 * 60;
+
+// Checks of everything that is stored
+
+/// Times that what must be seen at one moment is read, until nothing changes meanwhile.
+pub const VERIFY_ATTEMPTS: usize = 8;
+/// Rows between two tellings of how far a check got, and `VERIFY_PROGRESS_BYTES`.
+pub const VERIFY_PROGRESS_ROWS: u64 = 1_000;
+/// See `VERIFY_PROGRESS_ROWS`.
+pub const VERIFY_PROGRESS_BYTES: u64 = 4 * 1024 * 1024;
+/// Milliseconds between two tellings of it to a person.
+pub const VERIFY_PROGRESS_MILLIS: u64 = 200;
+/// Groups of rows that belong to nothing, beyond which they are not counted.
+pub const VERIFY_PREFIXES: usize = 100_000;
+/// Rows of one kind in a collection that belong to no object, beyond which they are not counted.
+pub const VERIFY_STRAYS: usize = 10_000;
 
 // Backups
 

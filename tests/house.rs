@@ -20,6 +20,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("backup", 4),
     ("dav", 5),
     ("http", 6),
+    ("port", 6),
     ("cli", 7),
 ];
 
@@ -48,6 +49,7 @@ const OWNED: &[(&str, &[&str])] = &[
     ("sd_notify", &["cli"]),
     ("clap", &["cli"]),
     ("zeroizing_alloc", &["main"]),
+    ("zip", &["port"]),
 ];
 
 /// Calls with one place, and that place.

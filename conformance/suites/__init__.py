@@ -5,6 +5,6 @@ Each module has `NAME`, `NEEDS` (what must be installed for it) and
 such a module and name it here.
 """
 
-from suites import cadaver, curl, khal, litmus, server, server_tester, tsdav, vdirsyncer
+from suites import cadaver, curl, khal, litmus, moving, server, server_tester, tsdav, vdirsyncer
 
-ALL = [server, curl, litmus, server_tester, vdirsyncer, khal, tsdav, cadaver]
+ALL = [server, curl, litmus, server_tester, vdirsyncer, khal, tsdav, cadaver, moving]

@@ -13,19 +13,24 @@ mod devices;
 mod expiry;
 mod figures;
 mod history;
+mod owner;
 mod password;
 mod recovery;
 mod rotate;
 mod throttle;
 mod trail;
 mod troubles;
+mod verify;
 mod watch;
 
 #[cfg(test)]
 mod tests;
 
-pub use admin::{AddedUser, AdminError, Authority, NewUser, UserInfo};
+pub use admin::{
+    AddedUser, AdminError, Authority, ChangedPassword, DeletedUser, Named, NewUser, UserInfo,
+};
 pub use app_passwords::{AddedAppPassword, AppPasswordInfo, NewAppPassword};
+pub use password::Strength;
 pub use recovery::Recovered;
 
 pub use devices::{DeviceInfo, family_name, family_of};

@@ -388,6 +388,7 @@ fn a_password_changes_by_itself_or_the_recovery_key() {
     );
     let anew = by(Authority::AbandonData, "a third password")
         .unwrap()
+        .recovery_key
         .expect("a new recovery key");
     assert!(
         accounts.sign_in("alice", &phone, PEER).is_err(),
@@ -396,6 +397,7 @@ fn a_password_changes_by_itself_or_the_recovery_key() {
     assert_eq!(
         by(Authority::RecoveryKey(anew), "a fourth password")
             .unwrap()
+            .recovery_key
             .map(|_| ()),
         None
     );

@@ -10,12 +10,15 @@ use super::audit::{self, AuditAnswer, AuditRequest};
 use super::backup::{self, BackupRequest};
 use super::doctor;
 use super::trash::{self, HistoryAnswer, HistoryRequest};
-use crate::account::{Accounts, AppPasswordInfo, Authority, NewAppPassword, NewUser};
+use super::verify::{self, VerifyRequest};
+use crate::account::{Accounts, AppPasswordInfo, Authority, Named, NewAppPassword, NewUser};
 use crate::backup::{Backups, Progress};
+use crate::dav::Dav;
 use crate::ids::Secret;
+use crate::port::Desk;
 use crate::seal::Access;
 use crate::store::Room;
-use crate::vault::Resealed;
+use crate::vault::{Action, Resealed, Stopped, VerifyEvent, VerifyTotals};
 
 /// A secret on the local socket, which only the server's own user can open.
 #[derive(Clone)]
@@ -80,6 +83,9 @@ pub(super) enum AdminRequest {
     },
     DeleteUser {
         name: String,
+        /// Whether the certificate tells the name.
+        #[serde(default)]
+        named: bool,
     },
     ChangePassword {
         name: String,
@@ -129,6 +135,17 @@ pub(super) enum AdminRequest {
     Audit {
         request: AuditRequest,
     },
+    /// Opens an account for an export or an import; what follows on the connection is
+    /// `port::wire`'s.
+    Port {
+        name: String,
+        opener: Opener,
+        purpose: Purpose,
+    },
+    /// Answered by several lines, the last of which is `Verified` or `Refused`.
+    Verify {
+        request: VerifyRequest,
+    },
     /// What whoever has an account's password or recovery key asks of it.
     History {
         request: HistoryRequest,
@@ -136,6 +153,14 @@ pub(super) enum AdminRequest {
     Backup {
         request: BackupRequest,
     },
+}
+
+/// What an account is opened for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Purpose {
+    Export,
+    Import,
 }
 
 /// The answer; one JSON line on the socket.
@@ -147,7 +172,19 @@ pub(super) enum AdminResponse {
     /// It is not done; a sentence.
     Refused { sentence: String },
     /// It is done, and this is shown once.
-    RecoveryKey { recovery_key: Passed },
+    RecoveryKey {
+        recovery_key: Passed,
+        /// How strong the new password is, if there is one.
+        #[serde(default)]
+        strength: Option<String>,
+    },
+    /// The password is changed; how strong the new one is.
+    PasswordChanged { strength: String },
+    /// The account is deleted: the signed certificate, or why there is none.
+    Erased {
+        certificate: Option<String>,
+        doubt: Option<String>,
+    },
     /// So many accounts were open.
     Locked { accounts: usize },
     /// How far the sealing under a new key got.
@@ -179,6 +216,10 @@ pub(super) enum AdminResponse {
     AppPasswords { app_passwords: Vec<AppPasswordLine> },
     /// About the audit trail and devices.
     Audit { answer: AuditAnswer },
+    /// What a check found, while it goes on.
+    Verifying { event: VerifyEvent },
+    /// A check has ended.
+    Verified { totals: VerifyTotals },
     /// About trash and history.
     History { answer: HistoryAnswer },
     /// How far a backup has got, or what came of it.
@@ -224,10 +265,28 @@ pub(super) struct Office {
     pub accounts: Arc<Accounts>,
     /// The address for calendar apps, with a slash at its end.
     pub url: String,
+    /// What answers the requests that an import makes.
+    pub dav: Arc<Dav>,
     /// Whether the store works; an error is a sentence.
     pub health: Box<dyn Fn() -> Result<(), String> + Send + Sync>,
     /// Runs the backups.
     pub backups: Arc<Backups>,
+}
+
+/// Does what is asked, and gives what is told before its answer to `tell`.
+pub(super) fn execute_told(
+    office: &Office,
+    request: AdminRequest,
+    tell: &mut dyn FnMut(AdminResponse) -> Result<(), Stopped>,
+) -> AdminResponse {
+    let AdminRequest::Verify { request } = request else {
+        return execute(office, request);
+    };
+    let mut tell = |event| tell(AdminResponse::Verifying { event });
+    match verify::execute(&office.accounts, request, &mut tell) {
+        Ok(totals) => AdminResponse::Verified { totals },
+        Err(sentence) => AdminResponse::Refused { sentence },
+    }
 }
 
 /// Does what is asked.
@@ -245,18 +304,37 @@ pub(super) fn execute(office: &Office, request: AdminRequest) -> AdminResponse {
         AdminRequest::Backup { request } => backup::execute(&office.backups, request),
         AdminRequest::Users => Ok(users(&office.accounts)),
         AdminRequest::DeleteUser { .. } => {
-            let deleted = change_user(&office.accounts, request);
+            let deleted = change_user(office, request);
             if deleted.is_ok() {
                 office.backups.share_erased();
             }
             deleted
         }
         AdminRequest::AddUser { .. } | AdminRequest::SetEnabled { .. } => {
-            change_user(&office.accounts, request)
+            change_user(office, request)
         }
         _ => change_secrets(office, request),
     };
     answered.unwrap_or_else(|sentence| AdminResponse::Refused { sentence })
+}
+
+/// An account, opened for an export or an import.
+///
+/// # Errors
+/// A sentence: no such user, a wrong secret.
+pub(super) fn desk(
+    office: &Office,
+    name: &str,
+    opener: Opener,
+    purpose: Purpose,
+) -> Result<Desk, String> {
+    let action = match purpose {
+        Purpose::Export => Action::Export,
+        Purpose::Import => Action::SignIn,
+    };
+    let opened = office.accounts.open_for_owner(name, &opener.into(), action);
+    let account = opened.map_err(|error| error.to_string())?;
+    Ok(Desk::new(Arc::clone(&office.dav), account))
 }
 
 fn doubts(office: &Office) -> AdminResponse {
@@ -287,7 +365,8 @@ fn users(accounts: &Accounts) -> AdminResponse {
     }
 }
 
-fn change_user(accounts: &Accounts, request: AdminRequest) -> Result<AdminResponse, String> {
+fn change_user(office: &Office, request: AdminRequest) -> Result<AdminResponse, String> {
+    let accounts = &office.accounts;
     let done = match request {
         AdminRequest::AddUser {
             name,
@@ -307,11 +386,25 @@ fn change_user(accounts: &Accounts, request: AdminRequest) -> Result<AdminRespon
             return added
                 .map(|added| AdminResponse::RecoveryKey {
                     recovery_key: Passed(added.recovery_key),
+                    strength: Some(added.strength.0),
                 })
                 .map_err(|error| error.to_string());
         }
         AdminRequest::SetEnabled { name, enabled } => accounts.set_enabled(&name, enabled),
-        AdminRequest::DeleteUser { name } => accounts.delete_user(&name),
+        AdminRequest::DeleteUser { name, named } => {
+            let named = if named { Named::Yes } else { Named::No };
+            return match accounts.delete_user(&name, named, &|id| office.backups.key_backups(id)) {
+                Ok(deleted) => Ok(AdminResponse::Erased {
+                    doubt: deleted
+                        .certificate
+                        .as_ref()
+                        .err()
+                        .map(|error| error.to_string()),
+                    certificate: deleted.certificate.ok(),
+                }),
+                Err(error) => Err(error.to_string()),
+            };
+        }
         _ => return Err("this is no change of an account".to_owned()),
     };
     done.map(|()| AdminResponse::Done)
@@ -409,10 +502,14 @@ fn change_secrets(office: &Office, request: AdminRequest) -> Result<AdminRespons
             allow_weak,
         } => accounts
             .change_password(&name, opener.into(), new.0, allow_weak)
-            .map(|key| {
-                key.map_or(AdminResponse::Done, |key| AdminResponse::RecoveryKey {
+            .map(|changed| match changed.recovery_key {
+                None => AdminResponse::PasswordChanged {
+                    strength: changed.strength.0,
+                },
+                Some(key) => AdminResponse::RecoveryKey {
                     recovery_key: Passed(key),
-                })
+                    strength: Some(changed.strength.0),
+                },
             }),
         AdminRequest::Lock { name } => accounts
             .lock(name.as_deref())
@@ -428,6 +525,7 @@ fn change_secrets(office: &Office, request: AdminRequest) -> Result<AdminRespons
             .new_recovery_key(&name, password.0)
             .map(|key| AdminResponse::RecoveryKey {
                 recovery_key: Passed(key),
+                strength: None,
             }),
         AdminRequest::Rotate { name, password } => accounts
             .rotate(&name, password.0)

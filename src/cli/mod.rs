@@ -15,9 +15,11 @@ mod first_run;
 mod host_key;
 mod notify;
 mod open;
+mod port;
 mod serve;
 mod socket;
 mod trash;
+mod verify;
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -82,6 +84,11 @@ enum Task {
     /// List the devices of an account
     #[command(subcommand)]
     Device(DeviceTask),
+    /// Write all calendars of an account to a zip archive: each object as a file, byte for byte
+    Export(port::ExportFlags),
+    /// Read .ics files, folders of them, vdirs, Radicale's storage or our own archives into an
+    /// account; ends with status 1 if anything was refused
+    Import(port::ImportFlags),
     /// Back up all rows of the running server now, or see what there is; docs/BACKUP.md says more
     Backup(backup::BackupFlags),
     /// Make a new data directory of a backup, put one account back, or try whether that would work
@@ -100,6 +107,9 @@ enum Task {
         #[arg(long, group = "whom")]
         all: bool,
     },
+    /// Check that everything stored is as it was written; ends with status 1 if something is wrong,
+    /// 2 if it could not be checked
+    Verify(verify::Flags),
     /// Ask the running server whether it works; ends with status 1 if not
     Health,
     /// Look after everything that can be wrong with this server, and say what to do about it; ends
@@ -164,6 +174,12 @@ enum UserTask {
         /// Do not ask
         #[arg(long)]
         yes: bool,
+        /// Write the signed certificate of erasure to this file too
+        #[arg(long, value_name = "FILE")]
+        certificate: Option<PathBuf>,
+        /// The certificate tells the account's name, not its random id alone
+        #[arg(long)]
+        with_name: bool,
     },
     /// Set a new password
     ///
@@ -311,7 +327,11 @@ enum AuditTask {
         json: bool,
     },
     /// Check with the host key that every page is as it was written; ends with status 1 if not
-    Verify,
+    Verify {
+        /// Check this certificate of erasure instead
+        #[arg(long, value_name = "FILE")]
+        certificate: Option<PathBuf>,
+    },
     /// Print all pages as JSON lines, then the heads of all chains with the server's signature
     Export,
 }
@@ -497,10 +517,13 @@ pub fn main() -> ExitCode {
         Task::History(task) => trash::history(&config, task, &mut output),
         Task::Undo(flags) => trash::undo(&config, flags, &mut output),
         Task::Device(task) => audit::device(&config, task, &mut output),
+        Task::Export(flags) => port::export(&config, flags, &mut output),
+        Task::Import(flags) => port::import(&config, flags, &mut output),
         Task::Backup(flags) => backup::backup(&config, flags, &mut output),
         Task::Restore(flags) => backup::restore(&config, flags, &mut output),
         Task::Compact => backup::compact(&config, &mut output),
         Task::Lock { name, all: _ } => commands::lock(&config, name, &mut output),
+        Task::Verify(flags) => return verify::run(&config, &flags, &mut output),
         Task::Health => commands::health(&config, &mut output),
     };
     match done {

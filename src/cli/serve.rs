@@ -53,6 +53,7 @@ pub(super) fn run(mut config: Config, flags: ServeFlags) -> Result<(), Failure> 
         backups: Arc::clone(&backups),
         accounts: Arc::clone(&accounts),
         url: url.clone(),
+        dav: dav(&config, &ambient),
         health: open::health(&accounts),
     };
     let socket = Socket::open(&data, Arc::new(office));
@@ -200,36 +201,13 @@ fn setup(
     ambient: &Arc<Ambient>,
     metrics: Option<Exposure>,
 ) -> Setup {
-    let data = config.data_dir();
-    let security = match (config.plain_http, &config.tls.cert, &config.tls.key) {
-        (true, ..) => Security::Plain,
-        (false, Some(cert), Some(key)) => Security::Tls(Source::Files {
-            cert: cert.clone(),
-            key: key.clone(),
-        }),
-        (false, ..) => Security::Tls(Source::Own {
-            dir: data.join("tls"),
-            names: names(config),
-        }),
-    };
-    let settings = DavSettings {
-        object_bytes: config.limits.object_bytes,
-        attendees: config.limits.attendees,
-        public_url: config
-            .public_url
-            .as_ref()
-            .map(|url| url.as_str().to_owned()),
-    };
-    let dav = Arc::new(Dav {
-        settings,
-        ambient: Arc::clone(ambient),
-    });
+    let security = source(config).map_or(Security::Plain, Security::Tls);
     Setup {
         listeners,
         security,
         application: Arc::new(Live {
             accounts: Arc::clone(accounts),
-            dav,
+            dav: dav(config, ambient),
         }),
         ambient: Arc::clone(ambient),
         proxies: config.trusted_proxies.clone(),
@@ -280,6 +258,37 @@ fn exposure(config: &Config, accounts: &Arc<Accounts>) -> Result<Option<Exposure
         token,
         accounts: Arc::clone(accounts),
     }))
+}
+
+/// What answers requests, as it is configured.
+pub(super) fn dav(config: &Config, ambient: &Arc<Ambient>) -> Arc<Dav> {
+    let settings = DavSettings {
+        object_bytes: config.limits.object_bytes,
+        attendees: config.limits.attendees,
+        public_url: config
+            .public_url
+            .as_ref()
+            .map(|url| url.as_str().to_owned()),
+    };
+    Arc::new(Dav {
+        settings,
+        ambient: Arc::clone(ambient),
+    })
+}
+
+/// Where the certificate comes from; none without TLS.
+pub(super) fn source(config: &Config) -> Option<Source> {
+    match (config.plain_http, &config.tls.cert, &config.tls.key) {
+        (true, ..) => None,
+        (false, Some(cert), Some(key)) => Some(Source::Files {
+            cert: cert.clone(),
+            key: key.clone(),
+        }),
+        (false, ..) => Some(Source::Own {
+            dir: config.data_dir().join("tls"),
+            names: names(config),
+        }),
+    }
 }
 
 /// The names that clients may use for this machine, for the certificate.

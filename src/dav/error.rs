@@ -155,6 +155,14 @@ impl DavError {
         }
     }
 
+    /// What a person is told: the line and the rule of refused data, else the words of the log.
+    pub fn sentence(&self) -> String {
+        match self {
+            DavError::NamedWithRefusal(_, refusal) => refusal.to_string(),
+            other => other.reason().to_owned(),
+        }
+    }
+
     /// The condition to name in a DAV:error element.
     pub fn condition(&self) -> Option<&'static Precondition> {
         match self {

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use http::StatusCode;
 use http::header::{CONTENT_ENCODING, CONTENT_LOCATION, CONTENT_RANGE, CONTENT_TYPE, HeaderName};
 
+use super::DavSettings;
 use super::conditions::{self, Conditions, bad_header};
 use super::context::{Context, Resource};
 use super::error::DavError;
@@ -32,9 +33,9 @@ use crate::vault::{
 
 /// How calendar objects are stored, whatever parameters the client gave: their charset is
 /// checked to be UTF-8 (RFC 5545 section 3.1.4).
-pub(super) const CALENDAR_TYPE: &str = "text/calendar; charset=utf-8";
+pub const CALENDAR_TYPE: &str = "text/calendar; charset=utf-8";
 /// For a file without Content-Type (RFC 9110 section 8.3).
-pub(super) const UNKNOWN_TYPE: &str = "application/octet-stream";
+pub const UNKNOWN_TYPE: &str = "application/octet-stream";
 
 /// Answers PUT.
 ///
@@ -199,7 +200,18 @@ pub(super) fn calendar_facts(
     body: &[u8],
     into: CollectionKind,
 ) -> Result<CalendarFacts, DavError> {
-    let settings = &context.dav.settings;
+    judge(&context.dav.settings, body, into)
+}
+
+/// The same, for whoever has an object and no request yet.
+///
+/// # Errors
+/// As `calendar_facts`.
+pub fn judge(
+    settings: &DavSettings,
+    body: &[u8],
+    into: CollectionKind,
+) -> Result<CalendarFacts, DavError> {
     if body.len() > settings.object_bytes {
         return Err(DavError::Named(&named::MAX_RESOURCE_SIZE));
     }

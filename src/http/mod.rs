@@ -16,6 +16,7 @@ mod basic;
 mod bounds;
 mod certificate;
 mod client;
+mod examine;
 mod facts;
 mod health;
 mod linger;
@@ -40,6 +41,7 @@ use tokio::sync::watch;
 pub use application::{Application, Live, Session};
 pub use bounds::Bounds;
 pub use certificate::{CertificateError, Source};
+pub use examine::{ExaminedCertificate, examine_certificate};
 pub use facts::CertificateFacts;
 #[cfg(test)]
 pub use facts::self_signed_for_test;

@@ -66,6 +66,18 @@ pub enum Refusal {
     },
 }
 
+impl Refusal {
+    /// The line of the received text, from 1.
+    pub fn line(&self) -> usize {
+        match self {
+            Refusal::ValidCalendarData { line, .. }
+            | Refusal::ValidCalendarObjectResource { line, .. }
+            | Refusal::SupportedCalendarComponent { line }
+            | Refusal::SupportedRscale { line, .. } => *line,
+        }
+    }
+}
+
 impl fmt::Display for Refusal {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

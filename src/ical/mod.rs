@@ -8,6 +8,7 @@
 //! - `shape`, `series`, `alarm`, `overlap`, `instances`: when components take place;
 //! - `text`, `filter`: what a calendar-query asks; `summary`: what rules an object out unread;
 //! - `expand`, `limit`, `project`, `retrieve`: what a report asks of the bytes (CALDAV:calendar-data);
+//! - `split`: a file of many objects taken apart;
 //! - `moments`: when plain events take place, remembered; `busy`: when one is busy; `edit`: the bytes with single lines changed.
 
 pub mod accept;
@@ -30,6 +31,7 @@ pub mod retrieve;
 pub(crate) mod rfc4791_objects;
 mod series;
 pub mod shape;
+pub mod split;
 pub mod summary;
 pub mod text;
 pub mod time;

@@ -41,7 +41,7 @@ pub use pair::{Boxed, PairKey, PublicKey, Signer, verified};
 pub use row::{Kind, OpenError, Opened, Place, RowName, RowPrefix, Sealed, Stored};
 pub use secret::{Generated, SecretKind};
 pub use slot::{
-    Access, Argon2Cost, Slot, SlotContent, SlotError, SlotKey, SlotLock, Terms, ToWrap,
+    Access, Argon2Cost, OuterSeal, Slot, SlotContent, SlotError, SlotKey, SlotLock, Terms, ToWrap,
 };
 pub use wipe::{wiped, wiped_briefly};
 

@@ -21,6 +21,8 @@ const COMMITMENT: std::ops::Range<usize> = 25..41;
 const TAG_BYTES: usize = 16;
 /// The smallest padded content: short rows all look alike.
 const SMALLEST: usize = 64;
+/// Bytes of the shortest row.
+pub(super) const SHORTEST_BYTES: usize = COMMITMENT.end + SMALLEST + TAG_BYTES;
 
 /// What a row is. The number is part of its place and its name: never reuse one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,6 +75,32 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// All of them, those before which others are found: what is checked goes through this list.
+    pub const ALL: &[Kind] = &[
+        Kind::HostCheck,
+        Kind::Directory,
+        Kind::Slot,
+        Kind::SlotAbout,
+        Kind::Roster,
+        Kind::Grant,
+        Kind::AuditRoot,
+        Kind::AuditPage,
+        Kind::Device,
+        Kind::Link,
+        Kind::Head,
+        Kind::Lock,
+        Kind::Grants,
+        Kind::FormerKeys,
+        Kind::TrashedLink,
+        Kind::AuditKey,
+        Kind::AuditEntries,
+        Kind::CollectionProperties,
+        Kind::Summary,
+        Kind::History,
+        Kind::Body,
+        Kind::ObjectProperties,
+    ];
+
     /// Those that the host key seals and scans find: what a new host key must be put on.
     pub const SCANNED_BY_HOST: &[Kind] = &[Kind::Directory, Kind::Roster];
 }

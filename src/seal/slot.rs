@@ -188,6 +188,17 @@ pub struct Slot {
     about: Vec<u8>,
 }
 
+/// What the host key tells of a slot, without the slot's secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OuterSeal {
+    /// It is as it was cut for this account.
+    Holds,
+    /// A generated slot of the first format has no seal of the host's: only its secret can tell.
+    FirstFormat,
+    /// It is damaged, of another account, or of another host key.
+    Damaged,
+}
+
 /// Why a slot did not open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SlotError {
@@ -383,6 +394,22 @@ impl Slot {
         }
     }
 
+    /// Checks what the host key seals of the slot.
+    pub fn outer_seal(&self, account: AccountId, host: &HostKey) -> OuterSeal {
+        let place = place(Kind::Slot, account, self.id);
+        match Stored::read(self.wrapped.clone()).open(&host.slots(), &place) {
+            Ok(_) => OuterSeal::Holds,
+            // A damaged commitment looks like that of another key; the length tells them apart.
+            Err(OpenError::Commitment)
+                if !matches!(self.lock, SlotLock::Password { .. })
+                    && self.wrapped.len() == super::row::SHORTEST_BYTES =>
+            {
+                OuterSeal::FirstFormat
+            }
+            Err(_) => OuterSeal::Damaged,
+        }
+    }
+
     /// Opens a generated secret's slot.
     pub fn open_generated(
         &self,
@@ -535,6 +562,11 @@ mod tests {
         let slot = generated(&host, ToWrap::Whole(&key), Terms::default(), &secret);
         assert!(Slot::find(std::slice::from_ref(&slot), &secret).is_some());
         assert_eq!(whole(slot.open_generated(ACCOUNT, &secret, &host)), key.0.0);
+        for at in 0..slot.wrapped.len() {
+            let mut damaged = slot.clone();
+            damaged.wrapped[at] ^= 1;
+            assert_eq!(damaged.outer_seal(ACCOUNT, &host), OuterSeal::Damaged);
+        }
         let other = Generated::random(SecretKind::AppPassword, &mut OsRandom);
         assert!(Slot::find(std::slice::from_ref(&slot), &other).is_none());
         let hosts = HostKey::generate(&mut OsRandom);
@@ -558,7 +590,9 @@ mod tests {
         let mut slot = generated(&host, ToWrap::Whole(&key), Terms::default(), &secret);
         let (_, kek) = secret.tag_and_key();
         let place = place(Kind::Slot, ACCOUNT, slot.id);
+        assert_eq!(slot.outer_seal(ACCOUNT, &host), OuterSeal::Holds);
         slot.wrapped = kek.seal(&place, &key.0.0, &mut OsRandom).bytes().to_vec();
+        assert_eq!(slot.outer_seal(ACCOUNT, &host), OuterSeal::FirstFormat);
         assert_eq!(whole(slot.open_generated(ACCOUNT, &secret, &host)), key.0.0);
     }
 

@@ -231,6 +231,15 @@ impl Layout {
         sync_dir(&self.dir)
     }
 
+    /// What the witness says now, while another thread may be writing it.
+    pub(super) fn read_witness(&self) -> Result<Option<u64>, StoreError> {
+        match fs::read(self.witness()) {
+            Ok(bytes) => parse_witness(&bytes).map(|(group, _)| group),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(StoreError::io("read the file 'witness'")(error)),
+        }
+    }
+
     /// Opens the witness. `None` in place of a number when there was none: the store is new, or
     /// the administrator removed it to accept a loss.
     pub(super) fn open_witness(&self) -> Result<(Witness, Option<u64>), StoreError> {

@@ -63,7 +63,7 @@ use error::advice;
 use layout::{Format, Found, Layout};
 use line::Line;
 use rouse::Rouser;
-use rows::guarded;
+use rows::{Rows, guarded};
 use scan::Scan;
 use undo::{Undo, View};
 use watch::Watch;
@@ -217,6 +217,20 @@ impl Store {
         prefix: &RowPrefix,
     ) -> impl Iterator<Item = Result<RowName, StoreError>> + '_ {
         Scan::new(self, Some(*prefix), |_| ()).map(|row| row.map(|(name, ())| name))
+    }
+
+    /// The names and lengths of all rows, in the order of their names. After an error the walk
+    /// ends. Every part of the database is read, and so checked by its checksums.
+    pub fn all(&self) -> impl Iterator<Item = Result<(RowName, usize), StoreError>> + '_ {
+        Scan::new(self, None, |value| value.len())
+    }
+
+    /// What the file `witness` says is on the disk, if it says anything.
+    ///
+    /// # Errors
+    /// `Damaged` or `Io`.
+    pub fn witnessed(&self) -> Result<Option<u64>, StoreError> {
+        self.layout.read_witness()
     }
 
     /// Whether it holds no row at all.
@@ -519,6 +533,22 @@ fn start(
     watch: &Arc<Watch>,
 ) -> Result<(Running, Format), StoreError> {
     let rows = rows::open(&layout.rows(), options.cache_bytes)?;
+    let db = rows.db.clone();
+    let started = start_rows(layout, options, format, counters, rows);
+    if started.is_err() {
+        // The last handle: sled may panic when it is dropped.
+        rows::close(db);
+    }
+    started
+}
+
+fn start_rows(
+    layout: &Layout,
+    options: &StoreOptions,
+    format: Format,
+    counters: &Arc<Counters>,
+    rows: Rows,
+) -> Result<(Running, Format), StoreError> {
     let (witness, witnessed) = layout.open_witness()?;
     let group = last_group(&rows.db)?;
     counters.reached(group);

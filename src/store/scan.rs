@@ -12,7 +12,7 @@ use super::undo::View;
 use crate::limits::{SCAN_STEP_BYTES, SCAN_STEP_ROWS};
 use crate::seal::{RowName, RowPrefix};
 
-/// An iterator over the rows of a prefix; `read` makes its items from the stored bytes.
+/// An iterator over the rows of a prefix, or over all; `read` makes its items from the stored bytes.
 pub(super) struct Scan<'store, T> {
     store: &'store Store,
     /// None for all rows.

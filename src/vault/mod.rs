@@ -17,6 +17,7 @@ mod copy;
 #[cfg(test)]
 mod damage_tests;
 mod directory;
+mod erase;
 mod erased;
 mod grant;
 #[cfg(test)]
@@ -49,12 +50,14 @@ mod trash;
 mod tree;
 mod undo;
 mod unlock;
+mod verify;
 
 pub use audit::{
     Action, AuditLine, AuditLines, AuditReport, ClientFamily, DeviceRecord, ExportCursor,
     ExportPage, Finding, Happening, MirrorError,
 };
 pub use directory::{AccountRecord, CreateError};
+pub use erase::{CertificateCheck, Erasure, KeyBackup};
 pub use erased::{Erased, replace_file};
 pub use history::TrashedObject;
 pub use index::IndexFigures;
@@ -69,6 +72,7 @@ pub use rekey::Rekeyed;
 pub use transaction::{Resealed, Resealing, Transaction};
 pub use trash::Trashed;
 pub use undo::{Undo, UndoLine, UndoReport, Undone};
+pub use verify::{Fault, Listener, Stopped, VerifyError, VerifyEvent, VerifyTotals};
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -215,6 +219,7 @@ impl Vault {
         vault.load_roster()?;
         vault.load_audit(|| Ok(()))?;
         vault.check_mirror()?;
+        vault.finish_deletions()?;
         Ok(Arc::new(vault))
     }
 

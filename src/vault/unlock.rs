@@ -138,6 +138,21 @@ impl Vault {
         Ok(AccountStore::new(inner, slot, terms, view))
     }
 
+    /// Runs `work` while nobody has the account open, and nobody can open it. Whoever had it signs
+    /// in again.
+    pub(super) fn alone<T>(&self, id: AccountId, work: impl FnOnce() -> T) -> T {
+        let loading = Arc::clone(self.loading.lock().entry(id).or_default());
+        let one = loading.lock();
+        self.close(id);
+        let value = work();
+        drop(one);
+        drop(loading);
+        self.loading
+            .lock()
+            .retain(|_, one| Arc::strong_count(one) > 1);
+        value
+    }
+
     /// Unlocks an account while nobody else loads it.
     fn unlock_alone(
         self: &Arc<Self>,
