@@ -10,8 +10,8 @@ use crate::limits;
 use crate::seal::{Kind, RowName, Stored};
 use crate::store::StoreError;
 use crate::vault::Vault;
+use crate::vault::chunks::chunks;
 use crate::vault::model::{Etag, Properties, Summary, VaultError};
-use crate::vault::read::chunks;
 use crate::vault::rows::{HeadRow, HistoryRow, SummaryRow, decode, digest_add};
 use crate::vault::tree::State;
 
