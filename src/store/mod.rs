@@ -534,7 +534,7 @@ fn start(
 ) -> Result<(Running, Format), StoreError> {
     let rows = rows::open(&layout.rows(), options.cache_bytes)?;
     let db = rows.db.clone();
-    let started = start_rows(layout, options, format, counters, rows);
+    let started = start_rows(layout, options, format, counters, watch, rows);
     if started.is_err() {
         // The last handle: sled may panic when it is dropped.
         rows::close(db);
@@ -547,6 +547,7 @@ fn start_rows(
     options: &StoreOptions,
     format: Format,
     counters: &Arc<Counters>,
+    watch: &Arc<Watch>,
     rows: Rows,
 ) -> Result<(Running, Format), StoreError> {
     let (witness, witnessed) = layout.open_witness()?;
