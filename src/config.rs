@@ -19,6 +19,7 @@ mod operation;
 
 pub use backup::Backup;
 pub use net::{Contact, Network, PublicUrl};
+use net::{contact_or_empty, url_or_empty};
 pub use operation::{Disk, Metrics, Sync};
 
 /// The documented settings with their defaults.
@@ -590,26 +591,6 @@ fn value_like(like: &toml::Value, text: &str) -> Result<toml::Value, String> {
 fn path_or_empty<'de, D: Deserializer<'de>>(from: D) -> Result<Option<PathBuf>, D::Error> {
     let text = String::deserialize(from)?;
     Ok((!text.is_empty()).then(|| PathBuf::from(text)))
-}
-
-fn url_or_empty<'de, D: Deserializer<'de>>(from: D) -> Result<Option<PublicUrl>, D::Error> {
-    let text = String::deserialize(from)?;
-    if text.is_empty() {
-        return Ok(None);
-    }
-    PublicUrl::parse(&text)
-        .map(Some)
-        .map_err(serde::de::Error::custom)
-}
-
-fn contact_or_empty<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Contact>, D::Error> {
-    let text = String::deserialize(from)?;
-    match text.is_empty() {
-        true => Ok(None),
-        false => Contact::parse(&text)
-            .map(Some)
-            .map_err(serde::de::Error::custom),
-    }
 }
 
 #[cfg(test)]

@@ -103,7 +103,7 @@ fn what_is_restored_arrives_by_sync() {
     assert_eq!(items[0]["kind"], "collection");
     let id = items[0]["id"].as_str().expect("an id");
     alice(&server, &["trash", "restore"], &[id]);
-    server.start(&[]);
+    server.start(&["--plain-http"]);
     let secret = server.app_password("alice", "again");
     let mut client = server.client("alice", &secret);
     assert!(get(&mut client, "b.ics").contains("other"));

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 /// A network, or a single address, in CIDR form.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -108,5 +108,29 @@ impl PublicUrl {
     /// Its host, an IPv6 address without brackets.
     pub fn host(&self) -> &str {
         &self.host
+    }
+}
+
+pub(super) fn url_or_empty<'de, D: Deserializer<'de>>(
+    from: D,
+) -> Result<Option<PublicUrl>, D::Error> {
+    let text = String::deserialize(from)?;
+    if text.is_empty() {
+        return Ok(None);
+    }
+    PublicUrl::parse(&text)
+        .map(Some)
+        .map_err(serde::de::Error::custom)
+}
+
+pub(super) fn contact_or_empty<'de, D: Deserializer<'de>>(
+    from: D,
+) -> Result<Option<Contact>, D::Error> {
+    let text = String::deserialize(from)?;
+    match text.is_empty() {
+        true => Ok(None),
+        false => Contact::parse(&text)
+            .map(Some)
+            .map_err(serde::de::Error::custom),
     }
 }
