@@ -5,14 +5,18 @@ python3 conformance/selftest.py
 """
 
 import hashlib
+import random
+import shutil
 import sys
 import tempfile
 import unittest
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
+sys.path.insert(0, str(Path(__file__).resolve().parent / "faults"))
 sys.dont_write_bytecode = True
 
+import disk  # noqa: E402
 import events  # noqa: E402
 from harness.results import FAILED, PASSED, SKIPPED, SuiteResults, judge, read_expected  # noqa: E402
 from suites import litmus  # noqa: E402
@@ -93,6 +97,62 @@ class Parsing(unittest.TestCase):
         self.assertTrue(min(sizes) > 1000 and 190_000 < max(sizes) < 205_000, (min(sizes), max(sizes)))
         widths = (len(line) for _, body in made for line in body.split(b"\r\n"))
         self.assertLessEqual(max(widths), events.FOLD_AT)
+
+
+class Cutting(unittest.TestCase):
+    """The disks that a power cut may leave."""
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = Path(folder.name)
+        self.root, copy = self.folder / "root", self.folder / "copy"
+        self.root.mkdir()
+        (self.root / "a").write_bytes(b"old!" * 512)
+        shutil.copytree(self.root, copy)
+        self.disk, self.at = disk.Disk(self.root, copy), 0
+
+    def follow(self, what, path="a", a=0, b=0, data=b"", path2=""):
+        """One record."""
+        inode = (self.root / path if path else self.root).stat().st_ino
+        names = (str(self.root / path), str(self.root / path2)) if path2 else ("", "")
+        self.disk.follow(disk.Record(self.at, what, inode, a, b, *names, data))
+        self.at += 1
+
+    def worlds(self):
+        """(name, content) of the file, over many cuts."""
+        seen = set()
+        for seed in range(200):
+            to = self.folder / "cut"
+            self.disk.cut(to, random.Random(seed))
+            (found,) = to.iterdir()
+            seen.add((found.name, found.read_bytes()))
+            shutil.rmtree(to)
+        return seen
+
+    def test_what_is_synced_is_there_and_the_rest_may_be(self):
+        self.follow(disk.WRITE, data=b"one!" * 512)
+        self.assertEqual({b"old!" * 512, b"one!" * 512} - {data for _, data in self.worlds()}, set())
+        self.follow(disk.SYNC, a=1)
+        self.follow(disk.WRITE, data=b"two!" * 512)
+        self.follow(disk.SYNCED, a=1, b=1)
+        seen = {data for _, data in self.worlds()}
+        self.assertTrue({b"one!" * 512, b"two!" * 512} < seen, "whole, or torn")
+        self.assertFalse(any(b"old" in data for data in seen))
+        self.assertTrue(all(data[at : at + 512] == data[at : at + 4] * 128 for data in seen for at in range(0, 2048, 512)))
+
+    def test_a_sync_that_failed_makes_nothing_safe(self):
+        self.follow(disk.WRITE, data=b"one!" * 512)
+        self.follow(disk.SYNC, a=1)
+        self.follow(disk.SYNCED, a=1, b=0)
+        self.assertIn(("a", b"old!" * 512), self.worlds())
+
+    def test_a_new_name_is_there_once_its_directory_is_synced(self):
+        self.follow(disk.RENAME, path2="b")
+        self.assertEqual({name for name, _ in self.worlds()}, {"a", "b"})
+        self.follow(disk.SYNC, path="", a=1)
+        self.follow(disk.SYNCED, path="", a=1, b=1)
+        self.assertEqual({name for name, _ in self.worlds()}, {"b"})
 
 
 if __name__ == "__main__":

@@ -15,9 +15,11 @@ use crate::limits;
 
 mod backup;
 mod net;
+mod operation;
 
 pub use backup::Backup;
 pub use net::{Contact, Network, PublicUrl};
+pub use operation::{Disk, Metrics, Sync};
 
 /// The documented settings with their defaults.
 pub const DOCUMENTED: &str = include_str!("../config/sealdav.toml");
@@ -70,6 +72,12 @@ pub struct Config {
     pub trash: Trash,
     /// Backups by themselves.
     pub backup: Backup,
+    /// What is remembered for clients that sync.
+    pub sync: Sync,
+    /// The room on the disk.
+    pub disk: Disk,
+    /// Figures for monitoring.
+    pub metrics: Metrics,
     /// Who may sign in, and from where.
     pub sign_in: SignIn,
     /// Logging.
@@ -200,6 +208,9 @@ impl Default for Config {
             audit: Audit::default(),
             trash: Trash::default(),
             backup: Backup::default(),
+            sync: Sync::default(),
+            disk: Disk::default(),
+            metrics: Metrics::default(),
             sign_in: SignIn::default(),
             log: Log::default(),
         }
@@ -360,6 +371,9 @@ impl Config {
                  or set trusted_proxies to the address of your reverse proxy, or leave plain_http off",
             );
         }
+        if let Some(sentence) = self.metrics.wrong() {
+            return contradiction(sentence);
+        }
         self.check_bounds()
     }
 
@@ -403,6 +417,9 @@ impl Config {
             return contradiction(
                 "trash.days must be between 0 and 3650, trash.versions between 0 and 100",
             );
+        }
+        if let Some(sentence) = self.sync.wrong().or(self.disk.wrong()) {
+            return contradiction(sentence);
         }
         self.backup.check()
     }
@@ -743,6 +760,30 @@ mod tests {
                 ..Config::default()
             };
             assert!(config.check().unwrap_err().to_string().contains("unlocked"));
+        }
+        let away = Metrics {
+            listen: Some("192.0.2.1:9100".parse().unwrap()),
+            token_file: None,
+        };
+        let few = Disk {
+            warn_free_mb: 1,
+            stop_free_mb: 2,
+        };
+        for config in [
+            Config {
+                metrics: away,
+                ..Config::default()
+            },
+            Config {
+                disk: few,
+                ..Config::default()
+            },
+            Config {
+                sync: Sync { keep_days: 29 },
+                ..Config::default()
+            },
+        ] {
+            assert!(config.check().is_err(), "{config:?}");
         }
         let half = Tls {
             cert: Some("x".into()),

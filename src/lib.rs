@@ -6,6 +6,7 @@
 // floor 0
 pub mod ambient;
 pub mod config;
+pub mod figures;
 pub mod ids;
 pub mod limits;
 // floor 1

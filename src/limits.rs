@@ -14,6 +14,13 @@ pub const TREE_DEPTH: usize = 16;
 /// Bytes of a raw request target, before decoding.
 pub const REQUEST_TARGET_BYTES: usize = 8 * 1024;
 
+// Memory
+
+/// Bytes of stack that are overwritten after each piece of work: more than any of it needs.
+pub const STACK_WIPED_BYTES: usize = 128 * 1024;
+/// The same after a look at a header, or into a cache.
+pub const STACK_WIPED_BRIEFLY_BYTES: usize = 16 * 1024;
+
 // Objects and collections
 
 /// Default for the largest calendar object or file in bytes (CALDAV:max-resource-size, RFC 4791 section 5.2.5).
@@ -75,6 +82,15 @@ pub const TRASH_LISTED: usize = 10_000;
 pub const UNDO_STEP: usize = 200;
 /// Lines in the report of an undo; the rest is counted.
 pub const UNDO_TOLD: usize = 10_000;
+/// Default for the days for which they are kept: as long as a device that is not used is remembered
+/// (`DEVICE_DAYS`). One that comes back later lists the collection anew.
+pub const TOMBSTONE_DAYS: u32 = 180;
+/// The least that may be configured: a holiday without the device.
+pub const TOMBSTONE_DAYS_LEAST: u32 = 30;
+/// Tombstones that one step of forgetting drops, since writers of the account wait meanwhile.
+pub const FORGET_TOMBSTONES: usize = 500;
+/// Such steps in each minute.
+pub const FORGET_STEPS: usize = 20;
 
 // iCalendar
 
@@ -94,6 +110,8 @@ pub const INSTANCES_PER_ANSWER: usize = 10_000;
 /// Bytes of iCalendar that all expanded instances of one answer may take: the text of an event stands
 /// in each of its instances (HARDENING H6).
 pub const EXPANDED_BYTES: usize = 16 * 1024 * 1024;
+/// Instances of a plain event that are remembered beside it in memory, 24 bytes each.
+pub const MOMENTS_REMEMBERED: usize = 16;
 /// Periods of a recurrence rule looked at for one question about one object.
 pub const RECURRENCE_STEPS: usize = 200_000;
 /// Instances tried for all questions of one request about one object (its alarms ask each for itself).
@@ -188,12 +206,27 @@ pub const COPY_PASSES: u32 = 4;
 pub const STORE_CACHE_BYTES: u64 = 32 * 1024 * 1024;
 /// Bytes of a segment of the database file: four rows of a leaf must not become a blob (FINDINGS).
 pub const STORE_SEGMENT_BYTES: usize = 8 * 1024 * 1024;
-/// Free bytes of the disk below which writes are refused while the store still works.
-pub const STORE_RESERVE_BYTES: u64 = 64 * 1024 * 1024;
+/// Default for the free bytes of the disk below which the administrator is warned.
+pub const DISK_WARN_BYTES: u64 = 1024 * 1024 * 1024;
+/// Default for the free bytes of the disk below which writes are refused: all that may be in memory
+/// on its way (`COMMIT_QUEUE_BYTES`), a few segments of the database, and the audit trail fit.
+pub const DISK_STOP_BYTES: u64 = 256 * 1024 * 1024;
+/// Both are at most a part of the disk: the first one of so many, so that a small disk works.
+pub const DISK_WARN_SHARE: u64 = 5;
+/// The same for the second.
+pub const DISK_STOP_SHARE: u64 = 10;
+/// The most MiB that may be configured for either: 16 TiB.
+pub const DISK_MARK_MIB_MOST: u64 = 16 * 1024 * 1024;
+/// Seconds between two looks at the disk.
+pub const DISK_SECONDS: u64 = 5;
+/// Seconds after which a group of commits that is being written counts as stuck.
+pub const COMMIT_STUCK_SECONDS: u64 = 30;
 /// Milliseconds for sled's threads to let go of a database that was closed in this process.
 pub const STORE_LET_GO_MILLIS: u64 = 5_000;
 /// Summaries held by all indexes together (about 400 bytes each).
 pub const INDEX_SUMMARIES: usize = 500_000;
+/// Bytes that one of them takes, estimated, for the metrics.
+pub const INDEX_ENTRY_BYTES: usize = 400;
 /// Unlocked accounts held at once.
 pub const UNLOCKED_ACCOUNTS: usize = 1_000;
 /// Default for the minutes without a request after which an account's keys are dropped.
@@ -216,9 +249,20 @@ pub const EPOCHS: usize = 16;
 /// Former account keys whose pairs are kept, for the audit trail of their time: of a change a week
 /// those of about two years.
 pub const FORMER_KEYS: usize = 100;
+/// Bytes of the disk that a compaction leaves free beside the new database.
+pub const COMPACT_SPARE_BYTES: u64 = 64 * 1024 * 1024;
+/// Bytes of a request's body up to which its place grows by doubling; then it has room for the rest.
+pub const BODY_GROWTH_BYTES: usize = 1024 * 1024;
 /// How often it is looked whether a thread of the database failed without telling: whoever waits
 /// for it waits that much longer at most.
 pub const STORE_ROUSE_MILLIS: u64 = 500;
+/// How often it is looked whether the store failed and is to be opened again, and the first pause
+/// after an attempt that did not succeed.
+pub const STORE_MEND_MILLIS: u64 = 100;
+/// The longest pause between two such attempts, each twice as long as the one before.
+pub const STORE_MEND_MOST_MILLIS: u64 = 30_000;
+/// How long a request waits for a store that is being opened again before it is refused.
+pub const STORE_AWAIT_MILLIS: u64 = 2_000;
 /// Rows removed by one step of a purge, so that writers are never kept waiting.
 pub const PURGE_ROWS: usize = 1_000;
 
@@ -297,6 +341,23 @@ pub const FAILURES_REMEMBERED: usize = 10_000;
 /// Seconds for which a failed secret is remembered.
 pub const FAILURE_MEMORY_SECONDS: i64 = 10 * 60;
 
+/// Seconds for which the deletion of an account goes on purging its rows before it leaves the rest
+/// for later: less than a command waits for its answer.
+pub const ERASE_PURGE_SECONDS: i64 = 10;
+
+/// Bytes of a certificate of erasure that is to be checked.
+pub const CERTIFICATE_OF_ERASURE_BYTES: u64 = 16 * 1024;
+
+/// Minutes for which refused requests of a device are remembered for `sealdav doctor`.
+pub const TROUBLE_MINUTES: i64 = 60;
+/// Kinds of refusals to devices that are remembered, the latest.
+pub const TROUBLES: usize = 1_000;
+/// Of them, so many are told to `sealdav doctor`, the most frequent.
+pub const TROUBLES_TOLD: usize = 100;
+/// Refusals of one kind to one device within that time from which on they are told of: fewer happen
+/// in daily use.
+pub const TROUBLE_TIMES: u64 = 5;
+
 // Audit trail
 
 /// Entries of a page of the audit trail: the open page is sealed anew with every change.
@@ -329,6 +390,21 @@ pub const DEVICE_DAYS: u32 = 180;
 pub const AUDIT_DAYS_MOST: u32 = 36_500;
 /// Seconds between two writings of when a device was last used.
 pub const DEVICE_FLUSH_SECONDS: i64 = 60 * 60;
+
+// Checks of everything that is stored
+
+/// Times that what must be seen at one moment is read, until nothing changes meanwhile.
+pub const VERIFY_ATTEMPTS: usize = 8;
+/// Rows between two tellings of how far a check got, and `VERIFY_PROGRESS_BYTES`.
+pub const VERIFY_PROGRESS_ROWS: u64 = 1_000;
+/// See `VERIFY_PROGRESS_ROWS`.
+pub const VERIFY_PROGRESS_BYTES: u64 = 4 * 1024 * 1024;
+/// Milliseconds between two tellings of it to a person.
+pub const VERIFY_PROGRESS_MILLIS: u64 = 200;
+/// Groups of rows that belong to nothing, beyond which they are not counted.
+pub const VERIFY_PREFIXES: usize = 100_000;
+/// Rows of one kind in a collection that belong to no object, beyond which they are not counted.
+pub const VERIFY_STRAYS: usize = 10_000;
 
 // Backups
 
@@ -414,6 +490,10 @@ pub const LINGER_BYTES: usize = 8 * 1024 * 1024;
 pub const H2_WINDOW_BYTES: u32 = 256 * 1024;
 /// Addresses of a forwarding header that are looked at, from the right.
 pub const FORWARDED_HOPS: usize = 16;
+/// Readers of the metrics at once.
+pub const METRICS_CONNECTIONS: usize = 8;
+/// Seconds for one reader of the metrics, from its connection on.
+pub const METRICS_SECONDS: u64 = 60;
 /// Administration commands answered at once over the local socket.
 pub const ADMIN_CONNECTIONS: usize = 8;
 /// Bytes of one line on the local socket.
@@ -428,5 +508,8 @@ pub const ADMIN_START_SECONDS: u64 = 10;
 pub const CERTIFICATE_DAYS: u64 = 800;
 /// Days before its end at which it is renewed.
 pub const CERTIFICATE_RENEWAL_DAYS: u64 = 60;
+/// Days before the end of a certificate at which `sealdav doctor` warns: what renews one by ACME
+/// does so a month before.
+pub const CERTIFICATE_WARNING_DAYS: i64 = 14;
 /// Days the own certificate authority is valid: it is installed by hand on every device.
 pub const AUTHORITY_DAYS: u64 = 20 * 365;

@@ -1,5 +1,11 @@
 //! The program; everything is in the library.
 
+/// Overwrites what is freed: what a request, an answer or the database's work leaves behind in memory
+/// would else outlive the keys that opened it.
+#[global_allocator]
+static MEMORY: zeroizing_alloc::ZeroAlloc<std::alloc::System> =
+    zeroizing_alloc::ZeroAlloc(std::alloc::System);
+
 fn main() -> std::process::ExitCode {
     sealdav::cli::main()
 }

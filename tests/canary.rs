@@ -23,6 +23,9 @@ fn nothing_that_was_stored_or_sent_can_be_found() {
     assert!(unread.is_empty(), "never in the server: {unread:?}");
     server.stop();
     let search = Search::new(&used.canaries);
+    // an administrator's export is a list of random ids and hashes
+    assert!(used.exported.lines().count() > 2, "{}", used.exported);
+    assert_eq!(search.bytes(used.exported.as_bytes()), Found::new());
     let planted = server.beside("planted");
     copy(&server.data(), &planted);
     everything_is_found_where_it_was_planted(&search, &used.canaries, &planted);
@@ -35,6 +38,22 @@ fn nothing_that_was_stored_or_sent_can_be_found() {
     let mut client = server.client(&used.credentials.0, &used.credentials.1);
     client.expect(200, "GET", &used.left.0, &[], "");
     server.stop();
+    assert_eq!(search.folder(&server.data()), Found::new(), "in the data");
+    assert_eq!(search.bytes(&server.log()), Found::new(), "in the log");
+    // what an interrupted rotation of the host key leaves, and a finished one
+    common::interrupt_rotation(&server);
+    assert_eq!(search.folder(&server.data()), Found::new(), "in the data");
+    server.done(&["host-key", "rotate"], "");
+    server.start(&["--plain-http"]);
+    let mut client = server.client(&used.credentials.0, &used.credentials.1);
+    client.expect(200, "GET", &used.left.0, &[], "");
+    server.stop();
+    assert!(
+        server
+            .files()
+            .iter()
+            .any(|file| file.ends_with("host.key.old-1"))
+    );
     assert_eq!(search.folder(&server.data()), Found::new(), "in the data");
     assert_eq!(search.bytes(&server.log()), Found::new(), "in the log");
 }

@@ -30,6 +30,7 @@ const TRIED: &[&str] = &[
     "path_of",
     "collections",
     "members",
+    "objects_touching",
     "object",
     "object_by_uid",
     "body",

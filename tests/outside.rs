@@ -31,6 +31,8 @@ const FILES: &[(&str, Check)] = &[
     ("db/witness", witness),
     ("erased", signed_words),
     ("host.key", host_key),
+    ("host.key.next", host_key),
+    ("host.key.old-*", host_key),
     ("key-backups", signed_words),
     ("keys", folder),
     ("keys/*.keys", key_file),
@@ -69,13 +71,11 @@ fn only_what_is_listed_is_outside_a_seal() {
     server.stop();
     let data = server.data();
     let mut seen = vec![false; FILES.len()];
-    for file in server.files() {
-        let name = file.to_str().expect("a name of ours is ASCII");
-        let row = FILES.iter().position(|(pattern, _)| is_like(name, pattern));
-        let row = row.unwrap_or_else(|| panic!("{name} is not on the list"));
-        seen[row] = true;
-        (FILES[row].1)(&data.join(&file));
-    }
+    // while the host key is being replaced, and afterwards
+    common::interrupt_rotation(&server);
+    every_file_is_listed(&server, &mut seen);
+    server.done(&["host-key", "rotate"], "");
+    every_file_is_listed(&server, &mut seen);
     for ((pattern, _), seen) in FILES.iter().zip(seen) {
         assert!(seen || *pattern == "db/rows/snap.*", "{pattern} is no more");
     }
@@ -88,6 +88,16 @@ fn only_what_is_listed_is_outside_a_seal() {
     names_tell_only_kinds(&names);
     rows_share_nothing(&values);
     no_hash_of_a_plaintext(&data, &used);
+}
+
+fn every_file_is_listed(server: &Server, seen: &mut [bool]) {
+    for file in server.files() {
+        let name = file.to_str().expect("a name of ours is ASCII");
+        let row = FILES.iter().position(|(pattern, _)| is_like(name, pattern));
+        let row = row.unwrap_or_else(|| panic!("{name} is not on the list"));
+        seen[row] = true;
+        (FILES[row].1)(&server.data().join(&file));
+    }
 }
 
 /// Makes a backup of rows and one of key files, and looks at all that they consist of.
@@ -315,12 +325,15 @@ fn format_file(path: &Path) {
     assert_eq!(lines.len(), 3);
 }
 
-/// The number of the last group of changes, and its complement.
+/// The numbers of the last two groups of changes, each with its complement.
 fn witness(path: &Path) {
     let bytes = fs::read(path).expect("a file");
-    let (number, complement) = bytes.split_at(8);
-    let flipped: Vec<u8> = number.iter().map(|byte| !byte).collect();
-    assert_eq!(complement, flipped);
+    assert!(matches!(bytes.len(), 16 | 32), "{}", bytes.len());
+    for slot in bytes.chunks(16) {
+        let (number, complement) = slot.split_at(8);
+        let flipped: Vec<u8> = number.iter().map(|byte| !byte).collect();
+        assert_eq!(complement, flipped);
+    }
 }
 
 /// What the database says of itself.
@@ -486,5 +499,6 @@ fn key_file(path: &Path) {
     }
     assert!(fields.0.is_empty(), "{} bytes more", fields.0.len());
     kinds.sort_unstable();
-    assert_eq!(kinds, [0, 1, 2], "password, app password, recovery key");
+    let expected = [0, 1, 1, 1, 2];
+    assert_eq!(kinds, expected, "password, app passwords, recovery key");
 }

@@ -5,6 +5,7 @@ is removed at the end. Everything here is Python's standard library.
 """
 
 import base64
+import http.client
 import itertools
 import os
 import selectors
@@ -48,6 +49,15 @@ def build_shim(folder: Path) -> Path:
     return shim
 
 
+def kill_group(process: subprocess.Popen) -> None:
+    """SIGKILL for a process and its group, as a crash."""
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+    process.wait()
+
+
 class Rig(Sealdav):
     """A sealdav over plain HTTP, optionally with the shim loaded."""
 
@@ -59,16 +69,22 @@ class Rig(Sealdav):
         # env replaces itself by the server, so the process id is the server's.
         return ["env", *(f"{key}={value}" for key, value in self.shim.items()), *super().command()]
 
+    def answers(self) -> bool:
+        """Whether a request is answered: it listens before it has opened its store."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+        try:
+            connection.request("GET", "/healthz")
+            return bool(connection.getresponse().read())
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            connection.close()
+
     def kill(self) -> None:
         """SIGKILL, as a crash."""
         if self.process is None:
             return
-        process, self.process = self.process, None
-        try:
-            os.killpg(process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
-        process.wait()
+        self.process = kill_group(self.process)
 
     def end(self) -> None:
         """Kill what runs and delete the data."""

@@ -7,14 +7,15 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::Accounts;
 use super::about::About;
-use super::{Accounts, password};
+use super::password::{self, Strength};
 use crate::ambient::UnixMillis;
 use crate::ids::{AccountId, Email, NameError, Secret, SlotId, UserName};
 use crate::seal::{
     AccountKey, Generated, SecretKind, Slot, SlotContent, SlotKey, SlotLock, ToWrap,
 };
-use crate::vault::{AccountRecord, CreateError};
+use crate::vault::{AccountRecord, CreateError, Erasure, KeyBackup};
 
 /// An account to make.
 #[derive(Debug)]
@@ -36,6 +37,26 @@ pub struct NewUser {
 pub struct AddedUser {
     /// Its recovery key: shown once, kept nowhere.
     pub recovery_key: Secret,
+    /// How strong its password is.
+    pub strength: Strength,
+}
+
+/// A changed password.
+#[derive(Debug)]
+pub struct ChangedPassword {
+    /// The recovery key of an account that was made anew.
+    pub recovery_key: Option<Secret>,
+    /// How strong the new password is.
+    pub strength: Strength,
+}
+
+/// A deleted account.
+#[derive(Debug)]
+pub struct DeletedUser {
+    /// What was destroyed.
+    pub erased: Erasure,
+    /// The same as a signed text, or why there is none.
+    pub certificate: Result<String, AdminError>,
 }
 
 /// An account, for lists.
@@ -53,6 +74,15 @@ pub struct UserInfo {
     pub created: UnixMillis,
     /// How many app passwords it has.
     pub app_passwords: usize,
+}
+
+/// Whether a certificate of erasure tells the account's name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Named {
+    /// It tells the name too.
+    Yes,
+    /// Only the random id.
+    No,
 }
 
 /// By what right a key slot is cut or replaced.
@@ -112,7 +142,7 @@ impl Accounts {
         if !self.settings.allows(&email) {
             return refused("addresses of that domain are not allowed (sign_in.email_domains)");
         }
-        password::check(&new.password, &name, &email, new.allow_weak)?;
+        let strength = password::check(&new.password, &name, &email, new.allow_weak)?;
         let ambient = self.vault.ambient();
         let recovery = ambient.random(|random| Generated::random(SecretKind::RecoveryKey, random));
         self.vault
@@ -126,6 +156,7 @@ impl Accounts {
         self.cache.forget_failures();
         Ok(AddedUser {
             recovery_key: recovery.to_text(),
+            strength,
         })
     }
 
@@ -186,12 +217,31 @@ impl Accounts {
         Ok(())
     }
 
-    /// Deletes an account for good: its keys first.
+    /// Deletes an account for good, its keys first, and certifies it. The certificate tells the
+    /// account's name when `named` does, and the backups that may still hold the key file, which
+    /// `backups` knows.
     ///
     /// # Errors
     /// No such user; the key file or the store fails.
-    pub fn delete_user(&self, name: &str) -> Result<(), AdminError> {
-        Ok(self.vault.delete_account(self.record(name)?.id)?)
+    pub fn delete_user(
+        &self,
+        name: &str,
+        named: Named,
+        backups: &dyn Fn(AccountId) -> Vec<KeyBackup>,
+    ) -> Result<DeletedUser, AdminError> {
+        let record = self.record(name)?;
+        let mut erased = self.vault.delete_account(record.id)?;
+        erased.backups = backups(record.id);
+        let told = (named == Named::Yes).then(|| record.name.as_str());
+        let certificate = self.vault.certify(&erased, told).map_err(|error| {
+            AdminError(format!(
+                "the account is deleted, and the certificate could not be made: {error}"
+            ))
+        });
+        Ok(DeletedUser {
+            erased,
+            certificate,
+        })
     }
 
     pub(super) fn open_by(
@@ -234,9 +284,9 @@ impl Accounts {
         authority: Authority,
         new: Secret,
         allow_weak: bool,
-    ) -> Result<Option<Secret>, AdminError> {
+    ) -> Result<ChangedPassword, AdminError> {
         let record = self.record(name)?;
-        password::check(&new, &record.name, &record.email, allow_weak)?;
+        let strength = password::check(&new, &record.name, &record.email, allow_weak)?;
         if matches!(authority, Authority::AbandonData) {
             self.vault.delete_account(record.id)?;
             let new = NewUser {
@@ -246,7 +296,11 @@ impl Accounts {
                 allow_weak,
                 admin: record.admin,
             };
-            return self.add_user(new).map(|added| Some(added.recovery_key));
+            let added = self.add_user(new)?;
+            return Ok(ChangedPassword {
+                recovery_key: Some(added.recovery_key),
+                strength,
+            });
         }
         let key = self.open_by(&record, &authority)?;
         let slot = self.password_slot(record.id, &key, &new);
@@ -254,7 +308,10 @@ impl Accounts {
             slots.retain(|slot| !matches!(slot.lock, SlotLock::Password { .. }));
             slots.insert(0, slot);
         })?;
-        Ok(None)
+        Ok(ChangedPassword {
+            recovery_key: None,
+            strength,
+        })
     }
 
     pub(super) fn change_slots(

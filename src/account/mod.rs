@@ -11,6 +11,7 @@ mod app_passwords;
 mod cache;
 mod devices;
 mod expiry;
+mod figures;
 mod history;
 mod owner;
 mod password;
@@ -18,17 +19,25 @@ mod recovery;
 mod rotate;
 mod throttle;
 mod trail;
+mod troubles;
+mod verify;
+mod watch;
 
 #[cfg(test)]
 mod tests;
 
-pub use admin::{AddedUser, AdminError, Authority, NewUser, UserInfo};
+pub use admin::{
+    AddedUser, AdminError, Authority, ChangedPassword, DeletedUser, Named, NewUser, UserInfo,
+};
 pub use app_passwords::{AddedAppPassword, AppPasswordInfo, NewAppPassword};
+pub use password::Strength;
 pub use recovery::Recovered;
 
 pub use devices::{DeviceInfo, family_name, family_of};
+pub use figures::Figures;
 pub use history::{Address, failed as vault_failed};
 pub use trail::{Trail, TrailLine};
+pub use troubles::{Trouble, Who};
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -37,12 +46,13 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::ids::{AccountId, Email, Secret, SlotId};
 use crate::limits;
-use crate::seal::{Argon2Cost, Generated, SecretKind, Slot, SlotContent, SlotLock, dummy_work};
-use crate::store::StoreError;
+use crate::seal::{Argon2Cost, Generated, SecretKind, Slot, SlotContent, SlotLock};
+use crate::store::Room;
 use crate::vault::{AccountRecord, AccountStore, Action, Happening, Retention, Vault, VaultError};
 use cache::Cache;
 use devices::{Devices, Flush};
 use throttle::Throttle;
+use troubles::Troubles;
 
 /// What the configuration says about accounts.
 #[derive(Debug, Clone)]
@@ -61,6 +71,8 @@ pub struct AccountSettings {
     pub retention: Retention,
     /// Domains of e-mail addresses whose accounts may be made and sign in; empty for all.
     pub email_domains: Vec<String>,
+    /// Days for which tombstones of the sync log are kept.
+    pub sync_days: u32,
     /// Minutes without a request after which an account's keys are dropped.
     pub unlocked_idle_minutes: u32,
     /// Hours after the sign-in at which they are dropped in any case.
@@ -77,6 +89,7 @@ impl Default for AccountSettings {
             device_days: limits::DEVICE_DAYS,
             retention: Retention::default(),
             email_domains: Vec::new(),
+            sync_days: limits::TOMBSTONE_DAYS,
             unlocked_idle_minutes: limits::UNLOCKED_IDLE_MINUTES,
             unlocked_hours: limits::UNLOCKED_HOURS,
         }
@@ -120,8 +133,14 @@ pub struct Accounts {
     cache: Cache,
     throttle: Throttle,
     argon2: Runs,
+    /// Tried for names that are not there.
+    decoy: Slot,
     devices: Devices,
     resealings: rotate::Resealings,
+    figures: Figures,
+    troubles: Troubles,
+    /// What was last said about the disk.
+    room: Mutex<Room>,
 }
 
 impl Accounts {
@@ -136,8 +155,12 @@ impl Accounts {
             ),
             throttle: Throttle::new(),
             argon2: Runs::new(limits::ARGON2_RUNS),
+            decoy: Slot::decoy(settings.cost(), vault.host(), vault.ambient()),
             devices: Devices::default(),
             resealings: rotate::Resealings::default(),
+            figures: Figures::default(),
+            troubles: Troubles::default(),
+            room: Mutex::new(Room::Ample),
             vault,
             settings,
         }
@@ -163,8 +186,19 @@ impl Accounts {
         secret: &Secret,
         peer: IpAddr,
     ) -> Result<AccountStore, SignInError> {
+        let done = self.try_all(name, secret, peer);
+        self.figures.ended(&done);
+        done
+    }
+
+    fn try_all(
+        &self,
+        name: &str,
+        secret: &Secret,
+        peer: IpAddr,
+    ) -> Result<AccountStore, SignInError> {
         // Asked again by those who waited for their turn: much may have failed since.
-        if let Some(done) = self.sign_in_without_argon2(name, secret, peer) {
+        if let Some(done) = self.try_without_argon2(name, secret, peer) {
             return done;
         }
         let record = self.enabled_account(name);
@@ -186,6 +220,17 @@ impl Accounts {
         secret: &Secret,
         peer: IpAddr,
     ) -> Option<Result<AccountStore, SignInError>> {
+        let done = self.try_without_argon2(name, secret, peer)?;
+        self.figures.ended(&done);
+        Some(done)
+    }
+
+    fn try_without_argon2(
+        &self,
+        name: &str,
+        secret: &Secret,
+        peer: IpAddr,
+    ) -> Option<Result<AccountStore, SignInError>> {
         let now = self.vault.ambient().now();
         if let Some(account) = self.cache.get(name, secret, now) {
             return Some(Ok(account));
@@ -200,11 +245,11 @@ impl Accounts {
             }
         }
         if self.cache.failed_before(name, secret, now) {
-            self.note_failure(name);
+            self.note_failure(name, peer, (401, "old-secret"));
             return Some(Err(SignInError::Wrong));
         }
         if let Some(retry_after_seconds) = self.throttle.blocked(name, peer) {
-            self.note_failure(name);
+            self.note_failure(name, peer, (429, "throttled"));
             return Some(Err(SignInError::Throttled {
                 retry_after_seconds,
             }));
@@ -235,16 +280,19 @@ impl Accounts {
 
     /// Counts a failure.
     fn wrong(&self, name: &str, secret: &Secret, peer: IpAddr) -> SignInError {
-        self.note_failure(name);
+        self.note_failure(name, peer, (401, "secret"));
         self.throttle.failed(name, peer);
         self.cache.failed(name, secret, self.vault.ambient().now());
         SignInError::Wrong
     }
 
     /// Counts a failure in the audit trail: by the hour, for an account or for all unknown names.
-    fn note_failure(&self, name: &str) {
+    fn note_failure(&self, name: &str, peer: IpAddr, why: (u16, &'static str)) {
         let account = self.vault.account_named(name);
         let id = account.map_or(AccountId::NONE, |record| record.id);
+        let stranger = Who::Stranger(troubles::neighbourhood(peer));
+        self.troubles
+            .note(id, stranger, why, self.vault.ambient().now());
         let what = Happening::by(Action::Failure, SlotId::NONE);
         self.vault.note(id, what);
     }
@@ -300,22 +348,25 @@ impl Accounts {
         record: Option<&AccountRecord>,
         password: &Secret,
     ) -> Option<(SlotContent, SlotId)> {
+        let waiting = self.figures.argon2_waiting.hold();
         let _run = self.argon2.take();
+        drop(waiting);
+        self.figures.argon2_runs.one();
         let file = record.and_then(|record| self.vault.key_file(record.id));
         let slot = file.as_ref().and_then(|file| {
             file.slots
                 .iter()
                 .find(|slot| matches!(slot.lock, SlotLock::Password { .. }))
         });
-        let (Some(record), Some(slot)) = (record, slot) else {
-            dummy_work(password, self.settings.cost());
-            return None;
+        let (id, slot) = match (record, slot) {
+            (Some(record), Some(slot)) => (record.id, slot),
+            _ => (AccountId::NONE, &self.decoy),
         };
-        match slot.open_password(record.id, password, self.vault.host()) {
+        match slot.open_password(id, password, self.vault.host()) {
             Ok(key) => Some((key, slot.id)),
             Err(crate::seal::SlotError::WrongSecret) => None,
             Err(error) => {
-                tracing::error!(account = %record.id, ?error, "a password slot does not open: another host key, or damage");
+                tracing::error!(account = %id, ?error, "a password slot does not open: another host key, or damage");
                 None
             }
         }
@@ -335,6 +386,7 @@ impl Accounts {
         // After the devices, whose news it tells.
         let done = self.vault.flush_audit().and(done);
         if let Err(error) = done.and_then(|()| self.vault.cut_audit(self.settings.audit_days)) {
+            self.figures.flush_failures.one();
             tracing::error!(%error, "the audit trail cannot be written; what it has to tell waits in memory");
         }
     }
@@ -371,15 +423,21 @@ impl Accounts {
         }
     }
 
-    /// What is done every minute: a store that failed is opened again, the audit trail is written,
-    /// idle keys and old failures are forgotten, deleted rows purged.
-    pub fn housekeep(&self) {
-        if self.vault.store().room() == Err(StoreError::Failed) {
-            match self.vault.recover() {
-                Ok(()) => tracing::warn!("the store was opened again after a failed write"),
-                Err(error) => tracing::error!(%error, "the store cannot be opened again"),
-            }
+    /// Opens a store that failed again; whether it works now. Not twice at a time.
+    pub fn mend(&self) -> bool {
+        if !self.vault.store().has_failed() {
+            return true;
         }
+        match self.vault.recover() {
+            Ok(()) => tracing::warn!("the store was opened again after a failed write"),
+            Err(error) => tracing::error!(%error, "the store cannot be opened again"),
+        }
+        !self.vault.store().has_failed()
+    }
+
+    /// What is done every minute: the audit trail is written, idle keys and old failures are
+    /// forgotten, deleted rows purged.
+    pub fn housekeep(&self) {
         self.flush(Flush::Due);
         self.expire();
         self.throttle.expire();
@@ -404,6 +462,7 @@ impl Accounts {
                 }
             }
         }
+        self.forget_tombstones();
     }
 }
 

@@ -113,6 +113,70 @@ fn only_what_may_be_a_password_needs_an_argon2_run() {
     assert_eq!(quick("alice", &long), Some(Some(SignInError::Wrong)));
 }
 
+/// HARDENING H3: whoever knocks with a wrong secret makes the server do the same work, byte for
+/// byte and key for key, whether there is such an account, is none, or may not sign in.
+#[test]
+fn who_exists_is_not_told_by_the_work_of_a_refusal() {
+    use crate::seal::work::{self, Work};
+    let server = server(true);
+    let accounts = &server.accounts;
+    for (name, address) in [("off", "off@example.org"), ("many", "many@example.org")] {
+        let new = NewUser {
+            name: name.into(),
+            email: address.into(),
+            password: secret(PASSWORD),
+            allow_weak: false,
+            admin: false,
+        };
+        accounts.add_user(new).unwrap();
+    }
+    let app_password = |name: &str, label: &str| {
+        let by = Authority::Password(secret(PASSWORD));
+        let added = accounts.add_app_password(name, NewAppPassword::labelled(label), by);
+        added.unwrap().password
+    };
+    let of_disabled = app_password("off", "phone");
+    for number in 0..20 {
+        app_password("many", &number.to_string());
+    }
+    let revoked = app_password("many", "revoked");
+    accounts.revoke_app_password("many", "revoked").unwrap();
+    accounts.set_enabled("off", false).unwrap();
+    accounts.lock(None).unwrap();
+    let mut number = 0;
+    let mut work_of = |name: &str, secret: &Secret| {
+        number += 1;
+        let peer = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, number));
+        work::taken();
+        let refused = accounts.sign_in(name, secret, peer).err();
+        assert_eq!(refused, Some(SignInError::Wrong), "{name}");
+        work::taken()
+    };
+    let expected = work_of("alice", &secret("wrong horse"));
+    let runs = |work: &&Work| matches!(work, Work::Stretched(..));
+    assert_eq!(expected.iter().filter(runs).count(), 1);
+    assert!(expected.len() > 3, "{expected:?}");
+    for name in [
+        "nobody",
+        "ALICE@example.org",
+        "x@example.org",
+        "off",
+        "many",
+    ] {
+        assert_eq!(work_of(name, &secret("a wrong horse")), expected, "{name}");
+    }
+    // the right one of somebody who is disabled
+    assert_eq!(work_of("off", &secret(PASSWORD)), expected);
+    let of_another = Generated::random(SecretKind::AppPassword, &mut OsRandom).to_text();
+    let expected = work_of("alice", &of_another);
+    assert_eq!(expected, [Work::Derived]);
+    for name in ["nobody", "x@example.org", "off", "many"] {
+        assert_eq!(work_of(name, &of_another), expected, "{name}");
+    }
+    assert_eq!(work_of("off", &of_disabled), expected);
+    assert_eq!(work_of("many", &revoked), expected);
+}
+
 #[test]
 fn the_account_password_is_for_dav_only_where_allowed() {
     for allowed in [false, true] {
@@ -324,6 +388,7 @@ fn a_password_changes_by_itself_or_the_recovery_key() {
     );
     let anew = by(Authority::AbandonData, "a third password")
         .unwrap()
+        .recovery_key
         .expect("a new recovery key");
     assert!(
         accounts.sign_in("alice", &phone, PEER).is_err(),
@@ -332,6 +397,7 @@ fn a_password_changes_by_itself_or_the_recovery_key() {
     assert_eq!(
         by(Authority::RecoveryKey(anew), "a fourth password")
             .unwrap()
+            .recovery_key
             .map(|_| ()),
         None
     );

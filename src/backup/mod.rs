@@ -42,6 +42,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ambient::UnixMillis;
 use crate::config;
+use crate::ids::AccountId;
 use crate::limits;
 use crate::store::StoreError;
 use crate::vault::{CreateError, Erased, MirrorError, Vault, VaultOpenError};
@@ -283,6 +284,24 @@ pub struct Backups {
 }
 
 impl Backups {
+    /// The backups that may still hold an account's key file, for a certificate of its erasure. One
+    /// whose list does not read is named as such: nobody knows then.
+    pub fn key_backups(&self, account: AccountId) -> Vec<crate::vault::KeyBackup> {
+        match key_backups_holding(&self.data, account) {
+            Ok(holding) => {
+                let told = |backup: KeyBackup| crate::vault::KeyBackup {
+                    place: backup.destination.display().to_string(),
+                    until: Some(backup.expires),
+                };
+                holding.into_iter().map(told).collect()
+            }
+            Err(error) => vec![crate::vault::KeyBackup {
+                place: format!("unknown: the list of key backups cannot be read ({error})"),
+                until: None,
+            }],
+        }
+    }
+
     /// For the data directory `data`, whose vault is open.
     pub fn new(vault: Arc<Vault>, data: &Path, settings: BackupSettings) -> Self {
         // An hour after the start, which has better things to do than to read all rows.

@@ -368,7 +368,7 @@ fn erased_accounts_stay_erased() {
     let keys = backups.back_up_keys(None).unwrap();
     let id = rig.test.vault.account_named("bob").unwrap().id;
     let holding = key_backups_holding(rig.data(), id).unwrap();
-    assert_eq!(holding, [keys.clone()]);
+    assert_eq!(holding, std::slice::from_ref(&keys));
     let theirs = rig.test.vault.rows_of_account(id).unwrap();
     rig.test.vault.delete_account(id).unwrap();
     backups.share_erased();

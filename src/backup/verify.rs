@@ -43,10 +43,8 @@ pub fn verify(at: &Destination, which: Option<&Which>) -> Result<Verified, Backu
     let mut ends: HashMap<[u8; 32], Ends> = HashMap::new();
     for manifest in &manifests {
         for pack in &manifest.packs {
-            if !ends.contains_key(&pack.hash) {
-                let found = check_pack(at, pack, &mut verified);
-                ends.insert(pack.hash, found);
-            }
+            let check = || check_pack(at, pack, &mut verified);
+            ends.entry(pack.hash).or_insert_with(check);
         }
         check_order(manifest, &ends, &mut verified);
     }

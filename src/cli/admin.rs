@@ -7,15 +7,18 @@ use std::sync::Arc;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::audit::{self, AuditAnswer, AuditRequest};
-use super::trash::{self, HistoryAnswer, HistoryRequest};
 use super::backup::{self, BackupRequest};
-use crate::account::{Accounts, AppPasswordInfo, Authority, NewAppPassword, NewUser};
+use super::doctor;
+use super::trash::{self, HistoryAnswer, HistoryRequest};
+use super::verify::{self, VerifyRequest};
+use crate::account::{Accounts, AppPasswordInfo, Authority, Named, NewAppPassword, NewUser};
 use crate::backup::{Backups, Progress};
 use crate::dav::Dav;
 use crate::ids::Secret;
 use crate::port::Desk;
 use crate::seal::Access;
-use crate::vault::{Action, Resealed};
+use crate::store::Room;
+use crate::vault::{Action, Resealed, Stopped, VerifyEvent, VerifyTotals};
 
 /// A secret on the local socket, which only the server's own user can open.
 #[derive(Clone)]
@@ -64,6 +67,8 @@ impl From<Opener> for Authority {
 #[allow(missing_docs, reason = "each is a method of Accounts")]
 pub(super) enum AdminRequest {
     Health,
+    /// What only the server itself knows.
+    Doctor,
     AddUser {
         name: String,
         email: String,
@@ -78,6 +83,9 @@ pub(super) enum AdminRequest {
     },
     DeleteUser {
         name: String,
+        /// Whether the certificate tells the name.
+        #[serde(default)]
+        named: bool,
     },
     ChangePassword {
         name: String,
@@ -134,6 +142,10 @@ pub(super) enum AdminRequest {
         opener: Opener,
         purpose: Purpose,
     },
+    /// Answered by several lines, the last of which is `Verified` or `Refused`.
+    Verify {
+        request: VerifyRequest,
+    },
     /// What whoever has an account's password or recovery key asks of it.
     History {
         request: HistoryRequest,
@@ -160,7 +172,19 @@ pub(super) enum AdminResponse {
     /// It is not done; a sentence.
     Refused { sentence: String },
     /// It is done, and this is shown once.
-    RecoveryKey { recovery_key: Passed },
+    RecoveryKey {
+        recovery_key: Passed,
+        /// How strong the new password is, if there is one.
+        #[serde(default)]
+        strength: Option<String>,
+    },
+    /// The password is changed; how strong the new one is.
+    PasswordChanged { strength: String },
+    /// The account is deleted: the signed certificate, or why there is none.
+    Erased {
+        certificate: Option<String>,
+        doubt: Option<String>,
+    },
     /// So many accounts were open.
     Locked { accounts: usize },
     /// How far the sealing under a new key got.
@@ -192,12 +216,18 @@ pub(super) enum AdminResponse {
     AppPasswords { app_passwords: Vec<AppPasswordLine> },
     /// About the audit trail and devices.
     Audit { answer: AuditAnswer },
+    /// What a check found, while it goes on.
+    Verifying { event: VerifyEvent },
+    /// A check has ended.
+    Verified { totals: VerifyTotals },
     /// About trash and history.
     History { answer: HistoryAnswer },
     /// How far a backup has got, or what came of it.
     Backup { progress: Progress },
     /// The key files are in this file until then (milliseconds since 1970).
     KeyBackup { file: String, expires: i64 },
+    /// What the server knows of itself.
+    Doctor { live: Box<doctor::Live> },
     /// It works, and something else is wrong; sentences.
     Doubts { sentences: Vec<String> },
 }
@@ -243,10 +273,29 @@ pub(super) struct Office {
     pub backups: Arc<Backups>,
 }
 
+/// Does what is asked, and gives what is told before its answer to `tell`.
+pub(super) fn execute_told(
+    office: &Office,
+    request: AdminRequest,
+    tell: &mut dyn FnMut(AdminResponse) -> Result<(), Stopped>,
+) -> AdminResponse {
+    let AdminRequest::Verify { request } = request else {
+        return execute(office, request);
+    };
+    let mut tell = |event| tell(AdminResponse::Verifying { event });
+    match verify::execute(&office.accounts, request, &mut tell) {
+        Ok(totals) => AdminResponse::Verified { totals },
+        Err(sentence) => AdminResponse::Refused { sentence },
+    }
+}
+
 /// Does what is asked.
 pub(super) fn execute(office: &Office, request: AdminRequest) -> AdminResponse {
     let answered = match request {
         AdminRequest::Health => (office.health)().map(|()| doubts(office)),
+        AdminRequest::Doctor => Ok(AdminResponse::Doctor {
+            live: Box::new(doctor::Live::of(&office.accounts)),
+        }),
         AdminRequest::Audit { request } => {
             audit::execute(&office.accounts, request).map(|answer| AdminResponse::Audit { answer })
         }
@@ -255,14 +304,14 @@ pub(super) fn execute(office: &Office, request: AdminRequest) -> AdminResponse {
         AdminRequest::Backup { request } => backup::execute(&office.backups, request),
         AdminRequest::Users => Ok(users(&office.accounts)),
         AdminRequest::DeleteUser { .. } => {
-            let deleted = change_user(&office.accounts, request);
+            let deleted = change_user(office, request);
             if deleted.is_ok() {
                 office.backups.share_erased();
             }
             deleted
         }
         AdminRequest::AddUser { .. } | AdminRequest::SetEnabled { .. } => {
-            change_user(&office.accounts, request)
+            change_user(office, request)
         }
         _ => change_secrets(office, request),
     };
@@ -292,6 +341,11 @@ fn doubts(office: &Office) -> AdminResponse {
     let findings = office.accounts.vault().audit_findings();
     let mut sentences: Vec<String> = findings.iter().map(ToString::to_string).collect();
     sentences.extend(office.backups.doubts());
+    let disk = office.accounts.vault().store().disk();
+    if disk.room == Room::Low {
+        let free = disk.space.free / (1024 * 1024);
+        sentences.push(format!("the disk is getting full: {free} MiB are free"));
+    }
     match sentences.is_empty() {
         true => AdminResponse::Done,
         false => AdminResponse::Doubts { sentences },
@@ -311,7 +365,8 @@ fn users(accounts: &Accounts) -> AdminResponse {
     }
 }
 
-fn change_user(accounts: &Accounts, request: AdminRequest) -> Result<AdminResponse, String> {
+fn change_user(office: &Office, request: AdminRequest) -> Result<AdminResponse, String> {
+    let accounts = &office.accounts;
     let done = match request {
         AdminRequest::AddUser {
             name,
@@ -331,11 +386,25 @@ fn change_user(accounts: &Accounts, request: AdminRequest) -> Result<AdminRespon
             return added
                 .map(|added| AdminResponse::RecoveryKey {
                     recovery_key: Passed(added.recovery_key),
+                    strength: Some(added.strength.0),
                 })
                 .map_err(|error| error.to_string());
         }
         AdminRequest::SetEnabled { name, enabled } => accounts.set_enabled(&name, enabled),
-        AdminRequest::DeleteUser { name } => accounts.delete_user(&name),
+        AdminRequest::DeleteUser { name, named } => {
+            let named = if named { Named::Yes } else { Named::No };
+            return match accounts.delete_user(&name, named, &|id| office.backups.key_backups(id)) {
+                Ok(deleted) => Ok(AdminResponse::Erased {
+                    doubt: deleted
+                        .certificate
+                        .as_ref()
+                        .err()
+                        .map(|error| error.to_string()),
+                    certificate: deleted.certificate.ok(),
+                }),
+                Err(error) => Err(error.to_string()),
+            };
+        }
         _ => return Err("this is no change of an account".to_owned()),
     };
     done.map(|()| AdminResponse::Done)
@@ -433,10 +502,14 @@ fn change_secrets(office: &Office, request: AdminRequest) -> Result<AdminRespons
             allow_weak,
         } => accounts
             .change_password(&name, opener.into(), new.0, allow_weak)
-            .map(|key| {
-                key.map_or(AdminResponse::Done, |key| AdminResponse::RecoveryKey {
+            .map(|changed| match changed.recovery_key {
+                None => AdminResponse::PasswordChanged {
+                    strength: changed.strength.0,
+                },
+                Some(key) => AdminResponse::RecoveryKey {
                     recovery_key: Passed(key),
-                })
+                    strength: Some(changed.strength.0),
+                },
             }),
         AdminRequest::Lock { name } => accounts
             .lock(name.as_deref())
@@ -452,6 +525,7 @@ fn change_secrets(office: &Office, request: AdminRequest) -> Result<AdminRespons
             .new_recovery_key(&name, password.0)
             .map(|key| AdminResponse::RecoveryKey {
                 recovery_key: Passed(key),
+                strength: None,
             }),
         AdminRequest::Rotate { name, password } => accounts
             .rotate(&name, password.0)

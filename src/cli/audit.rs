@@ -1,7 +1,9 @@
 //! `sealdav audit` and `sealdav device`: the audit trail and the devices, asked for as values and
 //! printed.
 
-use std::io::Write;
+use std::fs::File;
+use std::io::{Read, Write};
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -15,7 +17,7 @@ use crate::ambient::UnixMillis;
 use crate::config::Config;
 use crate::ids::AccountId;
 use crate::limits;
-use crate::vault::{AuditLine, AuditReport, ExportCursor, ExportPage};
+use crate::vault::{AuditLine, AuditReport, CertificateCheck, ExportCursor, ExportPage};
 
 /// What may be asked about the audit trail and devices.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -37,6 +39,8 @@ pub(super) enum AuditRequest {
     Heads,
     /// An account's devices.
     Devices { name: String },
+    /// Whether a certificate of erasure holds.
+    Certificate { text: String },
 }
 
 /// The answers.
@@ -58,6 +62,11 @@ pub(super) enum AuditAnswer {
     },
     Devices {
         devices: Vec<DeviceLine>,
+    },
+    /// Of a certificate of erasure: the account, or what is wrong.
+    Certificate {
+        account: Option<String>,
+        wrong: Option<String>,
     },
 }
 
@@ -151,6 +160,14 @@ pub(super) fn execute(accounts: &Accounts, request: AuditRequest) -> Result<Audi
             .map(|text| AuditAnswer::Heads { text })
             .map_err(|error| error.to_string()),
         AuditRequest::Devices { name } => devices(accounts, &name),
+        AuditRequest::Certificate { text } => {
+            let checked = vault.check_certificate(&text);
+            let (account, wrong) = match checked.map_err(|error| error.to_string())? {
+                CertificateCheck::Holds(account) => (Some(account.to_string()), None),
+                CertificateCheck::Wrong(why) => (None, Some(why.to_owned())),
+            };
+            Ok(AuditAnswer::Certificate { account, wrong })
+        }
     }
 }
 
@@ -222,7 +239,12 @@ pub(super) fn audit(
             };
             show(ask(config, request)?, json, output)
         }
-        AuditTask::Verify => verify(ask(config, AuditRequest::Verify)?, output),
+        AuditTask::Verify {
+            certificate: Some(file),
+        } => check_certificate(config, &file, output),
+        AuditTask::Verify { certificate: None } => {
+            verify(ask(config, AuditRequest::Verify)?, output)
+        }
         AuditTask::Export => export(config, output),
     }
 }
@@ -326,6 +348,28 @@ fn verify(answer: AuditAnswer, output: &mut dyn Write) -> Result<(), Failure> {
         count => Err(Failure(format!(
             "{count} findings in {pages} pages of {chains} chains: the audit trail, or the data, is not as it was written"
         ))),
+    }
+}
+
+fn check_certificate(config: &Config, file: &Path, output: &mut dyn Write) -> Result<(), Failure> {
+    let mut text = String::new();
+    let read = File::open(file).and_then(|open| {
+        open.take(limits::CERTIFICATE_OF_ERASURE_BYTES)
+            .read_to_string(&mut text)
+    });
+    read.map_err(|error| Failure(format!("{}: {error}", file.display())))?;
+    match ask(config, AuditRequest::Certificate { text })? {
+        AuditAnswer::Certificate {
+            account: Some(account),
+            wrong: None,
+        } => Ok(writeln!(
+            output,
+            "ok: this server signed it, the audit trail knows it, and account {account} is gone"
+        )?),
+        AuditAnswer::Certificate {
+            wrong: Some(wrong), ..
+        } => Err(Failure(wrong)),
+        _ => Err(unexpected()),
     }
 }
 

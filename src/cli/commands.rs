@@ -1,7 +1,7 @@
 //! The administration commands: what is read from standard input, what is asked, what is printed.
 
 use std::io::{BufRead, IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -47,14 +47,22 @@ pub(super) fn user(config: &Config, task: UserTask, output: &mut dyn Write) -> R
             name,
             enabled: true,
         },
-        UserTask::Delete { name, yes } => {
+        UserTask::Delete {
+            name,
+            yes,
+            certificate,
+            with_name,
+        } => {
             if !yes && std::io::stdin().is_terminal() {
                 confirm(
                     &name,
                     "This destroys the account's keys: everything in it is lost for ever.",
                 )?;
             }
-            AdminRequest::DeleteUser { name }
+            let named = with_name;
+            let request = AdminRequest::DeleteUser { name, named };
+            let answer = administer(config, request, absent)?;
+            return tell_erased(answer, certificate.as_deref(), output);
         }
         UserTask::Recover { name, allow_weak } => {
             return recover(config, name, allow_weak, output);
@@ -86,6 +94,32 @@ pub(super) fn user(config: &Config, task: UserTask, output: &mut dyn Write) -> R
     tell_user(answer?, said, output)
 }
 
+/// The certificate goes to the file, if one is named, and to the output; the account is gone
+/// whatever becomes of it.
+fn tell_erased(
+    response: AdminResponse,
+    file: Option<&Path>,
+    output: &mut dyn Write,
+) -> Result<(), Failure> {
+    let AdminResponse::Erased { certificate, doubt } = response else {
+        return Ok(writeln!(output, "Done.")?);
+    };
+    if let Some(doubt) = doubt {
+        return Err(Failure(doubt));
+    }
+    let certificate = certificate.unwrap_or_default();
+    write!(output, "The account is erased.\n{certificate}")?;
+    if let Some(file) = file {
+        std::fs::write(file, &certificate).map_err(|error| {
+            Failure(format!(
+                "the account is erased, and its certificate, which stands above, could not be written to {}: {error}",
+                file.display()
+            ))
+        })?;
+    }
+    Ok(())
+}
+
 fn tell_user(response: AdminResponse, said: &str, output: &mut dyn Write) -> Result<(), Failure> {
     match response {
         AdminResponse::Users { users } => {
@@ -99,7 +133,16 @@ fn tell_user(response: AdminResponse, said: &str, output: &mut dyn Write) -> Res
                 )?;
             }
         }
-        AdminResponse::RecoveryKey { recovery_key } => {
+        AdminResponse::PasswordChanged { strength } => {
+            writeln!(output, "{said}\nIt is {strength}.")?;
+        }
+        AdminResponse::RecoveryKey {
+            recovery_key,
+            strength,
+        } => {
+            if let Some(strength) = strength {
+                writeln!(output, "The password is {strength}.")?;
+            }
             writeln!(output, "Recovery key: {}", recovery_key.0.expose())?;
             writeln!(
                 output,
@@ -177,8 +220,8 @@ fn recover(
         new,
         allow_weak,
     };
-    administer(config, request, Absent::Refuse)?;
-    Ok(writeln!(output, "The password is changed.")?)
+    let answer = administer(config, request, Absent::Refuse)?;
+    tell_user(answer, "The password is changed.", output)
 }
 
 /// `sealdav app-password ..`
@@ -458,7 +501,7 @@ fn rotate(config: &Config, name: String, output: &mut dyn Write) -> Result<(), F
     }
 }
 
-fn confirm(name: &str, warning: &str) -> Result<(), Failure> {
+pub(super) fn confirm(name: &str, warning: &str) -> Result<(), Failure> {
     let mut input = std::io::stdin().lock();
     if !std::io::stdin().is_terminal() {
         return Err(Failure(

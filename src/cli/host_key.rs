@@ -19,6 +19,7 @@ use crate::ambient::Ambient;
 use crate::config::{Config, HOST_KEY_VARIABLE};
 use crate::ids::Secret;
 use crate::seal::HostKey;
+use crate::store::DiskMarks;
 use crate::vault::{Vault, VaultOpenError};
 
 /// The name of the systemd credential (LoadCredential=, systemd.exec(5)).
@@ -159,7 +160,12 @@ fn rotate(
     let old = obtain(source, &data.join("db"), ambient)?;
     let (from, into) = (fingerprint(&old), fingerprint(&next));
     let keys = data.join("keys");
-    match Vault::open(open::open_store(data)?, old, &keys, Arc::clone(ambient)) {
+    match Vault::open(
+        open::open_store(data, DiskMarks::default())?,
+        old,
+        &keys,
+        Arc::clone(ambient),
+    ) {
         Ok(vault) => {
             let done = vault
                 .rekey(&next)
@@ -178,7 +184,12 @@ fn rotate(
         Err(VaultOpenError::WrongHostKey) => {
             // It may still have the old key's signature; it is written anew.
             let _ = std::fs::remove_file(data.join("audit.heads"));
-            Vault::open(open::open_store(data)?, next, &keys, Arc::clone(ambient))?;
+            Vault::open(
+                open::open_store(data, DiskMarks::default())?,
+                next,
+                &keys,
+                Arc::clone(ambient),
+            )?;
         }
         Err(error) => return Err(error.into()),
     }
@@ -249,7 +260,8 @@ fn kept_name(target: &Path, number: u32) -> PathBuf {
     target.with_extension(format!("key.old-{number}"))
 }
 
-fn sync_parent(file: &Path) -> io::Result<()> {
+/// Makes the name of a file or directory durable.
+pub(super) fn sync_parent(file: &Path) -> io::Result<()> {
     let parent = file
         .parent()
         .filter(|parent| !parent.as_os_str().is_empty());

@@ -10,13 +10,16 @@ mod audit;
 mod backup;
 mod commands;
 mod dns;
+mod doctor;
 mod first_run;
 mod host_key;
+mod notify;
 mod open;
 mod port;
 mod serve;
 mod socket;
 mod trash;
+mod verify;
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -104,8 +107,18 @@ enum Task {
         #[arg(long, group = "whom")]
         all: bool,
     },
+    /// Check that everything stored is as it was written; ends with status 1 if something is wrong,
+    /// 2 if it could not be checked
+    Verify(verify::Flags),
     /// Ask the running server whether it works; ends with status 1 if not
     Health,
+    /// Look after everything that can be wrong with this server, and say what to do about it; ends
+    /// with status 1 after warnings, 2 after faults
+    Doctor {
+        /// Print a JSON object
+        #[arg(long)]
+        json: bool,
+    },
     /// Print the DNS records by which calendar apps find the server (RFC 6764)
     Dns(dns::Flags),
 }
@@ -161,6 +174,12 @@ enum UserTask {
         /// Do not ask
         #[arg(long)]
         yes: bool,
+        /// Write the signed certificate of erasure to this file too
+        #[arg(long, value_name = "FILE")]
+        certificate: Option<PathBuf>,
+        /// The certificate tells the account's name, not its random id alone
+        #[arg(long)]
+        with_name: bool,
     },
     /// Set a new password
     ///
@@ -308,7 +327,11 @@ enum AuditTask {
         json: bool,
     },
     /// Check with the host key that every page is as it was written; ends with status 1 if not
-    Verify,
+    Verify {
+        /// Check this certificate of erasure instead
+        #[arg(long, value_name = "FILE")]
+        certificate: Option<PathBuf>,
+    },
     /// Print all pages as JSON lines, then the heads of all chains with the server's signature
     Export,
 }
@@ -469,6 +492,10 @@ pub fn main() -> ExitCode {
     let command = Command::parse();
     let config = match settings(&command.common) {
         Ok(config) => config,
+        // Of all commands this one is there to say what is wrong with the settings.
+        Err(failure) if matches!(command.task, Task::Doctor { .. }) => {
+            return doctor::without_settings(&failure);
+        }
         Err(failure) => return failed(&failure),
     };
     // Whatever is made from here on is for this user only.
@@ -480,6 +507,7 @@ pub fn main() -> ExitCode {
             drop(output);
             serve::run(config, flags)
         }
+        Task::Doctor { json } => return doctor::run(&config, json, &mut output),
         Task::Dns(flags) => dns::print(&config, &flags, &mut output),
         Task::User(task) => commands::user(&config, task, &mut output),
         Task::AppPassword(task) => commands::app_password(&config, task, &mut output),
@@ -495,6 +523,7 @@ pub fn main() -> ExitCode {
         Task::Restore(flags) => backup::restore(&config, flags, &mut output),
         Task::Compact => backup::compact(&config, &mut output),
         Task::Lock { name, all: _ } => commands::lock(&config, name, &mut output),
+        Task::Verify(flags) => return verify::run(&config, &flags, &mut output),
         Task::Health => commands::health(&config, &mut output),
     };
     match done {

@@ -15,7 +15,7 @@ use crate::ambient::Ambient;
 use crate::backup::{BackupSettings, Backups, MARKER};
 use crate::config::Config;
 use crate::limits;
-use crate::store::{Store, StoreError, StoreOptions};
+use crate::store::{DiskMarks, Store, StoreError, StoreOptions};
 use crate::vault::{Retention, Vault};
 
 /// Whether a data directory may be made.
@@ -74,6 +74,15 @@ pub(super) fn refuse_restoring(data: &Path) -> Result<(), Failure> {
     }
 }
 
+/// What the settings say of the disk.
+fn disk_marks(config: &Config) -> DiskMarks {
+    let bytes = |mib: u64| mib.saturating_mul(1024 * 1024);
+    DiskMarks {
+        warn: bytes(config.disk.warn_free_mb),
+        stop: bytes(config.disk.stop_free_mb),
+    }
+}
+
 /// As `accounts`, for the server: a command that has the store gives it back within moments.
 pub(super) fn accounts_soon(
     config: &Config,
@@ -114,7 +123,7 @@ pub(super) fn accounts(
     host_key::refuse_unfinished(&data)?;
     refuse_restoring(&data)?;
     let host = host_key::obtain(&host_key::source(config)?, &store, ambient)?;
-    let opened = open_store(&data)?;
+    let opened = open_store(&data, disk_marks(config))?;
     let vault = Vault::open(opened, host, &data.join("keys"), Arc::clone(ambient));
     let vault = vault.map_err(|error| Failure(format!("{}: {error}", data.display())))?;
     let settings = AccountSettings {
@@ -128,6 +137,7 @@ pub(super) fn accounts(
             versions: config.trash.versions,
         },
         email_domains: config.sign_in.email_domains.clone(),
+        sync_days: config.sync.keep_days,
         unlocked_idle_minutes: config.accounts.unlocked_idle_minutes,
         unlocked_hours: config.accounts.unlocked_hours,
     };
@@ -135,8 +145,12 @@ pub(super) fn accounts(
 }
 
 fn make_dir(data: &Path) -> Result<(), Failure> {
+    let is_missing = |dir: &&Path| !dir.as_os_str().is_empty() && !dir.exists();
+    let missing: Vec<&Path> = data.ancestors().take_while(is_missing).collect();
     let made = DirBuilder::new().recursive(true).mode(0o700).create(data);
-    made.map_err(|error| {
+    // Their own names too, or a power cut takes everything that is in them.
+    let durable = made.and_then(|()| missing.into_iter().try_for_each(host_key::sync_parent));
+    durable.map_err(|error| {
         Failure(format!(
             "the data directory {} cannot be made: {error}",
             data.display()
@@ -159,9 +173,9 @@ pub(super) fn warn_if_open(path: &Path, sentence: &str) {
 }
 
 /// Opens the store of a data directory; this process then owns it.
-pub(super) fn open_store(data: &Path) -> Result<Store, Unopened> {
+pub(super) fn open_store(data: &Path, disk: DiskMarks) -> Result<Store, Unopened> {
     let store = data.join("db");
-    Store::open(&store, &StoreOptions::default()).map_err(|error| match error {
+    Store::open(&store, &StoreOptions::with_marks(disk)).map_err(|error| match error {
         StoreError::InUse { .. } => Unopened::InUse(Failure(format!(
             "{} is in use by a server that does not answer on its local socket; wait for it, or stop it",
             data.display()

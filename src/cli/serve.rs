@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::admin::Office;
 use super::first_run::{self, FirstRun};
+use super::notify::Systemd;
 use super::open;
 use super::socket::Socket;
 use super::{Failure, ServeFlags};
@@ -18,7 +19,8 @@ use crate::ambient::Ambient;
 use crate::backup::Backups;
 use crate::config::{self, Config};
 use crate::dav::{Dav, DavSettings};
-use crate::http::{self, Bounds, Live, Security, Setup, Source};
+use crate::http::{self, Bounds, Exposure, Live, Security, Setup, Source};
+use crate::ids::Secret;
 use crate::limits;
 
 /// Runs the server until it is told to stop.
@@ -61,7 +63,8 @@ pub(super) fn run(mut config: Config, flags: ServeFlags) -> Result<(), Failure> 
             data.display()
         ))
     })?;
-    let setup = setup(&config, listeners, &accounts, &ambient);
+    let exposure = exposure(&config, &accounts)?;
+    let setup = setup(&config, listeners, &accounts, &ambient, exposure);
     let plain = matches!(setup.security, Security::Plain);
     let authority = match &setup.security {
         Security::Tls(Source::Own { dir, .. }) => Some(dir.join("ca.pem")),
@@ -164,7 +167,7 @@ impl Schedule {
 }
 
 /// Settings that work together only if something else is as it should be.
-fn doubts(config: &Config) -> Vec<&'static str> {
+pub(super) fn doubts(config: &Config) -> Vec<&'static str> {
     let mut doubts = Vec::new();
     if config.trusted_proxies.is_empty() {
         return doubts;
@@ -196,26 +199,15 @@ fn setup(
     listeners: Vec<TcpListener>,
     accounts: &Arc<Accounts>,
     ambient: &Arc<Ambient>,
+    metrics: Option<Exposure>,
 ) -> Setup {
-    let data = config.data_dir();
-    let security = match (config.plain_http, &config.tls.cert, &config.tls.key) {
-        (true, ..) => Security::Plain,
-        (false, Some(cert), Some(key)) => Security::Tls(Source::Files {
-            cert: cert.clone(),
-            key: key.clone(),
-        }),
-        (false, ..) => Security::Tls(Source::Own {
-            dir: data.join("tls"),
-            names: names(config),
-        }),
-    };
+    let security = source(config).map_or(Security::Plain, Security::Tls);
     Setup {
         listeners,
         security,
         application: Arc::new(Live {
             accounts: Arc::clone(accounts),
             dav: dav(config, ambient),
-            health: open::health(accounts),
         }),
         ambient: Arc::clone(ambient),
         proxies: config.trusted_proxies.clone(),
@@ -225,7 +217,47 @@ fn setup(
             .clone()
             .map(|contact| (contact, config.public_url.clone())),
         bounds: Bounds::default(),
+        metrics,
+        supervisor: Arc::new(Systemd::of_environment()),
     }
+}
+
+/// Where the metrics are told, if they are.
+fn exposure(config: &Config, accounts: &Arc<Accounts>) -> Result<Option<Exposure>, Failure> {
+    let Some(address) = config.metrics.listen else {
+        return Ok(None);
+    };
+    let listener = TcpListener::bind(address).map_err(|error| {
+        Failure(format!(
+            "cannot listen on {address} for the metrics: {error}"
+        ))
+    })?;
+    let token = match &config.metrics.token_file {
+        None => None,
+        Some(file) => {
+            let text = std::fs::read_to_string(file).map_err(|error| {
+                Failure(format!(
+                    "metrics.token_file {} cannot be read: {error}",
+                    file.display()
+                ))
+            })?;
+            let text = text.trim();
+            if text.is_empty() {
+                return Err(Failure(format!(
+                    "metrics.token_file {} is empty",
+                    file.display()
+                )));
+            }
+            Some(Secret::new(text.to_owned()))
+        }
+    };
+    let listening = listener.local_addr()?;
+    tracing::info!(%listening, "metrics are told here");
+    Ok(Some(Exposure {
+        listener,
+        token,
+        accounts: Arc::clone(accounts),
+    }))
 }
 
 /// What answers requests, as it is configured.
@@ -242,6 +274,21 @@ pub(super) fn dav(config: &Config, ambient: &Arc<Ambient>) -> Arc<Dav> {
         settings,
         ambient: Arc::clone(ambient),
     })
+}
+
+/// Where the certificate comes from; none without TLS.
+pub(super) fn source(config: &Config) -> Option<Source> {
+    match (config.plain_http, &config.tls.cert, &config.tls.key) {
+        (true, ..) => None,
+        (false, Some(cert), Some(key)) => Some(Source::Files {
+            cert: cert.clone(),
+            key: key.clone(),
+        }),
+        (false, ..) => Some(Source::Own {
+            dir: config.data_dir().join("tls"),
+            names: names(config),
+        }),
+    }
 }
 
 /// The names that clients may use for this machine, for the certificate.

@@ -18,9 +18,11 @@ use rustix::fs::{Mode, OFlags};
 use zeroize::Zeroizing;
 
 use super::Failure;
-use super::admin::{AdminRequest, AdminResponse, Office, desk, execute};
+use super::admin::{AdminRequest, AdminResponse, Office, desk, execute_told};
 use crate::limits;
 use crate::port::wire;
+use crate::seal::wiped;
+use crate::vault::{Stopped, VerifyEvent};
 
 const NAME: &str = "admin.sock";
 
@@ -63,27 +65,40 @@ pub(super) fn answers(data: &Path) -> Result<bool, Failure> {
 
 /// Asks the server that runs on this data directory; none if there is no server.
 pub(super) fn ask(data: &Path, request: &AdminRequest) -> Result<Option<AdminResponse>, Failure> {
+    ask_told(data, request, &mut |_| Ok(()))
+}
+
+/// The same; what a check tells before its answer is given to `tell`.
+pub(super) fn ask_told(
+    data: &Path,
+    request: &AdminRequest,
+    tell: &mut dyn FnMut(VerifyEvent) -> Result<(), Stopped>,
+) -> Result<Option<AdminResponse>, Failure> {
     let Some(mut stream) = connect(data)? else {
         return Ok(None);
-    };
-    let mut exchange = || -> io::Result<Zeroizing<String>> {
-        let patience = Some(Duration::from_secs(limits::ADMIN_SECONDS));
-        stream.set_read_timeout(patience)?;
-        stream.set_write_timeout(patience)?;
-        stream.write_all(&line(request))?;
-        let mut answer = Zeroizing::new(String::new());
-        BufReader::new(&stream).read_line(&mut answer)?;
-        Ok(answer)
     };
     let lost = |error: &dyn std::fmt::Display| {
         Failure(format!(
             "the server did not answer ({error}); look at its log to see whether it was done"
         ))
     };
-    let answer = exchange().map_err(|error| lost(&error))?;
-    serde_json::from_str(&answer)
-        .map(Some)
-        .map_err(|error| lost(&error))
+    let patience = Some(Duration::from_secs(limits::ADMIN_SECONDS));
+    stream
+        .set_read_timeout(patience)
+        .and_then(|()| stream.set_write_timeout(patience))
+        .and_then(|()| stream.write_all(&line(request)))
+        .map_err(|error| lost(&error))?;
+    let mut lines = BufReader::new(&stream);
+    loop {
+        let mut answer = Zeroizing::new(String::new());
+        lines.read_line(&mut answer).map_err(|error| lost(&error))?;
+        match serde_json::from_str(&answer).map_err(|error| lost(&error))? {
+            AdminResponse::Verifying { event } => {
+                tell(event).map_err(|_| Failure("the findings could not be printed".into()))?;
+            }
+            answer => return Ok(Some(answer)),
+        }
+    }
 }
 
 fn line(value: &impl serde::Serialize) -> Zeroizing<Vec<u8>> {
@@ -170,22 +185,30 @@ fn converse(stream: &UnixStream, office: &Office) -> io::Result<()> {
         if asked.is_empty() {
             return Ok(());
         }
-        let answer = match serde_json::from_slice::<AdminRequest>(&asked) {
-            Ok(AdminRequest::Port {
-                name,
-                opener,
-                purpose,
-            }) => match desk(office, &name, opener, purpose) {
+        let request = serde_json::from_slice::<AdminRequest>(&asked);
+        if let Ok(AdminRequest::Port {
+            name,
+            opener,
+            purpose,
+        }) = request
+        {
+            match desk(office, &name, opener, purpose) {
                 Ok(desk) => {
                     (&*stream).write_all(&line(&AdminResponse::Done))?;
                     return wire::serve(&mut Both(lines, stream), desk);
                 }
-                Err(sentence) => AdminResponse::Refused { sentence },
-            },
+                Err(sentence) => {
+                    (&*stream).write_all(&line(&AdminResponse::Refused { sentence }))?;
+                    continue;
+                }
+            }
+        }
+        let answer = wiped(|| match request {
             Ok(request) => {
                 // A panic in one command must not leave its slot taken for ever.
                 let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-                    execute(office, request)
+                    let mut tell = |told| (&*stream).write_all(&line(&told)).map_err(|_| Stopped);
+                    execute_told(office, request, &mut tell)
                 }));
                 done.unwrap_or_else(|_| {
                     refused("the server failed at this command; its log says where")
@@ -194,8 +217,8 @@ fn converse(stream: &UnixStream, office: &Office) -> io::Result<()> {
             Err(_) => {
                 refused("the server does not know this command; are both of the same version?")
             }
-        };
-        (&*stream).write_all(&line(&answer))?;
+        });
+        wiped(|| (&*stream).write_all(&line(&answer)))?;
     }
 }
 

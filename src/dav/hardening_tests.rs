@@ -94,6 +94,7 @@ impl World {
                                 last: 10,
                                 ..Extent::NEVER
                             },
+                            moments: Default::default(),
                         }),
                     })?;
                 }

@@ -21,6 +21,7 @@ use super::message::{Body, Response};
 use super::precondition as named;
 use super::target::{HrefForm, href};
 use crate::ical::accept::{Refusal, accept};
+use crate::ical::moments::Memo;
 use crate::ical::summary::extent;
 use crate::ical::tree::Calendar;
 use crate::ids::Segment;
@@ -223,6 +224,7 @@ pub fn judge(
         uid: found.uid,
         component: found.kind,
         extent: extent(&calendar),
+        moments: Memo::default(),
     };
     fits(&facts, into)?;
     Ok(facts)

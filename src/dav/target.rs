@@ -271,12 +271,33 @@ pub fn principal_href(user: &UserName) -> String {
     format!("{PRINCIPALS}{user}/")
 }
 
+/// Which bytes stand in a segment as they are; a table, since a listing asks for each byte of it.
+const STANDS: [bool; 256] = {
+    const MARKS: &[u8] = b"-._~@:!$()*,;=";
+    let mut stands = [false; 256];
+    let mut byte = 0;
+    while byte < 128 {
+        stands[byte] = (byte as u8).is_ascii_alphanumeric();
+        byte += 1;
+    }
+    let mut at = 0;
+    while at < MARKS.len() {
+        stands[MARKS[at] as usize] = true;
+        at += 1;
+    }
+    stands
+};
+
 /// Appends a segment percent-encoded: everything but unreserved characters and those that
 /// may stand in a segment and that clients leave alone (RFC 3986 section 3.3).
 pub fn encode_segment(segment: &Segment, out: &mut String) {
     const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
-    for byte in segment.as_str().bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~@:!$()*,;=".contains(&byte) {
+    let text = segment.as_str();
+    if text.bytes().all(|byte| STANDS[usize::from(byte)]) {
+        return out.push_str(text);
+    }
+    for byte in text.bytes() {
+        if STANDS[usize::from(byte)] {
             out.push(char::from(byte));
         } else {
             out.push('%');

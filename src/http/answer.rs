@@ -14,10 +14,12 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tracing::Span;
 
+use super::metrics::Metrics;
 use super::pulse::Beat;
 use super::receive::Held;
 use crate::dav;
 use crate::limits;
+use crate::seal::wiped;
 use crate::vault::VaultError;
 
 /// A body to send.
@@ -25,6 +27,8 @@ pub(super) struct Answer {
     content: Content,
     beat: Option<Beat>,
     pace: Pace,
+    /// Where its bytes are counted.
+    metrics: Option<Arc<Metrics>>,
     /// What it takes of the memory for bodies, if it is large.
     _held: Option<Held>,
 }
@@ -95,6 +99,7 @@ impl Answer {
             content: Content::Bytes(bytes),
             beat: None,
             pace: Pace::default(),
+            metrics: None,
             _held: None,
         }
     }
@@ -112,6 +117,7 @@ impl Answer {
             content,
             beat: None,
             pace: Pace::default(),
+            metrics: None,
             _held: None,
         }
     }
@@ -127,6 +133,12 @@ impl Answer {
     /// With the memory that it takes, given back when it was sent or is given up.
     pub fn holding(mut self, held: Held) -> Answer {
         self._held = Some(held);
+        self
+    }
+
+    /// With what counts its bytes.
+    pub fn counted(mut self, metrics: Arc<Metrics>) -> Answer {
+        self.metrics = Some(metrics);
         self
     }
 
@@ -181,7 +193,7 @@ async fn compute(mut steps: dav::Steps, workshop: Workshop) -> Option<StepDone> 
     let work = move || {
         let _permit = permit;
         let step = span.in_scope(|| {
-            let step = steps.next();
+            let step = wiped(|| steps.next());
             step.map(|result| {
                 result.map_err(|error| {
                     match error {
@@ -230,6 +242,9 @@ impl Body for Answer {
         let piece = ready!(this.poll_piece(context));
         if let Some(Ok(piece)) = &piece {
             this.pace.handed_over(piece.len());
+            if let Some(metrics) = &this.metrics {
+                metrics.bytes_out.more(piece.len() as u64);
+            }
         }
         if let Some(beat) = &this.beat {
             beat.waiting();

@@ -10,6 +10,7 @@ use ::http::{Method, StatusCode};
 use crate::account::{Accounts, SignInError};
 use crate::dav::{Dav, Request, Response};
 use crate::ids::{AccountId, Secret, SlotId};
+use crate::store::Condition;
 use crate::vault::AccountStore;
 
 /// The floors below, behind one door.
@@ -38,13 +39,26 @@ pub trait Application: Send + Sync {
     ) -> Result<Arc<dyn Session>, SignInError>;
     /// Bytes that the body of such a request may have.
     fn body_limit(&self, method: &Method) -> usize;
-    /// Whether it works.
-    ///
-    /// # Errors
-    /// Why not, as a sentence for the log.
-    fn health(&self) -> Result<(), String>;
+    /// Whether it works. Must not block.
+    fn health(&self) -> Condition;
+    /// Reads something from the store: it returns unless something hangs.
+    fn touch(&self);
+    /// Called every `limits::DISK_SECONDS`; may block.
+    fn watch(&self);
     /// Called every minute; may block.
     fn housekeep(&self);
+    /// Whether nothing can be written until it is mended. Must not block.
+    fn is_broken(&self) -> bool {
+        false
+    }
+    /// Whether nothing can be read either. Must not block.
+    fn is_closed(&self) -> bool {
+        false
+    }
+    /// Mends what is broken; whether it works now. May block.
+    fn mend(&self) -> bool {
+        true
+    }
 }
 
 /// Somebody who is signed in, with one device.
@@ -55,6 +69,8 @@ pub trait Session: Send + Sync {
     fn device(&self) -> SlotId;
     /// Answers a request; may block.
     fn handle(&self, request: Request) -> Response;
+    /// Remembers that a request of it was refused; `reason` is the word of the log.
+    fn refused(&self, status: StatusCode, reason: &'static str);
 }
 
 /// The server's own application.
@@ -63,8 +79,6 @@ pub struct Live {
     pub accounts: Arc<Accounts>,
     /// Answers.
     pub dav: Arc<Dav>,
-    /// Tells whether the store still takes writes.
-    pub health: Box<dyn Fn() -> Result<(), String> + Send + Sync>,
 }
 
 struct LiveSession {
@@ -124,12 +138,33 @@ impl Application for Live {
         self.dav.body_limit(method)
     }
 
-    fn health(&self) -> Result<(), String> {
-        (self.health)()
+    fn health(&self) -> Condition {
+        self.accounts.vault().store().condition()
+    }
+
+    fn touch(&self) {
+        // Whether it is there or not, or the store has failed: it did answer.
+        let _ = self.accounts.vault().store().is_empty();
+    }
+
+    fn watch(&self) {
+        self.accounts.watch_disk();
     }
 
     fn housekeep(&self) {
         self.accounts.housekeep();
+    }
+
+    fn is_broken(&self) -> bool {
+        self.accounts.vault().store().has_failed()
+    }
+
+    fn is_closed(&self) -> bool {
+        !self.accounts.vault().store().is_readable()
+    }
+
+    fn mend(&self) -> bool {
+        self.accounts.mend()
     }
 }
 
@@ -149,11 +184,9 @@ impl Session for LiveSession {
         self.accounts
             .used(account, device, &String::from_utf8_lossy(user_agent));
         let again = || self.accounts.opened_again(&self.name, &self.secret);
-        if !self.account.is_limited() {
-            return self.dav.handle(&self.account, request);
-        }
-        // Its part of the account is closed when another device opens the whole, at any moment; that
-        // is no reason to ask a client for its password.
+        // An account is closed when the store failed and is opened again, a part of one also when
+        // another device opens the whole, at any moment; that is no reason to ask a client for its
+        // password.
         let account = match self.account.is_open() {
             true => self.account.clone(),
             false => again().unwrap_or_else(|| self.account.clone()),
@@ -167,5 +200,11 @@ impl Session for LiveSession {
             Some(account) => self.dav.handle(&account, copy),
             None => response,
         }
+    }
+
+    fn refused(&self, status: StatusCode, reason: &'static str) {
+        let (account, device) = (self.account.id(), self.account.device());
+        self.accounts
+            .refused(account, device, status.as_u16(), reason);
     }
 }

@@ -157,7 +157,7 @@ fn load(
     }
 }
 
-fn read_pair(
+pub(super) fn read_pair(
     cert: &Path,
     key: &Path,
     provider: &CryptoProvider,

@@ -5,7 +5,11 @@ use std::fmt;
 use std::net::IpAddr;
 
 use ::http::{HeaderValue, Method, StatusCode};
+use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::format::{Writer, format};
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::registry::LookupSpan;
 
 use crate::ambient::Ambient;
 use crate::config::{Log, LogFormat, LogLevel};
@@ -82,29 +86,90 @@ pub(super) fn unreadable(peer: IpAddr, error: &(dyn std::error::Error + 'static)
 }
 
 /// The class of a path: which kind of resource it names, but not which one.
-pub(super) fn route(path: &str) -> &'static str {
-    let directory = path.ends_with('/');
-    let segments: Vec<&str> = path
-        .split('/')
-        .filter(|segment| !segment.is_empty())
-        .take(6)
-        .collect();
-    match (segments.as_slice(), directory) {
-        ([], _) => "/",
-        (["*"], _) => "*",
-        (["healthz"], _) => "/healthz",
-        ([".well-known", "security.txt"], false) => "/.well-known/security.txt",
-        ([".well-known", "caldav"], _) => "/.well-known/caldav",
-        (["dav"], _) => "/dav/",
-        (["dav", "principals"], _) => "/dav/principals/",
-        (["dav", "principals", _], _) => "/dav/principals/{user}/",
-        (["dav", "principals", ..], _) => "/dav/principals/{user}/...",
-        (["dav", "calendars"], _) => "/dav/calendars/",
-        (["dav", "calendars", _], _) => "/dav/calendars/{home}/",
-        (["dav", "calendars", _, _], _) => "/dav/calendars/{home}/{collection}/",
-        (["dav", "calendars", _, _, _], false) => "/dav/calendars/{home}/{collection}/{object}",
-        (["dav", "calendars", ..], _) => "/dav/calendars/{home}/{collection}/...",
-        _ => "other",
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Route {
+    Root,
+    Server,
+    Health,
+    WellKnown,
+    SecurityTxt,
+    Dav,
+    Principals,
+    Principal,
+    BelowPrincipal,
+    Homes,
+    Home,
+    Collection,
+    Object,
+    BelowCollection,
+    Other,
+}
+
+impl Route {
+    pub const ALL: [Route; 15] = [
+        Route::Root,
+        Route::Server,
+        Route::Health,
+        Route::WellKnown,
+        Route::SecurityTxt,
+        Route::Dav,
+        Route::Principals,
+        Route::Principal,
+        Route::BelowPrincipal,
+        Route::Homes,
+        Route::Home,
+        Route::Collection,
+        Route::Object,
+        Route::BelowCollection,
+        Route::Other,
+    ];
+
+    pub fn of(path: &str) -> Route {
+        let directory = path.ends_with('/');
+        let mut segments = [""; 6];
+        let found = path.split('/').filter(|segment| !segment.is_empty());
+        let mut count = 0;
+        for (place, segment) in segments.iter_mut().zip(found) {
+            *place = segment;
+            count += 1;
+        }
+        match (&segments[..count], directory) {
+            ([], _) => Route::Root,
+            (["*"], _) => Route::Server,
+            (["healthz"], _) => Route::Health,
+            ([".well-known", "caldav"], _) => Route::WellKnown,
+            ([".well-known", "security.txt"], false) => Route::SecurityTxt,
+            (["dav"], _) => Route::Dav,
+            (["dav", "principals"], _) => Route::Principals,
+            (["dav", "principals", _], _) => Route::Principal,
+            (["dav", "principals", ..], _) => Route::BelowPrincipal,
+            (["dav", "calendars"], _) => Route::Homes,
+            (["dav", "calendars", _], _) => Route::Home,
+            (["dav", "calendars", _, _], _) => Route::Collection,
+            (["dav", "calendars", _, _, _], false) => Route::Object,
+            (["dav", "calendars", ..], _) => Route::BelowCollection,
+            _ => Route::Other,
+        }
+    }
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Route::Root => "/",
+            Route::Server => "*",
+            Route::Health => "/healthz",
+            Route::WellKnown => "/.well-known/caldav",
+            Route::SecurityTxt => "/.well-known/security.txt",
+            Route::Dav => "/dav/",
+            Route::Principals => "/dav/principals/",
+            Route::Principal => "/dav/principals/{user}/",
+            Route::BelowPrincipal => "/dav/principals/{user}/...",
+            Route::Homes => "/dav/calendars/",
+            Route::Home => "/dav/calendars/{home}/",
+            Route::Collection => "/dav/calendars/{home}/{collection}/",
+            Route::Object => "/dav/calendars/{home}/{collection}/{object}",
+            Route::BelowCollection => "/dav/calendars/{home}/{collection}/...",
+            Route::Other => "other",
+        }
     }
 }
 
@@ -125,12 +190,18 @@ pub fn start(settings: &Log) {
     };
     let filter = EnvFilter::new(format!("{others},sealdav={level}"));
     let terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    // systemd names the journal in it (systemd.exec(5)), which writes down the time by itself.
+    let journal = std::env::var_os("JOURNAL_STREAM").is_some();
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_ansi(terminal);
     // A second start (in tests) keeps the first.
     let _ = match settings.format {
+        LogFormat::Text if journal && !terminal => {
+            let lines = builder.with_target(false).event_format(JournalLine);
+            lines.try_init()
+        }
         LogFormat::Text => builder.with_target(false).try_init(),
         LogFormat::Json => builder.json().flatten_event(true).try_init(),
     };
@@ -141,6 +212,36 @@ pub fn start(settings: &Log) {
             .map_or_else(|| "nowhere".to_owned(), ToString::to_string);
         tracing::error!(place, "panic");
     }));
+}
+
+/// A line as the journal likes it: its severity as `<N>` in front (sd-daemon(3)), no time of its own.
+struct JournalLine;
+
+impl<S, N> FormatEvent<S, N> for JournalLine
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let severity = match *event.metadata().level() {
+            Level::ERROR => 3,
+            Level::WARN => 4,
+            Level::INFO => 6,
+            _ => 7,
+        };
+        write!(writer, "<{severity}>")?;
+        format()
+            .without_time()
+            .with_level(false)
+            .with_target(false)
+            .with_ansi(false)
+            .format_event(context, writer, event)
+    }
 }
 
 #[cfg(test)]
@@ -163,7 +264,9 @@ mod tests {
             ("/dav/principals/alice", "/dav/principals/{user}/"),
             ("/wp-admin/x", "other"),
         ] {
-            assert_eq!(route(path), class);
+            assert_eq!(Route::of(path).name(), class);
         }
+        let places = Route::ALL.map(|route| route as usize);
+        assert!(places.iter().copied().eq(0..Route::ALL.len()));
     }
 }

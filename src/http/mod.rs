@@ -16,8 +16,13 @@ mod basic;
 mod bounds;
 mod certificate;
 mod client;
+mod examine;
+mod facts;
+mod health;
 mod linger;
 mod log;
+mod metrics;
+mod moment;
 mod peers;
 mod pulse;
 mod receive;
@@ -28,6 +33,7 @@ mod service;
 mod shares;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -35,7 +41,13 @@ use tokio::sync::watch;
 pub use application::{Application, Live, Session};
 pub use bounds::Bounds;
 pub use certificate::{CertificateError, Source};
+pub use examine::{ExaminedCertificate, examine_certificate};
+pub use facts::CertificateFacts;
+#[cfg(test)]
+pub use facts::self_signed_for_test;
 pub use log::start as start_logging;
+pub use metrics::Exposure;
+pub use moment::{Moment, Supervisor, Unsupervised};
 pub use server::{Security, Server, Setup, StartError};
 
 use crate::limits;
@@ -46,11 +58,11 @@ use crate::limits;
 /// # Errors
 /// Only before `ready` is called.
 pub fn run(setup: Setup, ready: impl FnOnce(&[SocketAddr])) -> Result<(), StartError> {
-    let bounds = setup.bounds.clone();
+    let (bounds, supervisor) = (setup.bounds.clone(), Arc::clone(&setup.supervisor));
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
-        // One more for housekeeping.
-        .max_blocking_threads(bounds.work + bounds.steps + bounds.sign_ins + 1)
+        // And one each for housekeeping, the disk, mending, the watchdog and the metrics.
+        .max_blocking_threads(bounds.work + bounds.steps + bounds.sign_ins + 5)
         .thread_name("sealdav")
         .build()
         .map_err(StartError::System)?;
@@ -66,6 +78,7 @@ pub fn run(setup: Setup, ready: impl FnOnce(&[SocketAddr])) -> Result<(), StartE
             }
         });
         ready(server.addresses());
+        supervisor.tell(Moment::Ready);
         let stop = async {
             tokio::select! {
                 _ = terminate.recv() => {}

@@ -107,6 +107,11 @@ pub(super) async fn whole(
             return Err(refusal::BODY_TOO_LARGE);
         }
         held.grow(memory, data.len())?;
+        let grown = bytes.len() + data.len();
+        if grown > bytes.capacity() && grown > limits::BODY_GROWTH_BYTES {
+            // Not doubled: the old place and the new one are there at once, and both are overwritten.
+            bytes.reserve_exact(declared.unwrap_or(limit) - bytes.len());
+        }
         bytes.extend_from_slice(&data);
     }
     Ok(Received {

@@ -105,7 +105,7 @@ pub(super) const NOT_DURABLE: Refusal = later(
     "not-durable",
     "The change could not be stored safely. Try again.\n",
 );
-pub(super) const DISK_FULL: Refusal = row(
+pub(super) const DISK_FULL: Refusal = later(
     StatusCode::INSUFFICIENT_STORAGE,
     "disk-full",
     "The server's disk is full.\n",

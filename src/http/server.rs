@@ -23,12 +23,15 @@ use super::bounds::Bounds;
 use super::certificate::{CertificateError, Certificates, Source};
 use super::linger::Lingering;
 use super::log;
+use super::metrics::{self, Exposure};
+use super::moment::{Moment, Supervisor};
 use super::peers::{Guest, Peers};
 use super::pulse::{Pulse, Verdict};
 use super::service::{Front, Link};
-use crate::ambient::Ambient;
+use crate::ambient::{Ambient, UnixMillis};
 use crate::config::{Contact, Network, PublicUrl};
 use crate::limits;
+use crate::seal::wiped;
 
 /// How long after a failed accept (no file descriptors left) the next is tried.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -59,6 +62,10 @@ pub struct Setup {
     pub security_contact: Option<(Contact, Option<PublicUrl>)>,
     /// Caps and timeouts.
     pub bounds: Bounds,
+    /// Where the metrics are told; none for nowhere.
+    pub metrics: Option<Exposure>,
+    /// Who is told how the server does.
+    pub supervisor: Arc<dyn Supervisor>,
 }
 
 /// A server that is ready to run.
@@ -70,6 +77,8 @@ pub struct Server {
     application: Arc<dyn Application>,
     ambient: Arc<Ambient>,
     bounds: Bounds,
+    metrics: Option<Exposure>,
+    supervisor: Arc<dyn Supervisor>,
 }
 
 /// Why a server does not start; `Display` is a sentence.
@@ -107,6 +116,8 @@ impl Server {
             sign_in_networks,
             security_contact,
             bounds,
+            metrics,
+            supervisor,
         } = setup;
         let tls = match security {
             Security::Plain => None,
@@ -141,6 +152,8 @@ impl Server {
             application,
             ambient,
             bounds,
+            metrics,
+            supervisor,
         })
     }
 
@@ -163,7 +176,19 @@ impl Server {
             .as_ref()
             .map(|(_, certificates)| Arc::clone(certificates));
         let mut chores = JoinSet::new();
-        chores.spawn(keep(self.application, self.ambient, certificates, reload));
+        let keeper = Keeper {
+            application: Arc::clone(&self.application),
+            ambient: self.ambient,
+            certificates,
+            supervisor: Arc::clone(&self.supervisor),
+        };
+        chores.spawn(keeper.keep(reload));
+        chores.spawn(mend(Arc::clone(&self.application)));
+        chores.spawn(watch_disk(Arc::clone(&self.application)));
+        chores.spawn(touch(self.application, Arc::clone(&self.supervisor)));
+        if let Some(exposure) = self.metrics {
+            chores.spawn(metrics::serve(exposure, Arc::clone(&self.front.metrics)));
+        }
         let mut loops = JoinSet::new();
         for listener in self.listeners {
             let door = Door {
@@ -178,6 +203,7 @@ impl Server {
         }
         drop(stopped);
         stop.await;
+        self.supervisor.tell(Moment::Stopping);
         let _ = stopping.send(());
         if timeout(self.bounds.shutdown, loops.join_all())
             .await
@@ -204,48 +230,123 @@ fn acceptor(
     Ok((TlsAcceptor::from(Arc::new(config)), certificates))
 }
 
-/// Housekeeping each minute, and the certificate.
-async fn keep(
+/// Opens a store that failed again: at once, and when that does not succeed ever less often.
+async fn mend(application: Arc<dyn Application>) {
+    let often = Duration::from_millis(limits::STORE_MEND_MILLIS);
+    let seldom = Duration::from_millis(limits::STORE_MEND_MOST_MILLIS);
+    let mut pause = often;
+    loop {
+        sleep(pause).await;
+        if !application.is_broken() {
+            pause = often;
+            continue;
+        }
+        let chore = {
+            let application = Arc::clone(&application);
+            tokio::task::spawn_blocking(move || application.mend())
+        };
+        pause = match chore.await {
+            Ok(true) => often,
+            Ok(false) => (pause * 2).min(seldom),
+            Err(_) => {
+                tracing::error!("opening the store again panicked; it is tried again");
+                seldom
+            }
+        };
+    }
+}
+
+/// What housekeeping needs.
+struct Keeper {
     application: Arc<dyn Application>,
     ambient: Arc<Ambient>,
     certificates: Option<Arc<Certificates>>,
-    mut reload: watch::Receiver<()>,
-) {
-    let mut minute = interval(Duration::from_secs(60));
-    minute.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut reloadable = true;
-    loop {
-        let asked = tokio::select! {
-            _ = minute.tick() => false,
-            changed = reload.changed(), if reloadable => {
-                reloadable = changed.is_ok();
-                reloadable
-            }
-        };
-        let (application, certificates, now) = (
-            Arc::clone(&application),
-            certificates.clone(),
-            ambient.now(),
-        );
-        let chore = tokio::task::spawn_blocking(move || {
-            if let Some(certificates) = certificates {
-                let done = if asked {
-                    certificates.reload(now)
-                } else {
-                    certificates.renew(now)
-                };
-                match done {
-                    Ok(()) if asked => tracing::info!("the certificate was read again"),
-                    Ok(()) => {}
-                    Err(error) => tracing::error!(%error, "the old certificate stays in use"),
+    supervisor: Arc<dyn Supervisor>,
+}
+
+impl Keeper {
+    /// Housekeeping each minute, and the certificate.
+    async fn keep(self, mut reload: watch::Receiver<()>) {
+        let mut minute = interval(Duration::from_secs(60));
+        minute.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut reloadable = true;
+        loop {
+            let asked = tokio::select! {
+                _ = minute.tick() => false,
+                changed = reload.changed(), if reloadable => {
+                    reloadable = changed.is_ok();
+                    reloadable
                 }
+            };
+            if asked {
+                self.supervisor.tell(Moment::Reloading);
             }
-            if !asked {
-                application.housekeep();
+            let application = Arc::clone(&self.application);
+            let (certificates, now) = (self.certificates.clone(), self.ambient.now());
+            let chore = tokio::task::spawn_blocking(move || {
+                if let Some(certificates) = certificates {
+                    look_after(&certificates, now, asked);
+                }
+                if !asked {
+                    wiped(|| application.housekeep());
+                }
+            });
+            if chore.await.is_err() {
+                tracing::error!("housekeeping panicked; it is tried again in a minute");
             }
-        });
-        if chore.await.is_err() {
-            tracing::error!("housekeeping panicked; it is tried again in a minute");
+            if asked {
+                self.supervisor.tell(Moment::Ready);
+            }
+        }
+    }
+}
+
+/// Reads the certificate again when asked to, and renews it when it is time.
+fn look_after(certificates: &Certificates, now: UnixMillis, asked: bool) {
+    let done = match asked {
+        true => certificates.reload(now),
+        false => certificates.renew(now),
+    };
+    match done {
+        Ok(()) if asked => tracing::info!("the certificate was read again"),
+        Ok(()) => {}
+        Err(error) => tracing::error!(%error, "the old certificate stays in use"),
+    }
+}
+
+/// Looks at the disk every few seconds.
+async fn watch_disk(application: Arc<dyn Application>) {
+    let mut pause = interval(Duration::from_secs(limits::DISK_SECONDS));
+    pause.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        pause.tick().await;
+        let application = Arc::clone(&application);
+        if tokio::task::spawn_blocking(move || application.watch())
+            .await
+            .is_err()
+        {
+            tracing::error!("the watch over the disk panicked");
+        }
+    }
+}
+
+/// Tells the supervisor that the server lives, as often as it wants to hear it, but only when the
+/// tasks are run, the pool has a thread and the store answers.
+async fn touch(application: Arc<dyn Application>, supervisor: Arc<dyn Supervisor>) {
+    let Some(patience) = supervisor.patience() else {
+        return;
+    };
+    // Twice in its time, as sd_watchdog_enabled(3) recommends.
+    let mut pause = interval((patience / 2).max(Duration::from_millis(1)));
+    pause.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        pause.tick().await;
+        let application = Arc::clone(&application);
+        if tokio::task::spawn_blocking(move || application.touch())
+            .await
+            .is_ok()
+        {
+            supervisor.tell(Moment::Alive);
         }
     }
 }
@@ -277,9 +378,13 @@ impl Door {
                 (slot, accepted) = next => match accepted {
                     Ok((stream, peer)) => match self.peers.admit(peer.ip()) {
                         Some(guest) => {
+                            self.front.metrics.accepted.one();
                             connections.spawn(self.connection(stream, peer, (slot, guest)));
                         }
-                        None => tracing::debug!(peer = %peer.ip(), "too many connections"),
+                        None => {
+                            self.front.metrics.refused.one();
+                            tracing::debug!(peer = %peer.ip(), "too many connections");
+                        }
                     },
                     Err(error) => {
                         tracing::warn!(%error, "a connection could not be accepted");
@@ -308,6 +413,8 @@ impl Door {
         );
         async move {
             let _place = place;
+            let metrics = Arc::clone(&front.metrics);
+            let _counted = metrics.connections.hold();
             // Answers are written whole; waiting for more to send would only delay them.
             let _ = stream.set_nodelay(true);
             let link = Arc::new(Link {

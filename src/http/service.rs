@@ -4,6 +4,7 @@
 use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::{Arc, Once};
+use std::time::{Duration, Instant};
 
 use ::http::header::{
     CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST, RETRY_AFTER,
@@ -13,6 +14,7 @@ use ::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri,
 use bytes::Bytes;
 use hyper::body::{Body, Incoming};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::sleep;
 use tracing::Span;
 
 use super::answer::Answer;
@@ -20,7 +22,9 @@ use super::application::{Application, Session};
 use super::basic::{self, Credentials};
 use super::bounds::Bounds;
 use super::client::{self, Client};
-use super::log::{self, RequestId};
+use super::health;
+use super::log::{self, RequestId, Route};
+use super::metrics::Metrics;
 use super::pulse::Pulse;
 use super::receive::{self, Held, Memory, Received, Rest};
 use super::refusal::{self, Refusal};
@@ -30,6 +34,7 @@ use crate::config::{Contact, Network, PublicUrl};
 use crate::dav;
 use crate::ids::{AccountId, SlotId};
 use crate::limits;
+use crate::seal::{wiped, wiped_briefly};
 use crate::store::StoreError;
 
 /// What all connections share.
@@ -46,6 +51,7 @@ pub(super) struct Front {
     sign_in_queue: Arc<Semaphore>,
     memory: Memory,
     answers: Memory,
+    pub metrics: Arc<Metrics>,
     warned: Once,
 }
 
@@ -130,6 +136,7 @@ impl Front {
             sign_in_queue: Arc::new(Semaphore::new(bounds.sign_in_queue)),
             memory: Memory::new(bounds.body_bytes, bounds.account_body_bytes),
             answers: Memory::new(bounds.answer_bytes, bounds.account_answer_bytes),
+            metrics: Arc::new(Metrics::new()),
             warned: Once::new(),
             application,
             ambient,
@@ -158,12 +165,14 @@ impl Front {
             });
         }
         let method = request.method().clone();
-        let route = log::route(request.uri().path());
+        let route = Route::of(request.uri().path());
+        let clocked = self.metrics.begin(&method, route);
         let mut outcome = self.answer(client, id, request).await;
         if method == Method::HEAD {
             outcome.leave_out_body();
         }
-        let mut response = Response::new(outcome.body.with(beat));
+        let body = outcome.body.counted(Arc::clone(&self.metrics));
+        let mut response = Response::new(body.with(beat));
         *response.status_mut() = outcome.status;
         *response.headers_mut() = outcome.headers;
         let headers = response.headers_mut();
@@ -179,10 +188,11 @@ impl Front {
         if outcome.rest == Rest::Unread && version < Version::HTTP_2 {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
+        self.metrics.answered(clocked, outcome.status.as_u16());
         log::answered(&log::Line {
             id,
             method: &method,
-            route,
+            route: route.name(),
             status: outcome.status,
             reason: outcome.reason,
             device: outcome.device,
@@ -203,10 +213,12 @@ impl Front {
         };
         let early = match self.early(client, head.version, &head.uri, &request) {
             Some(outcome) => Err(outcome),
-            None => self
-                .authenticate(client, &mut request)
-                .await
-                .map_err(Outcome::from),
+            None => {
+                self.until_mended().await;
+                self.authenticate(client, &mut request)
+                    .await
+                    .map_err(Outcome::from)
+            }
         };
         let session = match early {
             Ok(session) => session,
@@ -220,11 +232,27 @@ impl Front {
         let (bounds, account) = (&self.bounds, session.account());
         let received = receive::whole(body, limit, bounds, &self.memory, account).await;
         let mut outcome = match received {
-            Ok(received) => self.work(id, session, request, received).await,
+            Ok(received) => {
+                self.metrics.bytes_in.more(received.bytes.len() as u64);
+                let work = self.work(id, Arc::clone(&session), request, received);
+                work.await
+            }
             Err(refusal) => refusal.into(),
         };
+        if let Some(reason) = outcome.reason {
+            session.refused(outcome.status, reason);
+        }
         outcome.device = Some(device);
         outcome
+    }
+
+    /// Waits for a store that is being opened again, which mostly takes a moment only. When it takes
+    /// longer the request goes on, and is refused by whatever needs the store.
+    async fn until_mended(&self) {
+        let until = Instant::now() + Duration::from_millis(limits::STORE_AWAIT_MILLIS);
+        while self.application.is_closed() && Instant::now() < until {
+            sleep(Duration::from_millis(limits::STORE_MEND_MILLIS / 4)).await;
+        }
     }
 
     /// What is answered before anybody signs in.
@@ -271,12 +299,12 @@ impl Front {
     }
 
     fn health(&self) -> Outcome {
-        match self.application.health() {
-            Ok(()) => Outcome::plain("ok"),
-            Err(reason) => {
-                tracing::warn!(reason, "unhealthy");
-                refusal::UNAVAILABLE.into()
-            }
+        let condition = self.application.health();
+        let (status, word) = health::told(condition);
+        Outcome {
+            status,
+            reason: health::reason(condition),
+            ..Outcome::plain(word)
         }
     }
 
@@ -285,14 +313,15 @@ impl Front {
         client: Client,
         request: &mut dav::Request,
     ) -> Result<Arc<dyn Session>, Refusal> {
-        let Some(Credentials { name, secret }) = basic::take(&mut request.headers) else {
+        let taken = wiped_briefly(|| basic::take(&mut request.headers));
+        let Some(Credentials { name, secret }) = taken else {
             return Err(refusal::SIGN_IN);
         };
         let networks = &self.sign_in_networks;
         if !networks.is_empty() && !networks.iter().any(|one| one.contains(client.address)) {
             return Err(refusal::NETWORK);
         }
-        if let Some(session) = self.application.cached(&name, &secret) {
+        if let Some(session) = wiped_briefly(|| self.application.cached(&name, &secret)) {
             return Ok(session);
         }
         // An app password is tried apart from those that need an Argon2 run, whose queue may be long.
@@ -300,7 +329,7 @@ impl Front {
         let (application, peer) = (Arc::clone(&self.application), client.address);
         let quick = move || {
             let _held = held;
-            let done = application.sign_in_without_argon2(&name, &secret, peer);
+            let done = wiped(|| application.sign_in_without_argon2(&name, &secret, peer));
             done.ok_or((name, secret))
         };
         let (name, secret) = match tokio::task::spawn_blocking(quick).await {
@@ -316,7 +345,7 @@ impl Front {
         let sign_in = move || {
             // Held by the work and not by the request: a client that goes away frees no thread.
             let _held = held;
-            application.sign_in(&name, &secret, peer)
+            wiped(|| application.sign_in(&name, &secret, peer))
         };
         match tokio::task::spawn_blocking(sign_in).await {
             Ok(done) => done.map_err(refusal::of_sign_in),
@@ -347,7 +376,7 @@ impl Front {
         let is_read = ["GET", "HEAD", "PROPFIND", "REPORT"].contains(&request.method.as_str());
         let work = move || {
             let _held: (OwnedSemaphorePermit, Held) = (permit, held);
-            span.in_scope(|| session.handle(request))
+            wiped(|| span.in_scope(|| session.handle(request)))
         };
         let outcome = match tokio::task::spawn_blocking(work).await {
             // Waited for here, off the pool: many wait for one sync together, and hold no thread.

@@ -3,6 +3,7 @@
 
 use super::edit::content_line;
 use super::instances::{Instances, WithinError};
+use super::moments::Moment;
 use super::overlap::TimeRange;
 use super::series::period_end;
 use super::time::Instant;
@@ -34,7 +35,7 @@ impl BusyKind {
     }
 
     /// What an event makes of its time: the table of section 7.10. `None` is free.
-    fn of_event(event: &Component) -> Option<BusyKind> {
+    pub(super) fn of_event(event: &Component) -> Option<BusyKind> {
         let says = |name, wanted: &str| {
             event
                 .property(name)
@@ -93,8 +94,12 @@ impl BusyTimes {
     /// # Errors
     /// When there are more than `limits::INSTANCES_PER_ANSWER` instances and periods altogether,
     /// or a recurrence is too complex to tell.
-    pub fn add(&mut self, calendar: &Calendar, zones: &Zones) -> Result<(), WithinError> {
-        let instances = Instances::new(calendar, zones);
+    pub fn add(
+        &mut self,
+        calendar: &Calendar,
+        instances: &Instances<'_>,
+        zones: &Zones,
+    ) -> Result<(), WithinError> {
         for (index, component) in calendar.root.components.iter().enumerate() {
             if component.name == "VFREEBUSY" {
                 self.add_periods(component, zones)?;
@@ -108,6 +113,24 @@ impl BusyTimes {
                 if let (Some(from), Some(until)) = times {
                     self.push(kind, from, until)?;
                 }
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds what is known of an event.
+    ///
+    /// # Errors
+    /// As `add`.
+    pub fn add_moments(&mut self, moments: &[Moment]) -> Result<(), WithinError> {
+        let touching = |moment: &&Moment| moment.overlaps(self.range);
+        let touching: Vec<&Moment> = moments.iter().filter(touching).collect();
+        if touching.len() > self.left {
+            return Err(WithinError::TooMany);
+        }
+        for moment in touching {
+            if let Some(kind) = moment.busy {
+                self.push(kind, moment.from, moment.until)?;
             }
         }
         Ok(())
@@ -202,7 +225,9 @@ mod tests {
         for object in objects {
             let calendar = Calendar::parse(object.as_bytes()).expect("readable");
             let zones = definitions::zones(&calendar, Zone::utc());
-            times.add(&calendar, &zones).expect("simple");
+            times
+                .add(&calendar, &Instances::new(&calendar, &zones), &zones)
+                .expect("simple");
         }
         let text = times.to_calendar("1", instant("20050125T090000"));
         Calendar::parse(text.as_bytes()).expect("readable");
@@ -293,6 +318,10 @@ mod tests {
         let calendar = Calendar::parse(bomb.as_bytes()).expect("readable");
         let zones = definitions::zones(&calendar, Zone::utc());
         let mut times = BusyTimes::new(TimeRange::ALL);
-        assert_eq!(times.add(&calendar, &zones), Err(WithinError::TooMany));
+        let instances = Instances::new(&calendar, &zones);
+        assert_eq!(
+            times.add(&calendar, &instances, &zones),
+            Err(WithinError::TooMany)
+        );
     }
 }

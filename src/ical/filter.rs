@@ -114,6 +114,35 @@ impl Filter {
         }
     }
 
+    /// The range, if this asks for nothing but an event that overlaps it (RFC 4791 section 7.8.1):
+    /// what is known of an object's moments then decides.
+    pub fn events_within(&self) -> Option<TimeRange> {
+        let CompCondition::Defined {
+            time_range: None,
+            properties,
+            components,
+            ..
+        } = &self.root.condition
+        else {
+            return None;
+        };
+        let ([], [event]) = (&properties[..], &components[..]) else {
+            return None;
+        };
+        let named = |filter: &CompFilter, name: &str| filter.name.eq_ignore_ascii_case(name);
+        match &event.condition {
+            CompCondition::Defined {
+                time_range,
+                properties,
+                components,
+                ..
+            } if properties.is_empty() && components.is_empty() => {
+                time_range.filter(|_| named(&self.root, "VCALENDAR") && named(event, "VEVENT"))
+            }
+            _ => None,
+        }
+    }
+
     /// Time ranges an object must touch, each of them, to match: what `summary::extent` says
     /// of an object can rule it out before its body is read. Without any, nothing is ruled out.
     pub fn windows(&self) -> Vec<TimeRange> {

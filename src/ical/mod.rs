@@ -9,7 +9,7 @@
 //! - `text`, `filter`: what a calendar-query asks; `summary`: what rules an object out unread;
 //! - `expand`, `limit`, `project`, `retrieve`: what a report asks of the bytes (CALDAV:calendar-data);
 //! - `split`: a file of many objects taken apart;
-//! - `busy`: when one is busy; `edit`: the bytes with single lines changed.
+//! - `moments`: when plain events take place, remembered; `busy`: when one is busy; `edit`: the bytes with single lines changed.
 
 pub mod accept;
 mod alarm;
@@ -22,6 +22,7 @@ pub mod instances;
 pub mod kind;
 mod limit;
 pub mod line;
+pub mod moments;
 pub mod overlap;
 pub mod project;
 pub mod recur;

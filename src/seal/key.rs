@@ -27,6 +27,8 @@ impl KeyBytes {
     }
 
     pub(super) fn derive_bytes(&self, info: &[u8]) -> KeyBytes {
+        #[cfg(test)]
+        super::work::note(super::work::Work::Derived);
         let mut key = KeyBytes([0; 32]);
         Hkdf::<Sha256>::new(None, &self.0)
             .expand(info, &mut key.0)

@@ -30,6 +30,9 @@ mod secret;
 mod slot;
 #[cfg(test)]
 mod vector_tests;
+mod wipe;
+#[cfg(test)]
+pub mod work;
 
 pub use key::{
     AccountKey, CollectionKey, DayKey, EtagKey, HostKey, HostKeyError, LastingKey, NameKey, RowKey,
@@ -38,8 +41,9 @@ pub use pair::{Boxed, PairKey, PublicKey, Signer, verified};
 pub use row::{Kind, OpenError, Opened, Place, RowName, RowPrefix, Sealed, Stored};
 pub use secret::{Generated, SecretKind};
 pub use slot::{
-    Access, Argon2Cost, Slot, SlotContent, SlotError, SlotKey, SlotLock, Terms, ToWrap, dummy_work,
+    Access, Argon2Cost, OuterSeal, Slot, SlotContent, SlotError, SlotKey, SlotLock, Terms, ToWrap,
 };
+pub use wipe::{wiped, wiped_briefly};
 
 /// Bytes of a chunk that, with its padding header, stay within the store's bound for one row.
 pub const CHUNK_CONTENT_BYTES: usize = crate::limits::CHUNK_BYTES - row::HEADER_BYTES;

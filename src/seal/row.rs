@@ -21,6 +21,8 @@ const COMMITMENT: std::ops::Range<usize> = 25..41;
 const TAG_BYTES: usize = 16;
 /// The smallest padded content: short rows all look alike.
 const SMALLEST: usize = 64;
+/// Bytes of the shortest row.
+pub(super) const SHORTEST_BYTES: usize = COMMITMENT.end + SMALLEST + TAG_BYTES;
 
 /// What a row is. The number is part of its place and its name: never reuse one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,6 +75,32 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// All of them, those before which others are found: what is checked goes through this list.
+    pub const ALL: &[Kind] = &[
+        Kind::HostCheck,
+        Kind::Directory,
+        Kind::Slot,
+        Kind::SlotAbout,
+        Kind::Roster,
+        Kind::Grant,
+        Kind::AuditRoot,
+        Kind::AuditPage,
+        Kind::Device,
+        Kind::Link,
+        Kind::Head,
+        Kind::Lock,
+        Kind::Grants,
+        Kind::FormerKeys,
+        Kind::TrashedLink,
+        Kind::AuditKey,
+        Kind::AuditEntries,
+        Kind::CollectionProperties,
+        Kind::Summary,
+        Kind::History,
+        Kind::Body,
+        Kind::ObjectProperties,
+    ];
+
     /// Those that the host key seals and scans find: what a new host key must be put on.
     pub const SCANNED_BY_HOST: &[Kind] = &[Kind::Directory, Kind::Roster];
 }
@@ -237,6 +265,17 @@ impl std::ops::Deref for Opened {
     }
 }
 
+impl Opened {
+    /// The content itself, without a copy of it elsewhere.
+    pub fn into_content(mut self) -> Zeroizing<Vec<u8>> {
+        let start = COMMITMENT.end + HEADER_BYTES;
+        let mut content = std::mem::take(&mut self.padded);
+        content.copy_within(start..self.end, 0);
+        content.truncate(self.end - start);
+        content
+    }
+}
+
 /// Why a row did not open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OpenError {
@@ -295,6 +334,8 @@ pub(super) fn seal(
 }
 
 fn open(key: &RowKey, place: &Place, row: Vec<u8>) -> Result<Opened, OpenError> {
+    #[cfg(test)]
+    super::work::note(super::work::Work::Tried(row.len()));
     let mut row = Zeroizing::new(row);
     match row.first() {
         Some(&VERSION) => {}
@@ -319,6 +360,8 @@ fn open(key: &RowKey, place: &Place, row: Vec<u8>) -> Result<Opened, OpenError> 
             &tag,
         )
         .map_err(|_| OpenError::Tag)?;
+    #[cfg(test)]
+    super::work::note(super::work::Work::Opened(row.len()));
     let header = &row[COMMITMENT.end..COMMITMENT.end + HEADER_BYTES];
     let length = u32::from_le_bytes(header[1..].try_into().expect("4 bytes")) as usize;
     let content_end = COMMITMENT.end + HEADER_BYTES + length;

@@ -116,6 +116,8 @@ impl Generated {
     /// `tag16 || kek32 = HKDF-SHA256[info by kind](secret, 48)`: the tag finds the slot, the key
     /// opens it. 136 random bits need no slow hash.
     pub(super) fn tag_and_key(&self) -> ([u8; 16], RowKey) {
+        #[cfg(test)]
+        super::work::note(super::work::Work::Derived);
         let mut output = Zeroizing::new([0; 48]);
         Hkdf::<Sha256>::new(None, &self.bytes[..RANDOM_BYTES])
             .expand(self.kind.info().as_bytes(), output.as_mut())
@@ -132,6 +134,8 @@ impl Generated {
     /// The pair of the secret's holder: what is sealed for it needs the secret to be opened, but
     /// not to be made.
     pub fn pair(&self) -> PairKey {
+        #[cfg(test)]
+        super::work::note(super::work::Work::Derived);
         let mut key = KeyBytes([0; 32]);
         Hkdf::<Sha256>::new(None, &self.bytes[..RANDOM_BYTES])
             .expand(b"sealdav 1 pair of a generated secret", &mut key.0)

@@ -188,6 +188,17 @@ pub struct Slot {
     about: Vec<u8>,
 }
 
+/// What the host key tells of a slot, without the slot's secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OuterSeal {
+    /// It is as it was cut for this account.
+    Holds,
+    /// A generated slot of the first format has no seal of the host's: only its secret can tell.
+    FirstFormat,
+    /// It is damaged, of another account, or of another host key.
+    Damaged,
+}
+
 /// Why a slot did not open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SlotError {
@@ -229,6 +240,34 @@ impl Slot {
             id,
             lock: SlotLock::Password { salt, cost },
             wrapped,
+            about: Vec::new(),
+        }
+    }
+
+    /// A slot that no password opens: trying it for a name that is not there takes what trying an
+    /// account's own takes, so that time tells nothing (HARDENING H3). Made without an Argon2 run.
+    pub fn decoy(cost: Argon2Cost, host: &HostKey, ambient: &Ambient) -> Slot {
+        let id = SlotId::from_bytes(ambient.bytes());
+        let place = place(Kind::Slot, AccountId::NONE, id);
+        let (key, content) = ambient.random(|random| {
+            let content = encode(
+                ToWrap::Whole(&AccountKey::generate(random)),
+                Terms::default(),
+            );
+            (RowKey(KeyBytes::random(random)), content)
+        });
+        let inner = key.seal_by(&place, &content, ambient);
+        Slot {
+            id,
+            lock: SlotLock::Password {
+                salt: ambient.bytes(),
+                cost,
+            },
+            wrapped: host
+                .slots()
+                .seal_by(&place, inner.bytes(), ambient)
+                .bytes()
+                .to_vec(),
             about: Vec::new(),
         }
     }
@@ -355,6 +394,22 @@ impl Slot {
         }
     }
 
+    /// Checks what the host key seals of the slot.
+    pub fn outer_seal(&self, account: AccountId, host: &HostKey) -> OuterSeal {
+        let place = place(Kind::Slot, account, self.id);
+        match Stored::read(self.wrapped.clone()).open(&host.slots(), &place) {
+            Ok(_) => OuterSeal::Holds,
+            // A damaged commitment looks like that of another key; the length tells them apart.
+            Err(OpenError::Commitment)
+                if !matches!(self.lock, SlotLock::Password { .. })
+                    && self.wrapped.len() == super::row::SHORTEST_BYTES =>
+            {
+                OuterSeal::FirstFormat
+            }
+            Err(_) => OuterSeal::Damaged,
+        }
+    }
+
     /// Opens a generated secret's slot.
     pub fn open_generated(
         &self,
@@ -401,11 +456,6 @@ impl Slot {
     }
 }
 
-/// Does the work of `open_password` for an account that is not there, so that time tells nothing.
-pub fn dummy_work(password: &Secret, cost: Argon2Cost) {
-    drop(stretch(password, &[0; 16], cost));
-}
-
 fn place(kind: Kind, account: AccountId, slot: SlotId) -> Place {
     Place::single(
         kind,
@@ -422,6 +472,8 @@ fn stretch(password: &Secret, salt: &[u8; 16], cost: Argon2Cost) -> Option<RowKe
     if cost.kib > limits::ARGON2_KIB_MOST || cost.passes > limits::ARGON2_PASSES_MOST {
         return None;
     }
+    #[cfg(test)]
+    super::work::note(super::work::Work::Stretched(cost.kib, cost.passes));
     let normal: Zeroizing<String> = Zeroizing::new(password.expose().nfc().collect());
     let params = Params::new(cost.kib, cost.passes, 1, Some(32)).ok()?;
     let mut key = KeyBytes([0; 32]);
@@ -510,6 +562,11 @@ mod tests {
         let slot = generated(&host, ToWrap::Whole(&key), Terms::default(), &secret);
         assert!(Slot::find(std::slice::from_ref(&slot), &secret).is_some());
         assert_eq!(whole(slot.open_generated(ACCOUNT, &secret, &host)), key.0.0);
+        for at in 0..slot.wrapped.len() {
+            let mut damaged = slot.clone();
+            damaged.wrapped[at] ^= 1;
+            assert_eq!(damaged.outer_seal(ACCOUNT, &host), OuterSeal::Damaged);
+        }
         let other = Generated::random(SecretKind::AppPassword, &mut OsRandom);
         assert!(Slot::find(std::slice::from_ref(&slot), &other).is_none());
         let hosts = HostKey::generate(&mut OsRandom);
@@ -533,7 +590,9 @@ mod tests {
         let mut slot = generated(&host, ToWrap::Whole(&key), Terms::default(), &secret);
         let (_, kek) = secret.tag_and_key();
         let place = place(Kind::Slot, ACCOUNT, slot.id);
+        assert_eq!(slot.outer_seal(ACCOUNT, &host), OuterSeal::Holds);
         slot.wrapped = kek.seal(&place, &key.0.0, &mut OsRandom).bytes().to_vec();
+        assert_eq!(slot.outer_seal(ACCOUNT, &host), OuterSeal::FirstFormat);
         assert_eq!(whole(slot.open_generated(ACCOUNT, &secret, &host)), key.0.0);
     }
 

@@ -61,6 +61,11 @@ impl Batch {
         self.rows.iter().filter_map(|(name, _)| RowName::read(name))
     }
 
+    /// The names of all rows put or deleted.
+    pub(super) fn raw_names(&self) -> impl Iterator<Item = &sled::IVec> {
+        self.rows.iter().map(|(name, _)| name)
+    }
+
     /// Adds these writes to those of `to`, in order.
     pub(super) fn append_to(self, to: &mut sled::Batch) {
         for (name, value) in self.rows {

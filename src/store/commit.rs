@@ -9,19 +9,37 @@ use std::fs::File;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
 use super::batch::Batch;
 use super::error::{StoreError, advice};
 use super::layout::Witness;
 use super::line::{Group, Line, Wait};
 use super::rows;
+use super::undo::Undo;
 use super::watch::Watch;
-use crate::limits::{COMMIT_APPLY_BYTES, COMMIT_PATIENCE, COMMIT_SEVERAL, COMMIT_SHARE};
+use crate::figures::{self, Histogram};
+use crate::limits::{
+    COMMIT_APPLY_BYTES, COMMIT_PATIENCE, COMMIT_SEVERAL, COMMIT_SHARE, COMMIT_STUCK_SECONDS,
+};
 
 /// The row with the number of the last group. Its name is too short to be a `RowName`.
 pub(super) const GROUP_ROW: &[u8] = b"group";
+
+/// The number of the last group in the database; 0 in a new one.
+pub(super) fn last_group(db: &sled::Db) -> Result<u64, StoreError> {
+    match rows::guarded(|| db.get(GROUP_ROW))? {
+        None => Ok(0),
+        Some(number) => match <[u8; 8]>::try_from(number.as_ref()) {
+            Ok(number) => Ok(u64::from_le_bytes(number)),
+            Err(_) => Err(StoreError::Damaged {
+                advice: advice::ROWS,
+            }),
+        },
+    }
+}
 
 /// How a file is synced; tests put failures in its place.
 pub(super) type Sync = fn(&File) -> io::Result<()>;
@@ -41,9 +59,24 @@ pub struct Statistics {
     pub largest_group: u64,
 }
 
-/// The counters behind `Statistics`.
-#[derive(Default)]
+/// How commits are spread.
+#[derive(Debug)]
+pub struct Figures {
+    /// Bytes of one commit.
+    pub bytes: Histogram,
+    /// Commits that shared a sync.
+    pub group: Histogram,
+    /// Microseconds for which a group was flushed, synced and witnessed.
+    pub sync: Histogram,
+}
+
+/// The counters behind `Statistics`, and more.
 pub(super) struct Counters {
+    pub(super) figures: Figures,
+    start: Instant,
+    /// Milliseconds after `start`, plus one, at which the group that is being written was begun; 0
+    /// while none is.
+    begun: AtomicU64,
     commits: AtomicU64,
     rows: AtomicU64,
     bytes: AtomicU64,
@@ -53,7 +86,43 @@ pub(super) struct Counters {
     group: AtomicU64,
 }
 
+impl Default for Counters {
+    fn default() -> Self {
+        Counters {
+            figures: Figures {
+                bytes: Histogram::new(figures::BYTES),
+                group: Histogram::new(figures::GROUP),
+                sync: Histogram::new(figures::MICROS),
+            },
+            start: Instant::now(),
+            begun: AtomicU64::new(0),
+            commits: AtomicU64::new(0),
+            rows: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            syncs: AtomicU64::new(0),
+            largest_group: AtomicU64::new(0),
+            group: AtomicU64::new(0),
+        }
+    }
+}
+
 impl Counters {
+    fn begin(&self) {
+        let now = self.start.elapsed().as_millis() as u64;
+        self.begun.store(now + 1, Ordering::Relaxed);
+    }
+
+    fn end(&self) {
+        self.begun.store(0, Ordering::Relaxed);
+    }
+
+    /// Whether a group is being written for longer than any disk should need.
+    pub(super) fn stuck(&self) -> bool {
+        let begun = self.begun.load(Ordering::Relaxed);
+        let now = self.start.elapsed().as_millis() as u64;
+        begun != 0 && now.saturating_sub(begun) >= COMMIT_STUCK_SECONDS * 1000
+    }
+
     pub(super) fn group(&self) -> u64 {
         self.group.load(Ordering::Acquire)
     }
@@ -73,6 +142,7 @@ impl Counters {
     }
 
     fn add(&self, group: &Sizes) {
+        self.figures.group.note(group.commits);
         self.commits.fetch_add(group.commits, Ordering::Relaxed);
         self.rows.fetch_add(group.rows, Ordering::Relaxed);
         self.bytes.fetch_add(group.bytes, Ordering::Relaxed);
@@ -144,6 +214,10 @@ pub(super) struct Committer {
     pub(super) counters: Arc<Counters>,
     pub(super) watch: Arc<Watch>,
     pub(super) sync: Sync,
+    /// Of the group that is being written.
+    pub(super) undo: Undo,
+    /// Set when a group failed.
+    pub(super) known: Arc<OnceLock<Undo>>,
 }
 
 impl Committer {
@@ -159,6 +233,10 @@ impl Committer {
             let watch = self.watch.clone();
             let _writing = watch.hold();
             let names = watch.names(&group.batches);
+            for batch in &group.batches {
+                self.counters.figures.bytes.note(batch.bytes() as u64);
+            }
+            self.counters.begin();
             // A panic of sled is a failure like any other.
             let written = catch_unwind(AssertUnwindSafe(|| self.write(group))).unwrap_or(Err(
                 StoreError::Damaged {
@@ -166,6 +244,7 @@ impl Committer {
                 },
             ));
             watch.note(names);
+            self.counters.end();
             match written {
                 Ok(()) => {
                     self.counters.add(&sizes);
@@ -173,7 +252,8 @@ impl Committer {
                     self.line.release(last);
                 }
                 Err(cause) => {
-                    tracing::error!(%cause, "a write failed; the store is closed until it is reopened");
+                    tracing::error!(%cause, "a write failed; nothing is written until the store is reopened");
+                    self.known.get_or_init(|| std::mem::take(&mut self.undo));
                     self.line.fail(cause);
                     break;
                 }
@@ -185,7 +265,10 @@ impl Committer {
     /// Makes a group durable.
     fn write(&mut self, group: Group) -> Result<(), StoreError> {
         self.group += 1;
+        self.undo = Undo::default();
+        self.undo = rows::guarded(|| Undo::of(&self.db, &group.batches))?;
         self.apply(group.batches)?;
+        let begun = Instant::now();
         self.db
             .flush()
             .map_err(|error| StoreError::sled("flush a commit", error))?;
@@ -193,7 +276,10 @@ impl Committer {
         (self.sync)(&self.file).map_err(StoreError::io("sync a commit"))?;
         self.witness
             .write(self.group)
-            .map_err(StoreError::io("write the file 'witness'"))
+            .map_err(StoreError::io("write the file 'witness'"))?;
+        let micros = begun.elapsed().as_micros() as u64;
+        self.counters.figures.sync.note(micros);
+        Ok(())
     }
 
     /// Applies the batches in order. Small ones are applied together, which costs sled far less;
@@ -233,6 +319,17 @@ mod tests {
                 gathers
             })
             .count()
+    }
+
+    #[test]
+    fn a_write_that_does_not_end_is_stuck() {
+        let mut counters = Counters::default();
+        counters.begin();
+        assert!(!counters.stuck());
+        counters.start -= std::time::Duration::from_secs(COMMIT_STUCK_SECONDS + 1);
+        assert!(counters.stuck());
+        counters.end();
+        assert!(!counters.stuck());
     }
 
     #[test]

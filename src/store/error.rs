@@ -82,6 +82,9 @@ pub(super) mod advice {
     pub const WITNESS: &str = "the file 'witness' is unreadable; check the disk, then restore the last backup, or remove that file to go on with what is left (every client will then sync anew)";
 }
 
+/// How std shows a kind of error that has no name.
+const UNCATEGORIZED: &str = "uncategorized error";
+
 impl fmt::Display for StoreError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -103,6 +106,11 @@ impl fmt::Display for StoreError {
                 out,
                 "the disk of the store is full; free some space or enlarge it"
             ),
+            // What std has no word for is mostly EIO, whose number sled does not pass on.
+            StoreError::Io { doing, kind } if kind.to_string() == UNCATEGORIZED => write!(
+                out,
+                "the store could not {doing}: the disk reported an error; look into the system's log, and check the disk and its file system"
+            ),
             StoreError::Io { doing, kind } => write!(out, "the store could not {doing}: {kind}"),
             StoreError::NewerFormat { found, known } => write!(
                 out,
@@ -113,3 +121,16 @@ impl fmt::Display for StoreError {
 }
 
 impl std::error::Error for StoreError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_of_the_disk_says_what_to_do() {
+        let error = StoreError::io("sync a commit")(io::Error::from_raw_os_error(5));
+        assert!(error.to_string().contains("check the disk"), "{error}");
+        let error = StoreError::io("sync a commit")(io::ErrorKind::PermissionDenied.into());
+        assert!(error.to_string().ends_with("permission denied"), "{error}");
+    }
+}

@@ -3,9 +3,9 @@
 //! - `lock`: held by the process that has the store open.
 //! - `format`: what this is, its format version and its epoch, as three lines of text.
 //! - `rows/`: the database.
-//! - `witness`: the number of the last group that was safely in the database. It is written
-//!   after each sync and never synced itself, so it can lag behind the database but not run
-//!   ahead of it, unless the database lost something.
+//! - `witness`: the number of the last group that was safely in the database, and the one before
+//!   it. It is written after each sync and never synced itself, so it can lag behind the database
+//!   but not run ahead of it, unless the database lost something.
 //!
 //! A store is created as `rows.new`, then `format` is written, then `rows.new` is renamed, each
 //! durable before the next; so whatever a crash leaves behind tells where to go on.
@@ -231,6 +231,15 @@ impl Layout {
         sync_dir(&self.dir)
     }
 
+    /// What the witness says now, while another thread may be writing it.
+    pub(super) fn read_witness(&self) -> Result<Option<u64>, StoreError> {
+        match fs::read(self.witness()) {
+            Ok(bytes) => parse_witness(&bytes).map(|(group, _)| group),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(StoreError::io("read the file 'witness'")(error)),
+        }
+    }
+
     /// Opens the witness. `None` in place of a number when there was none: the store is new, or
     /// the administrator removed it to accept a loss.
     pub(super) fn open_witness(&self) -> Result<(Witness, Option<u64>), StoreError> {
@@ -244,26 +253,31 @@ impl Layout {
             .map_err(StoreError::io("open the file 'witness'"))?;
         let mut bytes = Vec::new();
         (&file)
-            .take(WITNESS_BYTES as u64 + 1)
+            .take((SLOTS * SLOT_BYTES) as u64 + 1)
             .read_to_end(&mut bytes)
             .map_err(StoreError::io("read the file 'witness'"))?;
-        let number = parse_witness(&bytes)?;
-        Ok((Witness { file }, number))
+        let (number, next) = parse_witness(&bytes)?;
+        Ok((Witness { file, next }, number))
     }
 }
 
-/// Number and complement, so that a torn or damaged witness is not believed.
-const WITNESS_BYTES: usize = 16;
+/// Number and complement, so that a torn or damaged slot is not believed.
+const SLOT_BYTES: usize = 16;
+/// Numbers are written into them in turn, so that one that is torn leaves the one before.
+const SLOTS: usize = 2;
 
 /// The open file `witness`.
 pub(super) struct Witness {
     file: File,
+    /// The slot that is written next: not the one that holds the last number.
+    next: usize,
 }
 
 impl Witness {
     /// Notes, durably, that nothing was written yet. Its name is made durable by what follows.
-    pub(super) fn begin(&self) -> Result<(), StoreError> {
+    pub(super) fn begin(&mut self) -> Result<(), StoreError> {
         let doing = "write the file 'witness'";
+        self.next = 0;
         self.file
             .set_len(0)
             .and_then(|()| self.write(0))
@@ -272,31 +286,40 @@ impl Witness {
     }
 
     /// Notes that the group of this number is on the disk.
-    pub(super) fn write(&self, number: u64) -> io::Result<()> {
-        let mut bytes = [0; WITNESS_BYTES];
+    pub(super) fn write(&mut self, number: u64) -> io::Result<()> {
+        let mut bytes = [0; SLOT_BYTES];
         bytes[..8].copy_from_slice(&number.to_le_bytes());
         bytes[8..].copy_from_slice(&(!number).to_le_bytes());
-        self.file.write_all_at(&bytes, 0)
+        self.file
+            .write_all_at(&bytes, (self.next * SLOT_BYTES) as u64)?;
+        self.next = (self.next + 1) % SLOTS;
+        Ok(())
     }
 }
 
-fn parse_witness(bytes: &[u8]) -> Result<Option<u64>, StoreError> {
-    if bytes.is_empty() {
-        return Ok(None);
+/// The number that a witness holds, and the slot to write next.
+fn parse_witness(bytes: &[u8]) -> Result<(Option<u64>, usize), StoreError> {
+    let slots = bytes.chunks(SLOT_BYTES).take(SLOTS).enumerate();
+    let last = slots
+        .filter_map(|(slot, bytes)| Some((parse_slot(bytes)?, slot)))
+        .max();
+    match last {
+        Some((number, slot)) if bytes.len() <= SLOTS * SLOT_BYTES => {
+            Ok((Some(number), (slot + 1) % SLOTS))
+        }
+        // Nothing, or a first number that was torn.
+        None if bytes.len() < SLOT_BYTES => Ok((None, 0)),
+        _ => Err(StoreError::Damaged {
+            advice: advice::WITNESS,
+        }),
     }
-    let damaged = StoreError::Damaged {
-        advice: advice::WITNESS,
-    };
-    let Ok(bytes) = <[u8; WITNESS_BYTES]>::try_from(bytes) else {
-        return Err(damaged);
-    };
+}
+
+fn parse_slot(bytes: &[u8]) -> Option<u64> {
+    let bytes = <[u8; SLOT_BYTES]>::try_from(bytes).ok()?;
     let number = u64::from_le_bytes(std::array::from_fn(|at| bytes[at]));
     let complement = u64::from_le_bytes(std::array::from_fn(|at| bytes[at + 8]));
-    if complement == !number {
-        Ok(Some(number))
-    } else {
-        Err(damaged)
-    }
+    (complement == !number).then_some(number)
 }
 
 /// Later formats keep the first two lines, so that this program can say which version is needed.
@@ -353,4 +376,40 @@ pub(super) fn sync_dir(dir: &Path) -> Result<(), StoreError> {
         .map_err(StoreError::io(doing))?
         .sync_all()
         .map_err(StoreError::io(doing))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_torn_number_leaves_the_one_before() {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = Layout::new(dir.path());
+        let (mut witness, none) = layout.open_witness().unwrap();
+        assert_eq!(none, None);
+        witness.begin().unwrap();
+        for number in 1..=5 {
+            witness.write(number).unwrap();
+        }
+        let read = || layout.open_witness().map(|(_, number)| number);
+        assert_eq!(read(), Ok(Some(5)));
+        let whole = fs::read(layout.witness()).unwrap();
+        for torn in 1..SLOT_BYTES {
+            // The next number, 6, would be in the slot of 4.
+            let mut bytes = whole.clone();
+            bytes[..torn].copy_from_slice(&[0xa5; SLOT_BYTES][..torn]);
+            fs::write(layout.witness(), &bytes).unwrap();
+            assert_eq!(read(), Ok(Some(5)), "{torn}");
+            // And it is written there again, not over the one that is left.
+            let (mut witness, _) = layout.open_witness().unwrap();
+            witness.write(6).unwrap();
+            assert_eq!(read(), Ok(Some(6)));
+            bytes[SLOT_BYTES..][..torn].copy_from_slice(&[0xa5; SLOT_BYTES][..torn]);
+            fs::write(layout.witness(), &bytes).unwrap();
+            assert!(read().is_err(), "both are damaged");
+            fs::write(layout.witness(), &whole[..torn]).unwrap();
+            assert_eq!(read(), Ok(None), "a first number that was torn");
+        }
+    }
 }

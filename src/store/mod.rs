@@ -13,7 +13,8 @@
 //! - A scan goes in steps and is not a snapshot: a batch applied between two steps is seen in the
 //!   later one. Whoever needs one state keeps writers of that prefix out meanwhile.
 //! - After a failed write or sync the store answers `Failed` to everything until `reopen`, since
-//!   sled may hold what the disk does not.
+//!   sled may hold what the disk does not. When that does not succeed, `serve_known_good` lets
+//!   reads see what was acknowledged, without the group that failed (undo.rs).
 //! - A copy of all rows as of one commit, while others write, is copy.rs's; a database is written
 //!   anew (compaction, restore) by rewrite.rs.
 //! - rows.rs holds the precautions that sled needs, layout.rs the files and their order.
@@ -21,6 +22,7 @@
 mod batch;
 mod commit;
 mod copy;
+mod disk;
 mod error;
 mod layout;
 mod line;
@@ -28,37 +30,42 @@ mod rewrite;
 mod rouse;
 mod rows;
 mod scan;
+mod start;
+mod undo;
 mod watch;
 
 #[cfg(test)]
 mod tests;
 
 use std::fs::File;
+use std::ops::Bound;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread::{self, JoinHandle};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::thread::JoinHandle;
 
 use parking_lot::RwLock;
 
 pub use batch::Batch;
-pub use commit::Statistics;
+pub use commit::{Figures, Statistics};
 pub use copy::{Copied, Parts, Row};
+pub use disk::{DiskMarks, DiskState, Probe, Room, Space};
 pub use error::StoreError;
 pub use layout::FORMAT_VERSION;
 pub use line::{Durable, Receipt};
 pub use rewrite::{Filler, LeftOut, Rewritten, compact, fill, rewrite};
 
-use crate::ambient::{OsRandom, Random};
-use crate::limits::{STORE_CACHE_BYTES, STORE_RESERVE_BYTES};
+use crate::limits::STORE_CACHE_BYTES;
 use crate::seal::{RowName, RowPrefix, Stored};
-use commit::{Committer, Counters, GROUP_ROW};
-use error::advice;
+use commit::Counters;
+use disk::Disk;
 use layout::{Format, Found, Layout};
 use line::Line;
 use rouse::Rouser;
 use rows::guarded;
 use scan::Scan;
+use start::{create, draw_epoch, start};
+use undo::{Undo, View};
 use watch::Watch;
 
 /// How a store is opened.
@@ -68,7 +75,24 @@ pub struct StoreOptions {
     pub cache_bytes: u64,
     /// The epoch of a store that is created now; `None` draws one. For scenarios that replay.
     pub new_epoch: Option<u64>,
+    /// Free bytes of the disk below which something happens.
+    pub disk: DiskMarks,
+    /// How the disk is asked for them.
+    pub probe: Probe,
     sync: commit::Sync,
+}
+
+/// Whether a store does what it is there for, as far as that can be told without waiting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Condition {
+    /// It reads and writes.
+    Works,
+    /// It reads, and writes only what frees room: the disk is nearly full.
+    Full,
+    /// It has been writing one group of commits for longer than any disk should need.
+    Stuck,
+    /// It is closed after a failed write, or is being opened again.
+    Closed,
 }
 
 impl Default for StoreOptions {
@@ -77,7 +101,19 @@ impl Default for StoreOptions {
         StoreOptions {
             cache_bytes: STORE_CACHE_BYTES,
             new_epoch: None,
+            disk: DiskMarks::default(),
+            probe: disk::system(),
             sync: File::sync_data,
+        }
+    }
+}
+
+impl StoreOptions {
+    /// With marks of its own for the disk.
+    pub fn with_marks(disk: DiskMarks) -> Self {
+        StoreOptions {
+            disk,
+            ..StoreOptions::default()
         }
     }
 }
@@ -102,6 +138,7 @@ pub struct Store {
     watch: Arc<Watch>,
     /// Bytes of all rows when they were last counted; 0 when they were not.
     live: AtomicU64,
+    disk: Disk,
     running: RwLock<Running>,
     /// Released last, when the database is closed.
     _lock: File,
@@ -114,6 +151,10 @@ struct Running {
     line: Arc<Line>,
     committer: Option<JoinHandle<()>>,
     rouser: Rouser,
+    /// After a failure: what the rows of the failed group were before it.
+    known: Arc<OnceLock<Undo>>,
+    /// After a failure: whether reads see what is known good.
+    readable: AtomicBool,
 }
 
 impl Store {
@@ -132,6 +173,8 @@ impl Store {
         let counters = Arc::new(Counters::default());
         let watch = Arc::new(Watch::default());
         let (running, format) = start(&layout, options, format, &counters, &watch)?;
+        let disk = Disk::new(options.probe.clone(), options.disk);
+        disk.ask(layout.dir())?;
         Ok(Store {
             layout,
             options: options.clone(),
@@ -139,6 +182,7 @@ impl Store {
             counters,
             watch,
             live: AtomicU64::new(0),
+            disk,
             running: RwLock::new(running),
             _lock: lock,
         })
@@ -149,7 +193,7 @@ impl Store {
     /// # Errors
     /// `Failed` after a failed write, `Damaged` or `Io` when this row cannot be read.
     pub fn get(&self, name: &RowName) -> Result<Option<Stored>, StoreError> {
-        self.with_rows(|db| guarded(|| db.get(name.bytes())))
+        self.with_rows(|rows| guarded(|| rows.get(name.bytes())))
             .map(|found| found.map(|value| Stored::read(value.to_vec())))
     }
 
@@ -175,33 +219,112 @@ impl Store {
         Scan::new(self, Some(*prefix), |_| ()).map(|row| row.map(|(name, ())| name))
     }
 
+    /// The names and lengths of all rows, in the order of their names. After an error the walk
+    /// ends. Every part of the database is read, and so checked by its checksums.
+    pub fn all(&self) -> impl Iterator<Item = Result<(RowName, usize), StoreError>> + '_ {
+        Scan::new(self, None, |value| value.len())
+    }
+
+    /// What the file `witness` says is on the disk, if it says anything.
+    ///
+    /// # Errors
+    /// `Damaged` or `Io`.
+    pub fn witnessed(&self) -> Result<Option<u64>, StoreError> {
+        self.layout.read_witness()
+    }
+
     /// Whether it holds no row at all.
     ///
     /// # Errors
     /// As `get`.
     pub fn is_empty(&self) -> Result<bool, StoreError> {
-        self.with_rows(|db| guarded(|| Ok(db.iter().keys().next().transpose()?.is_none())))
+        self.with_rows(|rows| {
+            guarded(|| Ok(rows.from(Bound::Unbounded).next().transpose()?.is_none()))
+        })
     }
 
-    /// Whether writes should be planned now: `Full` while the disk has less than
-    /// `limits::STORE_RESERVE_BYTES` left, `Failed` after a failed write. Asked before a write is
+    /// Whether writes should be planned now: `Full` while the disk has less free than
+    /// `StoreOptions::disk` says, `Failed` after a failed write. Asked before a write is
     /// planned, so that a full disk refuses work while everything can still be read; deletions
     /// need not ask.
     ///
     /// # Errors
     /// As said, or `Io` when the disk cannot be asked.
     pub fn room(&self) -> Result<(), StoreError> {
-        if self.running.read().line.failure().is_some() {
+        if self.has_failed() {
             return Err(StoreError::Failed);
         }
-        let disk = rustix::fs::statvfs(self.layout.dir())
-            .map_err(|error| StoreError::io("ask for free space")(error.into()))?;
-        let free = disk.f_bavail.saturating_mul(disk.f_frsize);
-        if free < STORE_RESERVE_BYTES {
-            Err(StoreError::Full)
-        } else {
-            Ok(())
+        match self.watch_disk()?.room {
+            Room::Ample | Room::Low => Ok(()),
+            Room::Stopped => Err(StoreError::Full),
         }
+    }
+
+    /// Asks the disk how much of it is free.
+    ///
+    /// # Errors
+    /// `Io` when the disk cannot be asked.
+    pub fn watch_disk(&self) -> Result<DiskState, StoreError> {
+        self.disk.ask(self.layout.dir())
+    }
+
+    /// What the disk said when it was last asked.
+    pub fn disk(&self) -> DiskState {
+        self.disk.last()
+    }
+
+    /// Whether it works. Waits for nothing and asks no disk.
+    pub fn condition(&self) -> Condition {
+        let failed = self
+            .running
+            .try_read()
+            .is_none_or(|running| running.line.failure().is_some());
+        if failed {
+            Condition::Closed
+        } else if self.counters.stuck() {
+            Condition::Stuck
+        } else if self.disk.last().room == Room::Stopped {
+            Condition::Full
+        } else {
+            Condition::Works
+        }
+    }
+
+    /// How commits are spread.
+    pub fn figures(&self) -> &Figures {
+        &self.counters.figures
+    }
+
+    /// Whether a write or a sync failed since the store was opened, or it is being opened again just
+    /// now. Never blocks.
+    pub fn has_failed(&self) -> bool {
+        let running = self.running.try_read();
+        running.is_none_or(|running| running.line.failure().is_some())
+    }
+
+    /// Whether rows can be read: always, except from a failure until `reopen` or `serve_known_good`,
+    /// and while it is being opened again just now. Never blocks.
+    pub fn is_readable(&self) -> bool {
+        let running = self.running.try_read();
+        running.is_some_and(|running| running.is_readable())
+    }
+
+    /// After a failure: lets reads see what was acknowledged before it, until `reopen` succeeds.
+    /// Whoever keeps copies of rows in memory has dropped them. Does nothing when it is not known what
+    /// that was: then nothing can be read.
+    pub fn serve_known_good(&self) {
+        let running = self.running.read();
+        if running.known.get().is_some() {
+            running.readable.store(true, Ordering::Release);
+        }
+    }
+
+    /// Whether a `reopen` is worth trying while reads see what is known good, which it would end.
+    ///
+    /// # Errors
+    /// `Full` or `Io`.
+    pub fn probe(&self) -> Result<(), StoreError> {
+        rows::probe(&self.layout.rows())
     }
 
     /// Puts a batch in the line and returns at once, or waits while `limits::COMMIT_QUEUE`
@@ -217,7 +340,12 @@ impl Store {
 
     /// A receipt that is durable when everything committed so far is.
     pub fn barrier(&self) -> Receipt {
-        self.running.read().line.last()
+        let running = self.running.read();
+        if running.line.failure().is_some() && running.is_readable() {
+            // What can be read was all acknowledged.
+            return Receipt::done();
+        }
+        running.line.last()
     }
 
     /// A number drawn when the store was created or restored. Tokens given to clients carry it,
@@ -303,6 +431,9 @@ impl Store {
         if running.line.failure().is_none() {
             return Ok(());
         }
+        if running.db.is_some() {
+            self.probe()?;
+        }
         running.end();
         let format = Format {
             version: FORMAT_VERSION,
@@ -329,11 +460,14 @@ impl Store {
     /// Runs a read on the database.
     fn with_rows<T>(
         &self,
-        read: impl FnOnce(&sled::Db) -> Result<T, StoreError>,
+        read: impl FnOnce(&View) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         let running = self.running.read();
         match &running.db {
-            Some(db) if running.line.failure().is_none() => read(db),
+            Some(db) if running.is_readable() => read(&View {
+                db,
+                undo: running.known.get(),
+            }),
             _ => Err(StoreError::Failed),
         }
     }
@@ -346,6 +480,12 @@ impl Drop for Store {
 }
 
 impl Running {
+    /// Whether `db` shows what readers may see.
+    fn is_readable(&self) -> bool {
+        let failed = self.line.failure().is_some();
+        self.db.is_some() && (!failed || self.readable.load(Ordering::Acquire))
+    }
+
     /// Lets the commit thread finish and closes the database. May be called again.
     fn end(&mut self) {
         self.line.close();
@@ -361,93 +501,5 @@ impl Running {
         if let Some(db) = self.db.take() {
             rows::close(db);
         }
-    }
-}
-
-fn draw_epoch() -> u64 {
-    let mut bytes = [0; 8];
-    OsRandom.fill(&mut bytes);
-    u64::from_le_bytes(bytes)
-}
-
-/// Makes an empty store.
-fn create(layout: &Layout, options: &StoreOptions) -> Result<Format, StoreError> {
-    let made = rows::open(&layout.rows_new(), options.cache_bytes)?;
-    rows::close(made.db);
-    let epoch = options.new_epoch.unwrap_or_else(draw_epoch);
-    let format = Format {
-        version: FORMAT_VERSION,
-        epoch,
-    };
-    layout.open_witness()?.0.begin()?;
-    layout.finish(format)?;
-    Ok(format)
-}
-
-/// Opens the database, checks it against the witness and starts the commit thread.
-fn start(
-    layout: &Layout,
-    options: &StoreOptions,
-    format: Format,
-    counters: &Arc<Counters>,
-    watch: &Arc<Watch>,
-) -> Result<(Running, Format), StoreError> {
-    let rows = rows::open(&layout.rows(), options.cache_bytes)?;
-    let (witness, witnessed) = layout.open_witness()?;
-    let group = last_group(&rows.db)?;
-    counters.reached(group);
-    let mut format = format;
-    match witnessed {
-        Some(witnessed) if witnessed > group => {
-            tracing::error!(witnessed, found = group, "the database lost groups");
-            return Err(StoreError::Damaged {
-                advice: advice::LOST,
-            });
-        }
-        Some(_) => {}
-        None => {
-            // Nobody can say whether this is all there was, so no old token may be believed.
-            format.epoch = draw_epoch();
-            layout.write_format(format)?;
-        }
-    }
-    let line = Line::new();
-    let committer = Committer {
-        db: rows.db.clone(),
-        file: rows.file,
-        blobs: layout.rows().join("blobs"),
-        witness,
-        group,
-        line: line.clone(),
-        counters: counters.clone(),
-        watch: watch.clone(),
-        sync: options.sync,
-    };
-    let rouser = Rouser::start(rows.db.clone()).map_err(StoreError::io("start a thread"))?;
-    let committer = thread::Builder::new()
-        .name("store-commit".to_owned())
-        .spawn(move || committer.run())
-        .map_err(StoreError::io("start a thread"))?;
-    Ok((
-        Running {
-            db: Some(rows.db),
-            line,
-            committer: Some(committer),
-            rouser,
-        },
-        format,
-    ))
-}
-
-/// The number of the last group in the database; 0 in a new one.
-fn last_group(db: &sled::Db) -> Result<u64, StoreError> {
-    match guarded(|| db.get(GROUP_ROW))? {
-        None => Ok(0),
-        Some(number) => match <[u8; 8]>::try_from(number.as_ref()) {
-            Ok(number) => Ok(u64::from_le_bytes(number)),
-            Err(_) => Err(StoreError::Damaged {
-                advice: advice::ROWS,
-            }),
-        },
     }
 }

@@ -8,13 +8,15 @@ use std::collections::HashSet;
 use std::fs::File;
 use std::path::Path;
 
+use super::FORMAT_VERSION;
 use super::commit::GROUP_ROW;
+use super::commit::last_group;
 use super::error::{StoreError, advice};
 use super::layout::{Format, Found, Layout, sync_dir};
 use super::rouse::Rouser;
 use super::rows::{self, Rows, guarded};
-use super::{FORMAT_VERSION, draw_epoch, last_group};
-use crate::limits::{COMMIT_APPLY_BYTES, STORE_CACHE_BYTES, STORE_RESERVE_BYTES};
+use super::start::draw_epoch;
+use crate::limits::{COMMIT_APPLY_BYTES, COMPACT_SPARE_BYTES, STORE_CACHE_BYTES};
 use crate::seal::{RowName, RowPrefix};
 
 /// How much larger a fresh database is than its rows, with room to spare (FINDINGS: 1.8 to 2.8).
@@ -304,7 +306,7 @@ fn room(layout: &Layout, bytes: u64) -> Result<(), StoreError> {
     let disk = rustix::fs::statvfs(layout.dir())
         .map_err(|error| StoreError::io("ask for free space")(error.into()))?;
     let free = disk.f_bavail.saturating_mul(disk.f_frsize);
-    let needed = bytes * GROWTH + LEAST + STORE_RESERVE_BYTES;
+    let needed = bytes * GROWTH + LEAST + COMPACT_SPARE_BYTES;
     match free < needed {
         true => Err(StoreError::Full),
         false => Ok(()),

@@ -45,14 +45,26 @@ pub(super) fn open(dir: &Path, cache_bytes: u64) -> Result<Rows, StoreError> {
         forget_unwritten(&database)?;
     }
     let db = open_apart(dir.to_owned(), cache_bytes)?;
+    match make_durable(dir, &database) {
+        Ok(file) => Ok(Rows { db, file }),
+        Err(error) => {
+            // sled panics when it is dropped and cannot write.
+            close(db);
+            Err(error)
+        }
+    }
+}
+
+/// Syncs everything in `dir`; the database file, opened.
+fn make_durable(dir: &Path, database: &Path) -> Result<File, StoreError> {
     let doing = "sync its database";
-    let file = File::open(&database).map_err(StoreError::io(doing))?;
+    let file = File::open(database).map_err(StoreError::io(doing))?;
     file.sync_all().map_err(StoreError::io(doing))?;
     File::open(dir.join("conf"))
         .and_then(|conf| conf.sync_all())
         .map_err(StoreError::io(doing))?;
     sync_dir(dir)?;
-    Ok(Rows { db, file })
+    Ok(file)
 }
 
 /// Closes the database. A panic is logged: what had to be durable is so already.
@@ -108,6 +120,16 @@ fn remove_unfinished(dir: &Path) -> Result<(), StoreError> {
         }
     }
     Ok(())
+}
+
+/// Whether the database in `dir` can be synced now, asked before one that can still be read is
+/// closed.
+pub(super) fn probe(dir: &Path) -> Result<(), StoreError> {
+    let doing = "sync its database";
+    File::open(dir.join("db"))
+        .and_then(|file| file.sync_all())
+        .map_err(StoreError::io(doing))?;
+    sync_dir(dir)
 }
 
 /// After a failed sync the kernel keeps pages that look written but are not. They are synced if

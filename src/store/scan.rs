@@ -8,10 +8,11 @@ use super::Store;
 use super::commit::GROUP_ROW;
 use super::error::{StoreError, advice};
 use super::rows::guarded;
+use super::undo::View;
 use crate::limits::{SCAN_STEP_BYTES, SCAN_STEP_ROWS};
 use crate::seal::{RowName, RowPrefix};
 
-/// An iterator over the rows of a prefix; `read` makes its items from the stored bytes.
+/// An iterator over the rows of a prefix, or over all; `read` makes its items from the stored bytes.
 pub(super) struct Scan<'store, T> {
     store: &'store Store,
     /// None for all rows.
@@ -53,7 +54,7 @@ impl<'store, T> Scan<'store, T> {
         };
         let (rows, ended) = self
             .store
-            .with_rows(|db| guarded(|| read_step(db, prefix, from, read))?)?;
+            .with_rows(|rows| guarded(|| read_step(rows, prefix, from, read))?)?;
         self.next = match rows.last() {
             Some((name, _)) if !ended => Next::After(*name),
             _ => Next::End,
@@ -67,14 +68,14 @@ type Step<T> = Result<(Vec<(RowName, T)>, bool), StoreError>;
 
 /// Rows of one step, and whether the prefix ends with them. The outer result is sled's.
 fn read_step<T>(
-    db: &sled::Db,
+    view: &View,
     prefix: &[u8],
     from: Bound<&[u8]>,
     read: fn(&[u8]) -> T,
 ) -> sled::Result<Step<T>> {
     let mut rows = Vec::new();
     let mut bytes = 0;
-    for row in db.range::<&[u8], _>((from, Bound::Unbounded)) {
+    for row in view.from(from) {
         let (name, value) = row?;
         if !name.starts_with(prefix) {
             return Ok(Ok((rows, true)));

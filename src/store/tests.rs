@@ -16,7 +16,8 @@ use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 
-use super::{Batch, Receipt, Store, StoreError, StoreOptions, advice};
+use super::error::advice;
+use super::{Batch, Condition, Receipt, Store, StoreError, StoreOptions};
 use crate::limits;
 use crate::seal::{RowName, RowPrefix, Sealed};
 
@@ -576,8 +577,10 @@ fn after_a_failed_sync_nothing_is_acknowledged_until_reopened() {
         Some(StoreError::Failed)
     );
     assert_eq!(store.room(), Err(StoreError::Failed));
+    assert_eq!(store.condition(), Condition::Closed);
 
     store.reopen().unwrap();
+    assert_eq!(store.condition(), Condition::Works);
     assert!(failed.iter().all(|receipt| !receipt.is_durable()));
     assert!(before.is_durable());
     assert_eq!(store.get(&name(1, 1)).unwrap().unwrap().bytes(), b"before");
@@ -592,6 +595,121 @@ fn after_a_failed_sync_nothing_is_acknowledged_until_reopened() {
             .bytes(),
         b"again"
     );
+}
+
+static LATER_SYNCS_FAIL: AtomicBool = AtomicBool::new(false);
+
+#[test]
+fn what_is_known_good_can_be_read_until_it_is_reopened() {
+    let scratch = Scratch::new();
+    let sync = |file: &File| match LATER_SYNCS_FAIL.load(Ordering::Relaxed) {
+        true => Err(io::Error::other("no")),
+        false => file.sync_data(),
+    };
+    let options = StoreOptions {
+        sync,
+        ..StoreOptions::default()
+    };
+    let store = Store::open(&scratch.store(), &options).unwrap();
+    for row in [1, 2, 4, 6] {
+        put(&store, name(1, row), b"good").wait().unwrap();
+    }
+    let good = rows(&store, 1);
+    assert!(store.is_readable() && !store.has_failed());
+
+    LATER_SYNCS_FAIL.store(true, Ordering::Relaxed);
+    let mut batch = Batch::new();
+    batch.put(name(0, 9), value(b"new"));
+    batch.put(name(1, 1), value(b"changed"));
+    batch.delete(name(1, 2));
+    batch.put(name(1, 3), value(b"new"));
+    batch.put(name(1, 3), value(b"twice"));
+    batch.delete(name(1, 6));
+    batch.put(name(1, 7), value(b"new"));
+    assert_eq!(store.commit(batch).wait(), Err(StoreError::Failed));
+    assert!(!store.is_readable());
+    assert_eq!(store.get(&name(1, 4)).err(), Some(StoreError::Failed));
+
+    // The database cannot be opened again, so it is not closed either.
+    fs::rename(scratch.database(), scratch.0.join("away")).unwrap();
+    assert!(store.reopen().is_err());
+    store.serve_known_good();
+    assert!(store.is_readable() && store.has_failed());
+    assert_eq!(rows(&store, 1), good);
+    assert_eq!(rows(&store, 0), []);
+    assert_eq!(store.get(&name(1, 1)).unwrap().unwrap().bytes(), b"good");
+    assert_eq!(store.get(&name(1, 2)).unwrap().unwrap().bytes(), b"good");
+    assert!(store.get(&name(1, 3)).unwrap().is_none());
+    store.barrier().wait().unwrap();
+    assert_eq!(store.room(), Err(StoreError::Failed));
+    assert_eq!(
+        put(&store, name(1, 4), b"no").wait(),
+        Err(StoreError::Failed)
+    );
+    assert_eq!(rows(&store, 1), good);
+
+    LATER_SYNCS_FAIL.store(false, Ordering::Relaxed);
+    fs::rename(scratch.0.join("away"), scratch.database()).unwrap();
+    store.reopen().unwrap();
+    assert!(store.is_readable() && !store.has_failed());
+    // The batch that failed is there as a whole or not at all.
+    let now = rows(&store, 1);
+    assert!(now == good || store.get(&name(0, 9)).unwrap().is_some());
+    put(&store, name(1, 4), b"yes").wait().unwrap();
+}
+
+/// sled's own threads write too, and one of two places there tells nobody of a failure (rouse.rs).
+#[test]
+fn everybody_is_told_when_the_disk_takes_no_more() {
+    const VARIABLE: &str = "SEALDAV_TEST_LIMITED";
+    if let Some(dir) = std::env::var_os(VARIABLE) {
+        let store = open(Path::new(&dir)).unwrap();
+        thread::scope(|scope| {
+            for writer in 0..16 {
+                let store = &store;
+                scope.spawn(move || {
+                    let mut row = 0;
+                    while put(store, name(writer, row), &[writer; 20_000])
+                        .wait()
+                        .is_ok()
+                    {
+                        let _ = store.get(&name(writer, row / 2));
+                        row += 1;
+                    }
+                });
+            }
+        });
+        assert!(store.has_failed());
+        return;
+    }
+    for _ in 0..4 {
+        let scratch = Scratch::new();
+        open(&scratch.store()).unwrap().close().unwrap();
+        // The shell sets the limit, and lets writes beyond it fail instead of ending the process.
+        let mut child = Command::new("sh")
+            .args(["-c", "trap '' XFSZ; ulimit -f 49152; exec \"$0\" \"$@\""])
+            .arg(std::env::current_exe().unwrap())
+            .args([
+                "store::tests::everybody_is_told_when_the_disk_takes_no_more",
+                "--exact",
+            ])
+            .env(VARIABLE, scratch.store())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        let until = Instant::now() + Duration::from_secs(60);
+        let status = loop {
+            if let Some(status) = child.try_wait().unwrap() {
+                break status;
+            }
+            if Instant::now() > until {
+                child.kill().unwrap();
+                panic!("somebody waits for ever");
+            }
+            thread::sleep(Duration::from_millis(20));
+        };
+        assert!(status.success());
+    }
 }
 
 static SYNC_STUCK: AtomicBool = AtomicBool::new(true);

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 
 use super::audit::Action;
 use super::model::{CollectionKind, NewCollection, VaultError};
-use super::rows::{DirectoryRow, RosterRow, RosterState, decode, encode};
+use super::rows::{DirectoryRow, decode, encode};
 use super::tree::scanned_place;
 use super::{KeyFile, Vault, VaultOpenError};
 use crate::ambient::UnixMillis;
@@ -142,7 +142,7 @@ impl Vault {
     }
 
     /// Destroys an account's key file. Nobody can unlock the account from then on.
-    fn destroy_slots(&self, id: AccountId) -> io::Result<()> {
+    pub(super) fn destroy_slots(&self, id: AccountId) -> io::Result<()> {
         self.key_files.destroy(id)?;
         self.slots.write().remove(&id);
         Ok(())
@@ -262,48 +262,6 @@ impl Vault {
         batch.put(name, self.seal_host(Kind::Directory, &name, &encode(&row)));
         self.store.commit(batch).wait()?;
         self.accounts.write().insert(record.id, Arc::new(record));
-        Ok(())
-    }
-
-    /// Deletes an account for good: its key file first, which makes all its rows unreadable, then
-    /// its name, then, behind it, its rows. Durable when it returns.
-    pub fn delete_account(&self, id: AccountId) -> Result<(), CreateError> {
-        let _one = self.administration.lock();
-        self.administered(Action::DeleteUser, id, SlotId::NONE)?;
-        self.destroy_slots(id).map_err(CreateError::KeyFile)?;
-        // While the account is still listed: when this fails, the deletion is to be done again.
-        self.note_erased(id).map_err(CreateError::Erased)?;
-        // After the slots are gone, so that nobody unlocks it again; and what its last writer
-        // enqueued must be applied before the roster is read.
-        self.lock(id);
-        self.store.barrier().wait()?;
-        let mut batch = Batch::new();
-        batch.delete(self.host_names.row(Kind::Directory, id.bytes(), 0, 0));
-        let mut doomed = Vec::new();
-        for (_, row) in self.roster()? {
-            if row.account == id {
-                let row = RosterRow {
-                    state: RosterState::Doomed,
-                    ..row
-                };
-                self.put_roster(&mut batch, &row);
-                doomed.push(row);
-            }
-        }
-        // An account from before there was an audit trail has it on no roster.
-        let rows = RosterRow {
-            account: id,
-            collection: CollectionId::from_bytes(*id.bytes()),
-            state: RosterState::Doomed,
-            prefixes: self.chain(id).prefixes().to_vec(),
-        };
-        self.put_roster(&mut batch, &rows);
-        doomed.push(rows);
-        self.store.commit(batch).wait()?;
-        self.accounts.write().remove(&id);
-        self.audit.forget(id);
-        self.trashed.lock().retain(|row| row.account != id);
-        self.purges.lock().extend(doomed);
         Ok(())
     }
 

@@ -42,9 +42,9 @@ pub(super) struct Grant {
 
 /// Host: a link for one device.
 #[derive(Serialize, Deserialize)]
-struct GrantRow {
-    slot: SlotId,
-    collection: CollectionId,
+pub(super) struct GrantRow {
+    pub slot: SlotId,
+    pub collection: CollectionId,
     boxed: Boxed,
 }
 

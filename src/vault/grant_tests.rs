@@ -3,6 +3,7 @@
 use super::testing::TestVault;
 use super::tests::{calendar, event, names, plain, property, put, segment, told};
 use super::*;
+use crate::ical::overlap::TimeRange;
 use crate::ids::CollectionId;
 use crate::seal::{Generated, Kind};
 use crate::store::Batch;
@@ -114,6 +115,7 @@ fn a_limited_device_reaches_nothing_by_ids() {
         assert!(device.path_of(id).is_empty());
         let missing = Some(VaultError::Missing);
         assert_eq!(device.members(id).err(), missing);
+        assert_eq!(device.objects_touching(id, TimeRange::ALL).err(), missing);
         assert_eq!(device.damaged(id).err(), missing);
         assert_eq!(device.object(id, &object.segment).err(), missing);
         assert_eq!(device.object_by_uid(id, "t").err(), missing);

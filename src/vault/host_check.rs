@@ -5,7 +5,7 @@ use super::VaultOpenError;
 use crate::ambient::Ambient;
 use crate::ids::{AccountId, CollectionId, ObjectId};
 use crate::seal::{HostKey, Kind, NameKey, Place, RowName};
-use crate::store::{Batch, Store};
+use crate::store::{Batch, Store, StoreError};
 
 const MARK: &[u8] = b"sealdav";
 
@@ -59,4 +59,14 @@ pub(super) fn names(
     put(&mut batch, host, &host.names(), ambient);
     store.commit(batch).wait()?;
     Ok(host.names())
+}
+
+/// Whether the row is there, opens, and names the key by which the host's rows are named.
+pub(super) fn holds(store: &Store, host: &HostKey, names: &NameKey) -> Result<bool, StoreError> {
+    let Some(stored) = store.get(&name(host))? else {
+        return Ok(false);
+    };
+    let opened = stored.open(&host.rows(), &place()).ok();
+    let opened = opened.as_ref().and_then(|opened| opened.strip_prefix(MARK));
+    Ok(opened.is_some_and(|own| own.is_empty() || own == names.expose()))
 }

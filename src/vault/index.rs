@@ -8,6 +8,8 @@ use std::sync::{Arc, Weak};
 use super::model::Summary;
 use super::rows::{Tombstone, digest_add};
 use super::tree::State;
+use crate::ical::overlap::TimeRange;
+use crate::ical::summary::RULES;
 use crate::ids::{ObjectId, Segment};
 use crate::seal::EtagKey;
 
@@ -37,6 +39,7 @@ pub(super) struct Index {
     pub gone: HashMap<Segment, Arc<Tombstone>>,
     pub changes: BTreeMap<u64, At>,
     by_id: HashMap<ObjectId, Arc<Summary>>,
+    times: TimeIndex,
     /// Rows of the collection that do not open; the others are served (HARDENING H32).
     pub damaged: usize,
 }
@@ -57,12 +60,9 @@ impl Index {
 
     fn live(&mut self, summary: Arc<Summary>) {
         if let Some(old) = self.by_id.insert(summary.id, summary.clone()) {
-            self.changes.remove(&old.revision);
-            self.objects.remove(&old.segment);
-            if let Some(facts) = &old.calendar {
-                self.uids.remove(&facts.uid);
-            }
+            self.forget_live(&old);
         }
+        self.times.insert(&summary);
         if let Some(facts) = &summary.calendar {
             self.uids.insert(facts.uid.clone(), summary.segment.clone());
         }
@@ -71,14 +71,29 @@ impl Index {
         self.objects.insert(summary.segment.clone(), summary);
     }
 
+    fn forget_live(&mut self, old: &Summary) {
+        self.changes.remove(&old.revision);
+        self.objects.remove(&old.segment);
+        self.times.remove(old);
+        if let Some(facts) = &old.calendar {
+            self.uids.remove(&facts.uid);
+        }
+    }
+
+    /// The calendar objects whose extent touches a range, by name.
+    pub fn touching(&self, range: TimeRange) -> Vec<Arc<Summary>> {
+        if range == TimeRange::ALL {
+            return self.objects.values().cloned().collect();
+        }
+        let mut found = self.times.touching(range);
+        found.sort_unstable_by(|one, other| one.segment.cmp(&other.segment));
+        found
+    }
+
     fn bury(&mut self, tombstone: Arc<Tombstone>) {
         // The tombstone of an object has its id; that of a rename or a collection has its own.
         if let Some(old) = self.by_id.remove(&tombstone.id) {
-            self.changes.remove(&old.revision);
-            self.objects.remove(&old.segment);
-            if let Some(facts) = &old.calendar {
-                self.uids.remove(&facts.uid);
-            }
+            self.forget_live(&old);
         }
         self.changes
             .insert(tombstone.revision, At::Gone(tombstone.clone()));
@@ -123,6 +138,61 @@ impl Index {
     }
 }
 
+/// The calendar objects by when they begin, those of similar length together: what touches a range
+/// begins at most that length before it, so that a question costs what it finds.
+#[derive(Default)]
+struct TimeIndex(BTreeMap<(Length, i64, ObjectId), Arc<Summary>>);
+
+/// The bits of an extent's length in seconds: one of `n` is shorter than `1 << n`.
+type Length = u32;
+
+impl TimeIndex {
+    fn place(summary: &Summary) -> Option<(Length, i64, ObjectId)> {
+        let extent = summary.calendar.as_ref()?.extent;
+        if extent.rules == RULES && extent.first <= extent.last {
+            let length = extent.last.saturating_sub(extent.first);
+            return Some((i64::BITS - length.leading_zeros(), extent.first, summary.id));
+        }
+        // of other rules, which rule nothing out
+        let always = extent.rules != RULES;
+        always.then_some((i64::BITS, i64::MIN, summary.id))
+    }
+
+    fn insert(&mut self, summary: &Arc<Summary>) {
+        if let Some(place) = TimeIndex::place(summary) {
+            self.0.insert(place, summary.clone());
+        }
+    }
+
+    fn remove(&mut self, summary: &Summary) {
+        if let Some(place) = TimeIndex::place(summary) {
+            self.0.remove(&place);
+        }
+    }
+
+    fn touching(&self, range: TimeRange) -> Vec<Arc<Summary>> {
+        let mut found = Vec::new();
+        for length in 0..=i64::BITS {
+            let reach = 1i64.checked_shl(length).filter(|reach| *reach > 0);
+            let first = reach.map_or(i64::MIN, |reach| range.start.0.saturating_sub(reach));
+            let from = (length, first, ObjectId::NONE);
+            let until = (length, range.end.0, ObjectId::from_bytes([0xFF; 16]));
+            if first > range.end.0 {
+                continue;
+            }
+            let near = self.0.range(from..=until).map(|(_, summary)| summary);
+            found.extend(
+                near.filter(|summary| {
+                    let facts = summary.calendar.as_ref();
+                    facts.is_some_and(|facts| facts.extent.touches(range))
+                })
+                .cloned(),
+            );
+        }
+        found
+    }
+}
+
 /// Which collections have their index in memory.
 #[derive(Default)]
 pub(super) struct IndexCache {
@@ -139,7 +209,8 @@ impl IndexCache {
             .filter_map(Weak::upgrade)
             .filter(|other| !Arc::ptr_eq(other, state))
             .collect();
-        held.sort_by_key(|other| std::cmp::Reverse(other.used.load(Ordering::Relaxed)));
+        // Each is asked once: readers go on counting meanwhile, and a sort panics when keys change.
+        held.sort_by_cached_key(|other| std::cmp::Reverse(other.used.load(Ordering::Relaxed)));
         held.insert(0, state.clone());
         let mut total = 0;
         held.retain(|other| {
@@ -153,5 +224,98 @@ impl IndexCache {
             stays && (Arc::ptr_eq(other, state) || other.index.read().is_some())
         });
         self.held = held.iter().map(Arc::downgrade).collect();
+    }
+
+    /// What is held. An index that is being changed at this moment is left out.
+    pub fn figures(&self) -> IndexFigures {
+        let held = self.held.iter().filter_map(Weak::upgrade);
+        let entries = held.filter_map(|state| {
+            let index = state.index.try_read()?;
+            index.as_ref().map(Index::len)
+        });
+        entries.fold(IndexFigures::default(), |sum, entries| IndexFigures {
+            collections: sum.collections + 1,
+            entries: sum.entries + entries,
+            bytes: sum.bytes + entries * crate::limits::INDEX_ENTRY_BYTES,
+        })
+    }
+}
+
+/// What the indexes in memory hold.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct IndexFigures {
+    /// Collections that have one.
+    pub collections: usize,
+    /// Objects and tombstones in them.
+    pub entries: usize,
+    /// Bytes that they take, estimated.
+    pub bytes: usize,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ambient::UnixMillis;
+    use crate::ical::summary::Extent;
+    use crate::ical::time::Instant;
+    use crate::ical::{ComponentKind, moments::Memo};
+    use crate::ids::SlotId;
+    use crate::vault::{CalendarFacts, Etag};
+
+    fn summary(number: u8, extent: Extent) -> Arc<Summary> {
+        Arc::new(Summary {
+            id: ObjectId::from_bytes([number; 16]),
+            segment: Segment::parse(&format!("{number}.ics")).unwrap(),
+            revision: number.into(),
+            body_revision: 1,
+            properties_revision: 0,
+            properties_bytes: 0,
+            epoch: 0,
+            etag: Etag([0; 16]),
+            size: 0,
+            content_type: String::new(),
+            created: UnixMillis(0),
+            modified: UnixMillis(0),
+            changed: UnixMillis(0),
+            device: SlotId::NONE,
+            calendar: Some(CalendarFacts {
+                uid: number.to_string(),
+                component: ComponentKind::Event,
+                extent,
+                moments: Memo::default(),
+            }),
+        })
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn touching_finds_what_the_extents_say(
+            extents in proptest::collection::vec((-50i64..50, -50i64..50, 0u8..9), 0..40),
+            (start, end) in (-60i64..60, -60i64..60),
+        ) {
+            let range = TimeRange { start: Instant(start), end: Instant(end) };
+            let mut index = Index::default();
+            for (number, (first, last, odd)) in (0u8..).zip(&extents) {
+                let (first, last) = match odd {
+                    0 => (i64::MIN, *last),
+                    1 => (*first, i64::MAX),
+                    2 => (first << 50, last << 50),
+                    _ => (*first, *last),
+                };
+                let rules = if *odd == 3 { RULES + 1 } else { RULES };
+                index.live(summary(number, Extent { first, last, rules }));
+                // some are put twice, some go
+                if *odd == 4 {
+                    index.live(summary(number, Extent::NEVER));
+                }
+            }
+            let all = index.objects.values();
+            let expected: Vec<_> = all
+                .filter(|one| one.calendar.as_ref().unwrap().extent.touches(range))
+                .map(|one| one.segment.clone())
+                .collect();
+            let found: Vec<_> = index.touching(range).iter().map(|one| one.segment.clone()).collect();
+            proptest::prop_assert_eq!(found, expected);
+        }
     }
 }

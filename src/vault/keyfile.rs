@@ -26,6 +26,12 @@ pub struct KeyFile {
 }
 
 impl KeyFile {
+    /// Whether it is byte for byte the same.
+    pub fn is(&self, other: &KeyFile) -> bool {
+        let bytes = |file| postcard::to_stdvec::<KeyFile>(file).ok();
+        bytes(self) == bytes(other)
+    }
+
     /// The slot with this id.
     pub fn slot(&self, id: SlotId) -> Option<&Slot> {
         self.slots.iter().find(|slot| slot.id == id)

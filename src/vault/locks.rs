@@ -10,7 +10,7 @@ use super::rows::{decode, encode};
 use super::tree::{State, Tree, scanned_place};
 use super::unlock::Inner;
 use crate::ids::CollectionId;
-use crate::seal::{Kind, RowName, Sealed, Stored};
+use crate::seal::{Kind, RowName, Sealed};
 use crate::store::Batch;
 
 fn hash(token: &str) -> [u8; 16] {
@@ -35,16 +35,9 @@ pub(super) fn load(inner: &Inner, tree: &mut Tree, batch: &mut Batch) -> Result<
     let vault = &inner.vault;
     let home = tree.entries[&tree.home].state.clone();
     let now = vault.ambient.now();
-    let open = |stored: Stored, name: &RowName| {
-        let content = home.epochs.iter().rev().find_map(|epoch| {
-            let place = home.scanned_place(Kind::Lock, name, epoch.number);
-            stored.clone().open(&epoch.rows, &place).ok()
-        });
-        content.and_then(|content| decode::<Lock>(&content))
-    };
     for row in vault.store.scan(&home.names.prefix(Kind::Lock)) {
         let (name, stored) = row?;
-        match open(stored, &name) {
+        match home.open::<Lock>(Kind::Lock, &name, &stored) {
             Some(lock) if lock.expires > now => tree.locks.push(Arc::new(lock)),
             found => {
                 damaged(inner, found.is_none(), &name);

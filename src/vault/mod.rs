@@ -12,10 +12,12 @@
 //! - One `Inner` exists per unlocked account (`registry`), or there would be two gates.
 
 mod audit;
+mod chunks;
 mod copy;
 #[cfg(test)]
 mod damage_tests;
 mod directory;
+mod erase;
 mod erased;
 mod grant;
 #[cfg(test)]
@@ -31,8 +33,8 @@ mod model;
 mod purge;
 mod read;
 mod rekey;
-mod retention;
 mod restore;
+mod retention;
 mod rotate;
 #[cfg(test)]
 mod rotate_tests;
@@ -48,14 +50,17 @@ mod trash;
 mod tree;
 mod undo;
 mod unlock;
+mod verify;
 
 pub use audit::{
     Action, AuditLine, AuditLines, AuditReport, ClientFamily, DeviceRecord, ExportCursor,
     ExportPage, Finding, Happening, MirrorError,
 };
 pub use directory::{AccountRecord, CreateError};
-pub use history::TrashedObject;
+pub use erase::{CertificateCheck, Erasure, KeyBackup};
 pub use erased::{Erased, replace_file};
+pub use history::TrashedObject;
+pub use index::IndexFigures;
 pub use keyfile::KeyFile;
 pub use model::{
     CalendarFacts, Change, Changes, Collection, CollectionKind, Destination, Etag, Lock, LockDepth,
@@ -67,6 +72,7 @@ pub use rekey::Rekeyed;
 pub use transaction::{Resealed, Resealing, Transaction};
 pub use trash::Trashed;
 pub use undo::{Undo, UndoLine, UndoReport, Undone};
+pub use verify::{Fault, Listener, Stopped, VerifyError, VerifyEvent, VerifyTotals};
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -213,6 +219,7 @@ impl Vault {
         vault.load_roster()?;
         vault.load_audit(|| Ok(()))?;
         vault.check_mirror()?;
+        vault.finish_deletions()?;
         Ok(Arc::new(vault))
     }
 
@@ -224,6 +231,11 @@ impl Vault {
     /// Clock and randomness.
     pub fn ambient(&self) -> &Ambient {
         &self.ambient
+    }
+
+    /// What the indexes in memory hold.
+    pub fn index_figures(&self) -> IndexFigures {
+        self.indexes.lock().figures()
     }
 
     /// The store below, for health and figures.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::ambient::UnixMillis;
+use crate::ical::moments::Memo;
 use crate::ical::{ComponentKind, ComponentSet, Extent};
 use crate::ids::{CollectionId, ObjectId, Segment, SlotId};
 use crate::xml::Name;
@@ -66,11 +67,14 @@ pub struct Etag(pub [u8; 16]);
 impl fmt::Display for Etag {
     /// With its quotes, as it stands in a header or in DAV:getetag (RFC 9110 section 8.8.3).
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("\"")?;
-        for byte in self.0 {
-            write!(formatter, "{byte:02x}")?;
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        // All at once: a listing writes one for each member.
+        let mut text = [b'"'; 34];
+        for (byte, pair) in self.0.iter().zip(text[1..33].chunks_exact_mut(2)) {
+            pair[0] = DIGITS[usize::from(byte >> 4)];
+            pair[1] = DIGITS[usize::from(byte & 15)];
         }
-        formatter.write_str("\"")
+        formatter.write_str(std::str::from_utf8(&text).expect("quotes and digits"))
     }
 }
 
@@ -83,6 +87,9 @@ pub struct CalendarFacts {
     pub component: ComponentKind,
     /// An outer bound of the times at which any part of it may match a time range.
     pub extent: Extent,
+    /// When it takes place, once that was asked; in memory only.
+    #[serde(skip)]
+    pub moments: Memo,
 }
 
 /// Everything about an object except its body and its stored properties.

@@ -18,7 +18,7 @@ pub(super) fn without(prefixes: &[[u8; 16]], kept: &[[u8; 16]]) -> Vec<[u8; 16]>
 }
 
 impl Vault {
-    fn roster_name(&self, account: AccountId, collection: CollectionId) -> RowName {
+    pub(super) fn roster_name(&self, account: AccountId, collection: CollectionId) -> RowName {
         // Account and collection together name the row: the account's own row has no collection.
         let mut both = [0; 32];
         both[..16].copy_from_slice(account.bytes());

@@ -4,18 +4,18 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use zeroize::Zeroizing;
-
+use super::chunks::Content;
 use super::grant::View;
 use super::index::Index;
 use super::model::{Collection, Lock, Members, Node, Properties, Summary, VaultError};
 use super::rows::{SummaryRow, decode};
-use super::tree::{Entry, Epoch, State, Tree};
+use super::tree::{Entry, State, Tree};
 use super::unlock::Inner;
 use super::{Vault, transaction};
-use crate::ids::{AccountId, CollectionId, Email, ObjectId, Segment, SlotId, UserName};
-use crate::seal::{Access, CHUNK_CONTENT_BYTES, Kind, OpenError, Opened, Stored, Terms};
-use crate::store::Receipt;
+use crate::ical::overlap::TimeRange;
+use crate::ids::{AccountId, CollectionId, Email, Segment, SlotId, UserName};
+use crate::seal::{Access, CHUNK_CONTENT_BYTES, Kind, Terms};
+use crate::store::{Receipt, StoreError};
 
 /// One unlocked account, acting for one device. Everything it reaches is that account's; no
 /// method takes an account id. Cheap to clone.
@@ -214,6 +214,17 @@ impl AccountStore {
         })
     }
 
+    /// The objects of a calendar whose extent touches a range, by name; costs what it finds.
+    pub fn objects_touching(
+        &self,
+        id: CollectionId,
+        range: TimeRange,
+    ) -> Result<Vec<Arc<Summary>>, VaultError> {
+        let objects = self.with_index(id, |index| index.touching(range))?;
+        self.note_read(id);
+        Ok(objects)
+    }
+
     /// The object of this name in a collection.
     pub fn object(
         &self,
@@ -400,6 +411,10 @@ impl AccountStore {
         if self.inner.dead.load(Ordering::Acquire) {
             return Err(VaultError::Locked.into());
         }
+        if self.inner.vault.store.has_failed() {
+            // The memory must not get ahead of what is known good.
+            return Err(VaultError::Store(StoreError::Failed).into());
+        }
         let mut transaction = transaction::Transaction::new(self.clone());
         let value = work(&mut transaction)?;
         transaction.commit();
@@ -498,108 +513,5 @@ impl AccountStore {
             return Err(VaultError::Damaged(format!("collection {id}")));
         }
         Ok(index)
-    }
-}
-
-/// How many chunks a content of `bytes` bytes has; an empty one has one.
-pub(super) fn chunks(bytes: u64) -> u32 {
-    u32::try_from(bytes.div_ceil(CHUNK_CONTENT_BYTES as u64).max(1))
-        .expect("objects are far below 2^48 bytes")
-}
-
-/// Which content the chunks are of.
-struct Content<'a> {
-    state: &'a State,
-    kind: Kind,
-    object: ObjectId,
-    epoch: u32,
-    revision: u64,
-    bytes: u64,
-}
-
-impl Vault {
-    /// Reads one chunk. None when it is not there.
-    fn read_chunk(&self, content: &Content<'_>, chunk: u32) -> Result<Option<Opened>, VaultError> {
-        let Content {
-            state,
-            kind,
-            object,
-            epoch,
-            revision,
-            bytes,
-        } = *content;
-        let name = state.names.row(kind, object.bytes(), revision, chunk);
-        let Some(stored) = self.store.get(&name)? else {
-            return Ok(None);
-        };
-        let last = chunk + 1 == chunks(bytes);
-        let open = |stored: Stored, epoch: &Epoch| {
-            let place = state.chunk_place(kind, object, epoch.number, revision, chunk, last);
-            stored.open(&epoch.rows, &place)
-        };
-        let opened = match &state.epochs[..] {
-            [only] => open(stored, only),
-            // A row keeps its name when it is sealed in the next epoch, which may just have been
-            // done: the others are tried too.
-            several => {
-                let others = several.iter().rev().filter(|other| other.number != epoch);
-                let tried = state.epoch(epoch).into_iter().chain(others);
-                let mut tried = tried.map(|epoch| open(stored.clone(), epoch));
-                let found = |opened: &Result<_, _>| !matches!(opened, Err(OpenError::Commitment));
-                tried.find(found).unwrap_or(Err(OpenError::Commitment))
-            }
-        };
-        let opened = opened.map_err(|error| {
-            tracing::error!(collection = %state.id, row = name.short(), ?error, "a row does not open");
-            VaultError::Damaged(name.short())
-        })?;
-        Ok(Some(opened))
-    }
-
-    /// Reads the chunks of an object (or, without one, of the collection). None when the first is
-    /// not there.
-    pub(super) fn read_chunks(
-        &self,
-        state: &State,
-        kind: Kind,
-        object: Option<ObjectId>,
-        epoch: u32,
-        revision: u64,
-        bytes: u64,
-    ) -> Result<Option<Zeroizing<Vec<u8>>>, VaultError> {
-        let object = object.unwrap_or(ObjectId::NONE);
-        let of = Content {
-            state,
-            kind,
-            object,
-            epoch,
-            revision,
-            bytes,
-        };
-        let count = chunks(bytes);
-        let mut content = Zeroizing::new(Vec::with_capacity(
-            usize::try_from(bytes)
-                .unwrap_or(0)
-                .min(crate::limits::OBJECT_BYTES),
-        ));
-        let first = state.names.row(kind, object.bytes(), revision, 0);
-        for chunk in 0..count {
-            match self.read_chunk(&of, chunk)? {
-                Some(opened) => content.extend_from_slice(&opened),
-                None if chunk == 0 => return Ok(None),
-                // One commit removes all chunks: if the first is gone now too, the object was
-                // overwritten while it was read, and nothing is damaged.
-                None if self.store.get(&first)?.is_none() => return Ok(None),
-                None => {
-                    let name = state.names.row(kind, object.bytes(), revision, chunk);
-                    return Err(VaultError::Damaged(name.short()));
-                }
-            }
-        }
-        if content.len() as u64 == bytes {
-            Ok(Some(content))
-        } else {
-            Err(VaultError::Damaged("length".into()))
-        }
     }
 }

@@ -50,7 +50,7 @@ fn account_key(vault: &TestVault, name: &str, secret: &Generated) -> AccountKey 
     }
 }
 
-fn change(vault: &TestVault, name: &str, secret: &Generated) -> AccountKey {
+pub(super) fn change(vault: &TestVault, name: &str, secret: &Generated) -> AccountKey {
     let id = vault.vault.account_named(name).unwrap().id;
     let old = account_key(vault, name, secret);
     let changed = vault.vault.change_account_key(id, &old, |key, slots| {

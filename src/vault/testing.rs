@@ -1,7 +1,7 @@
 //! Vaults for tests: a fresh directory, cheap passwords, an account named alice.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 use super::{AccountStore, Collection, Vault, VaultError};
 use crate::ambient::{Ambient, OsRandom, UnixMillis};
@@ -9,7 +9,10 @@ use crate::ids::{Email, Secret, SlotId, UserName};
 use crate::seal::{
     Argon2Cost, Generated, HostKey, PairKey, SecretKind, Slot, SlotContent, Terms, ToWrap,
 };
-use crate::store::{Store, StoreOptions};
+use crate::store::{Space, Store, StoreOptions};
+
+/// Bytes of the disk of a test vault, all of them free unless it is told otherwise.
+const DISK: u64 = 1 << 40;
 
 /// While it is set, no sync of a test vault of this process succeeds.
 pub static SYNC_FAILS: AtomicBool = AtomicBool::new(false);
@@ -29,6 +32,7 @@ pub struct TestVault {
     pub directory: tempfile::TempDir,
     host: String,
     clock: Option<Arc<AtomicI64>>,
+    free: Arc<AtomicU64>,
 }
 
 impl Default for TestVault {
@@ -60,12 +64,20 @@ impl TestVault {
         clock: Option<Arc<AtomicI64>>,
     ) -> Self {
         let host = HostKey::generate(&mut OsRandom).to_text().to_string();
-        let vault = open(directory.path(), &host, index_capacity, clock.clone());
+        let free = Arc::new(AtomicU64::new(DISK));
+        let vault = open(
+            directory.path(),
+            &host,
+            index_capacity,
+            clock.clone(),
+            &free,
+        );
         TestVault {
             vault,
             directory,
             host,
             clock,
+            free,
         }
     }
 
@@ -77,17 +89,15 @@ impl TestVault {
     /// The one in a directory that was restored, under the host key of another.
     pub fn restored(directory: tempfile::TempDir, host: &HostKey) -> Self {
         let host = host.to_text().to_string();
-        let vault = open(
-            directory.path(),
-            &host,
-            crate::limits::INDEX_SUMMARIES,
-            None,
-        );
+        let free = Arc::new(AtomicU64::new(DISK));
+        let capacity = crate::limits::INDEX_SUMMARIES;
+        let vault = open(directory.path(), &host, capacity, None, &free);
         TestVault {
             vault,
             directory,
             host,
             clock: None,
+            free,
         }
     }
 
@@ -103,6 +113,7 @@ impl TestVault {
             directory,
             host,
             clock,
+            free,
         } = self;
         assert_eq!(
             Arc::strong_count(&vault),
@@ -112,13 +123,19 @@ impl TestVault {
         drop(vault);
         meanwhile();
         let capacity = crate::limits::INDEX_SUMMARIES;
-        let vault = open(directory.path(), &host, capacity, clock.clone());
+        let vault = open(directory.path(), &host, capacity, clock.clone(), &free);
         TestVault {
             vault,
             directory,
             host,
             clock,
+            free,
         }
+    }
+
+    /// From now on its disk has so many bytes free.
+    pub fn set_free(&self, bytes: u64) {
+        self.free.store(bytes, Ordering::Relaxed);
     }
 
     /// Makes an account and gives what opens it.
@@ -213,6 +230,7 @@ fn open(
     host: &str,
     index_capacity: usize,
     clock: Option<Arc<AtomicI64>>,
+    free: &Arc<AtomicU64>,
 ) -> Arc<Vault> {
     let ambient = match clock {
         None => Ambient::system(),
@@ -221,7 +239,12 @@ fn open(
             Box::new(OsRandom),
         ),
     };
-    let options = StoreOptions::with_sync(sync);
+    let mut options = StoreOptions::with_sync(sync);
+    let free = Arc::clone(free);
+    options.probe = Arc::new(move |_| {
+        let free = free.load(Ordering::Relaxed);
+        Ok(Space { free, total: DISK })
+    });
     let store = Store::open(&directory.join("db"), &options).unwrap();
     let host = HostKey::read(host).unwrap();
     Vault::open_with(

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::testing::{TestVault, account};
 use super::*;
+use crate::ical::overlap::TimeRange;
 use crate::ical::{ComponentKind, Extent};
 use crate::ids::{CollectionId, Segment};
 use crate::seal::Kind;
@@ -29,6 +30,7 @@ pub(super) fn event(parent: CollectionId, name: &str, uid: &str, body: &str) -> 
             uid: uid.into(),
             component: ComponentKind::Event,
             extent,
+            moments: Default::default(),
         }),
     }
 }
@@ -461,6 +463,8 @@ fn a_second_account_sees_nothing_of_the_first() {
     assert!(bob.collections(id).is_empty());
     assert!(bob.path_of(id).is_empty());
     assert_eq!(bob.members(id).unwrap_err(), VaultError::Missing);
+    let touching = bob.objects_touching(id, TimeRange::ALL);
+    assert_eq!(touching.unwrap_err(), VaultError::Missing);
     assert_eq!(
         bob.object(id, &object.segment).unwrap_err(),
         VaultError::Missing
@@ -845,6 +849,42 @@ fn what_was_not_durable_is_gone_after_a_failed_sync() {
     // What was written and not synced may be there or not; the order of changes tells which.
     let now = account.token(&account.collection(id).unwrap());
     assert_eq!(names(&account, id).len() == 1, now == token);
+    put(&account, event(id, "c.ics", "c", "x"));
+    account.barrier().wait().unwrap();
+}
+
+/// Run by nextest in a process of its own, which the failing syncs need.
+#[test]
+fn what_is_known_good_can_be_read_while_the_store_cannot_be_opened_again() {
+    let vault = TestVault::new();
+    let secret = vault.add("alice");
+    let account = vault.unlock("alice", &secret);
+    let id = calendar(&account);
+    put(&account, event(id, "a.ics", "a", "kept"));
+    account.barrier().wait().unwrap();
+    let token = account.token(&account.collection(id).unwrap());
+    super::testing::SYNC_FAILS.store(true, std::sync::atomic::Ordering::Relaxed);
+    put(&account, event(id, "b.ics", "b", "lost"));
+    assert!(account.barrier().wait().is_err(), "it was acknowledged");
+    let database = vault.directory.path().join("db/rows/db");
+    let away = vault.directory.path().join("away");
+    std::fs::rename(&database, &away).unwrap();
+    for _ in 0..2 {
+        assert!(vault.vault.recover().is_err());
+    }
+    assert!(!account.is_open(), "its memory is ahead of the disk");
+    let account = vault.unlock("alice", &secret);
+    assert_eq!(names(&account, id), ["a.ics"]);
+    let kept = account.object(id, &segment("a.ics")).unwrap().unwrap();
+    assert_eq!(account.body(id, &kept).unwrap(), b"kept");
+    assert_eq!(account.token(&account.collection(id).unwrap()), token);
+    let refused: Result<_, VaultError> = account.write(|tx| tx.put(event(id, "c.ics", "c", "x")));
+    assert_eq!(refused.unwrap_err(), VaultError::Store(StoreError::Failed));
+    account.barrier().wait().unwrap();
+    super::testing::SYNC_FAILS.store(false, std::sync::atomic::Ordering::Relaxed);
+    std::fs::rename(&away, &database).unwrap();
+    vault.vault.recover().unwrap();
+    let account = vault.unlock("alice", &secret);
     put(&account, event(id, "c.ics", "c", "x"));
     account.barrier().wait().unwrap();
 }

@@ -6,15 +6,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use parking_lot::{Mutex, RwLock};
+use serde::de::DeserializeOwned;
 
 use super::grant::Grant;
 use super::index::Index;
 use super::model::{Collection, Lock};
-use super::rows::{HeadRow, HistoryRow, LinkRow};
+use super::rows::{HeadRow, HistoryRow, LinkRow, decode};
 use super::trash::Trashed;
 use crate::ids::{AccountId, CollectionId, ObjectId, Segment};
 use crate::seal::{
-    CollectionKey, EtagKey, Kind, LastingKey, NameKey, Place, RowKey, RowName, RowPrefix,
+    CollectionKey, EtagKey, Kind, LastingKey, NameKey, Place, RowKey, RowName, RowPrefix, Stored,
 };
 use crate::store::Receipt;
 
@@ -128,6 +129,20 @@ impl State {
             epoch,
             ..scanned_place(kind, self.account, self.id, name)
         }
+    }
+
+    /// Opens a row that scans find, in whichever epoch it was sealed; none when it does not open.
+    pub fn open<T: DeserializeOwned>(
+        &self,
+        kind: Kind,
+        name: &RowName,
+        stored: &Stored,
+    ) -> Option<T> {
+        let content = self.epochs.iter().rev().find_map(|epoch| {
+            let place = self.scanned_place(kind, name, epoch.number);
+            stored.clone().open(&epoch.rows, &place).ok()
+        });
+        decode(&content?)
     }
 
     /// What a member collection adds to the sum over all of them.

@@ -78,7 +78,8 @@ impl Inner {
 
     /// Commits what opening the account found to be done.
     pub fn enqueue(&self, batch: Batch) {
-        if !batch.is_empty() {
+        // While nothing can be written it is left for the next time.
+        if !batch.is_empty() && !self.vault.store.has_failed() {
             *self.last.lock() = self.vault.store.commit(batch);
         }
     }
@@ -135,6 +136,21 @@ impl Vault {
             .retain(|_, one| Arc::strong_count(one) > 1);
         let (inner, view) = unlocked?;
         Ok(AccountStore::new(inner, slot, terms, view))
+    }
+
+    /// Runs `work` while nobody has the account open, and nobody can open it. Whoever had it signs
+    /// in again.
+    pub(super) fn alone<T>(&self, id: AccountId, work: impl FnOnce() -> T) -> T {
+        let loading = Arc::clone(self.loading.lock().entry(id).or_default());
+        let one = loading.lock();
+        self.close(id);
+        let value = work();
+        drop(one);
+        drop(loading);
+        self.loading
+            .lock()
+            .retain(|_, one| Arc::strong_count(one) > 1);
+        value
     }
 
     /// Unlocks an account while nobody else loads it.
@@ -234,13 +250,29 @@ impl Vault {
     }
 
     /// After a failed write or sync the memory of every unlocked account may be ahead of the disk:
-    /// all are locked, so that each is read anew, and then the store is opened again.
+    /// all are locked, so that each is read anew, and then the store is opened again. While that does
+    /// not succeed, what is known good can be read.
+    ///
+    /// # Errors
+    /// Why the store cannot be opened again; this may be called again.
     pub fn recover(&self) -> Result<(), StoreError> {
+        if self.store.has_failed() && self.store.is_readable() {
+            // Nothing changed since the last time, if this fails: readers are left alone.
+            self.store.probe()?;
+        }
         let unlocked: Vec<_> = self.registry.lock().keys().copied().collect();
         for id in unlocked {
             self.lock(id);
         }
-        self.load_audit(|| self.store.reopen())
+        let mut opened = Ok(());
+        let loaded = self.load_audit(|| {
+            opened = self.store.reopen();
+            if opened.is_err() {
+                self.store.serve_known_good();
+            }
+            Ok(())
+        });
+        opened.and(loaded)
     }
 
     /// Writes a new account's home and opens it.

@@ -94,19 +94,37 @@ fn escape(text: &str, out: &mut Vec<u8>, reference: impl Fn(u8) -> Option<&'stat
     let bytes = text.as_bytes();
     out.reserve(bytes.len());
     let mut copied = 0;
-    for (at, &byte) in bytes.iter().enumerate() {
-        let (instead, width) = match (reference(byte), byte) {
-            (Some(reference), _) => (reference, 1),
-            (None, b'\t' | b'\n' | b'\r') => continue,
-            (None, 0..=0x1F) => (REPLACEMENT, 1),
-            (None, 0xEF) if is_noncharacter(&bytes[at..]) => (REPLACEMENT, 3),
-            (None, _) => continue,
-        };
-        out.extend_from_slice(&bytes[copied..at]);
-        out.extend_from_slice(instead);
-        copied = at + width;
+    for (number, block) in bytes.chunks(BLOCK).enumerate() {
+        // A fold over a whole block is a few instructions, and most blocks are plain.
+        if !block
+            .iter()
+            .fold(false, |any, byte| any | is_special(*byte))
+        {
+            continue;
+        }
+        for (within, &byte) in block.iter().enumerate() {
+            let at = number * BLOCK + within;
+            let (instead, width) = match (reference(byte), byte) {
+                (Some(reference), _) => (reference, 1),
+                (None, b'\t' | b'\n' | b'\r') => continue,
+                (None, 0..=0x1F) => (REPLACEMENT, 1),
+                (None, 0xEF) if is_noncharacter(&bytes[at..]) => (REPLACEMENT, 3),
+                (None, _) => continue,
+            };
+            out.extend_from_slice(&bytes[copied..at]);
+            out.extend_from_slice(instead);
+            copied = at + width;
+        }
     }
     out.extend_from_slice(&bytes[copied..]);
+}
+
+/// Bytes that are looked at together.
+const BLOCK: usize = 16;
+
+/// Whether more than copying may have to be done about a byte, in text or in an attribute.
+fn is_special(byte: u8) -> bool {
+    byte < b' ' || matches!(byte, b'&' | b'<' | b'>' | b'"' | b'\'' | 0xEF)
 }
 
 /// Whether the root, which carries the declarations, has been written.

@@ -153,6 +153,13 @@ impl Search {
         search
     }
 
+    /// Looks for a key too: for each piece of 16 of its bytes.
+    pub fn know_key(&mut self, name: &str, key: &[u8]) {
+        for piece in key.windows(16) {
+            self.add(name, "bytes", piece.to_vec());
+        }
+    }
+
     fn add(&mut self, canary: &str, encoding: &'static str, bytes: Vec<u8>) {
         let start: [u8; 8] = bytes[..8].try_into().expect("a needle has 8 bytes");
         self.starts[usize::from(u16::from_le_bytes([start[0], start[1]]))] = true;

@@ -21,6 +21,8 @@ pub struct Used {
     pub credentials: (String, String),
     /// A calendar object and a file that are there at the end.
     pub left: (String, String),
+    /// The audit trail, as an administrator exports it.
+    pub exported: String,
 }
 
 struct Tour<'a> {
@@ -79,6 +81,9 @@ pub fn run(server: &mut Server) -> Used {
     tour.reports(&calendar, &event);
     tour.errors(&calendar, &folder, &event, &file);
     tour.administration(&label);
+    tour.limited_devices(&calendar, &event, &file);
+    let exported = tour.audit_trail();
+    tour.recovery();
     tour.credentials();
     assert!(tour.wrong.is_empty(), "{}", tour.wrong.join("\n\n"));
     Used {
@@ -94,11 +99,19 @@ pub fn run(server: &mut Server) -> Used {
             "app password, bare",
             "revoked app password",
             "revoked app password, bare",
+            "app password for a calendar",
+            "app password for a calendar, bare",
+            "app password for reading",
+            "app password for reading, bare",
+            "recovered password",
+            "second recovery key",
+            "second recovery key, bare",
         ],
         transcript: tour.client.transcript,
         statuses: tour.statuses,
         credentials: (tour.user, secret),
         left: (event, file),
+        exported,
     }
 }
 
@@ -529,6 +542,99 @@ impl Tour<'_> {
         self.client.transcript.extend(list.bytes());
         self.kept
             .extend(["user name", "e-mail", "app password label"]);
+    }
+}
+
+impl Tour<'_> {
+    /// Devices for one calendar, and for reading.
+    fn limited_devices(&mut self, calendar: &str, event: &str, file: &str) {
+        let password = self.canaries.get("second password");
+        let name = self.canaries.get("calendar name");
+        let cases: [(_, [&'static str; 2], &[&str]); 2] = [
+            (
+                "label of a device for a calendar",
+                [
+                    "app password for a calendar",
+                    "app password for a calendar, bare",
+                ],
+                &["--calendar", &name],
+            ),
+            (
+                "label of a device for reading",
+                ["app password for reading", "app password for reading, bare"],
+                &["--read-only", "--expires", "90d"],
+            ),
+        ];
+        let text = self.lose("text of a limited device");
+        let [chosen, reader] = cases.map(|(label, names, terms)| {
+            let label = self.keep(label);
+            let secret = (self.server).app_password_with(&self.user, &label, &password, terms);
+            know_secret(&mut self.canaries, names, Some(&secret));
+            secret
+        });
+        let body = super::everything::event(&text, &format!("SUMMARY:{text}\r\n"));
+        let new = format!("{calendar}{text}.ics");
+        let cases: [(&str, u16, &str, &str, &str); 9] = [
+            (&chosen, 200, "GET", event, ""),
+            (&chosen, 404, "GET", file, ""),
+            (&chosen, 201, "PUT", &new, &body),
+            (&chosen, 204, "DELETE", &new, ""),
+            (&chosen, 207, "PROPFIND", calendar, ""),
+            (&reader, 200, "GET", event, ""),
+            (&reader, 200, "GET", file, ""),
+            (&reader, 403, "PUT", &new, &body),
+            (&reader, 403, "DELETE", event, ""),
+        ];
+        for (secret, status, method, target, body) in cases {
+            let headers = [
+                ("Authorization", &*basic(&self.user, secret)),
+                ("Depth", "1"),
+                ICS,
+            ];
+            let headers = match body {
+                "" => &headers[..2],
+                _ => &headers[..],
+            };
+            self.ask(status, method, target, headers, body);
+        }
+        let devices = self.server.done(&["device", "list", &self.user], "");
+        self.client.transcript.extend(devices.bytes());
+    }
+
+    /// The audit trail, which its user reads whole; gives what an administrator exports.
+    fn audit_trail(&mut self) -> String {
+        let password = self.canaries.get("second password");
+        let arguments = ["audit", "show", &self.user, "--password-stdin"];
+        let shown = self.server.done(&arguments, &password);
+        let name = self.canaries.get("displayname");
+        assert!(shown.contains(&name), "{shown}");
+        let shown = self.server.done(&["audit", "show", "--administration"], "");
+        assert!(
+            shown.contains(&self.user) && !shown.contains(&name),
+            "{shown}"
+        );
+        self.server.done(&["audit", "verify"], "");
+        self.server.done(&["audit", "export"], "")
+    }
+
+    /// A forgotten password, and a new recovery key.
+    fn recovery(&mut self) {
+        let key = format!("sdrk-{}", self.canaries.get("recovery key"));
+        let password = self.lose("recovered password");
+        let arguments = ["user", "recover", &self.user];
+        self.server
+            .done(&arguments, &format!("{key}\n{password}\n"));
+        let arguments = ["user", "recovery-key", &self.user, "--password-stdin"];
+        let said = self.server.done(&arguments, &password);
+        let names = ["second recovery key", "second recovery key, bare"];
+        let secret = said
+            .split_whitespace()
+            .find(|word| word.starts_with("sdrk"));
+        know_secret(&mut self.canaries, names, secret);
+        // the old one is none any more
+        let arguments = ["user", "recover", &self.user];
+        let refused = self.server.command(&arguments, &format!("{key}\n"));
+        assert!(!refused.status.success());
     }
 }
 

@@ -26,6 +26,7 @@ pub struct Server {
     directory: tempfile::TempDir,
     child: Option<Child>,
     address: Option<SocketAddr>,
+    environment: Vec<(String, String)>,
 }
 
 impl Server {
@@ -36,6 +37,7 @@ impl Server {
             directory,
             child: None,
             address: None,
+            environment: Vec::new(),
         }
     }
 
@@ -47,6 +49,11 @@ impl Server {
         let password = server.app_password(name, "test");
         let client = server.client(name, &password);
         (server, client)
+    }
+
+    /// From now on the program has this variable in its environment.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.environment.push((name.to_owned(), value.to_owned()));
     }
 
     /// The data directory.
@@ -86,6 +93,7 @@ impl Server {
             // the least that may be configured
             .env("SEALDAV_ARGON2_MEMORY_KIB", "19456")
             .env("SEALDAV_ARGON2_PASSES", "1")
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .current_dir(self.directory.path());
         command
     }
@@ -132,8 +140,19 @@ impl Server {
 
     /// An app password of an account with another password.
     pub fn app_password_by(&self, name: &str, label: &str, password: &str) -> String {
+        self.app_password_with(name, label, password, &[])
+    }
+
+    /// An app password that may do less.
+    pub fn app_password_with(
+        &self,
+        name: &str,
+        label: &str,
+        password: &str,
+        terms: &[&str],
+    ) -> String {
         let arguments = ["app-password", "add", name, "--label", label];
-        let arguments = [&arguments[..], &["--password-stdin", "--json"]].concat();
+        let arguments = [&arguments[..], &["--password-stdin", "--json"], terms].concat();
         let json: serde_json::Value =
             serde_json::from_str(&self.done(&arguments, password)).expect("it prints JSON");
         json["password"].as_str().expect("a text").to_owned()
@@ -170,6 +189,11 @@ impl Server {
         self.address.expect("the server runs")
     }
 
+    /// The id of the server's process.
+    pub fn process(&self) -> u32 {
+        self.child.as_ref().expect("the server runs").id()
+    }
+
     /// Bytes of memory that the server holds now.
     pub fn memory(&self) -> usize {
         let child = self.child.as_ref().expect("the server runs");
@@ -183,6 +207,20 @@ impl Server {
     /// A client with these credentials.
     pub fn client(&self, name: &str, secret: &str) -> Client {
         Client::new(self.address(), name, secret)
+    }
+
+    /// Tells it to read its certificate again.
+    pub fn hang_up(&self) {
+        let child = self.child.as_ref().expect("the server runs");
+        let id = rustix::process::Pid::from_child(child);
+        rustix::process::kill_process(id, rustix::process::Signal::HUP).expect("it can be told");
+    }
+
+    /// How it ended, once it has.
+    pub fn ended(&mut self) -> Option<std::process::ExitStatus> {
+        let child = self.child.as_mut().expect("the server runs");
+        let status = child.try_wait().expect("it is ours");
+        status.inspect(|_| self.child = None)
     }
 
     /// Ends it as a power cut does.
@@ -251,6 +289,15 @@ pub fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
             walk(&entry.path(), found);
         }
     }
+}
+
+/// Leaves the data of a stopped server as a rotation of the host key does that was cut off in its
+/// beginning: nothing but a rotation opens it then.
+pub fn interrupt_rotation(server: &Server) {
+    let key = sealdav::seal::HostKey::generate(&mut sealdav::ambient::OsRandom);
+    let next = server.data().join("host.key.next");
+    fs::write(next, key.to_text().as_str()).expect("a file");
+    assert!(!server.command(&["user", "list"], "").status.success());
 }
 
 /// A database of rows, as the store keeps them, in a copy that may be opened while nobody looks.

@@ -12,9 +12,9 @@ use sealdav::account::SignInError;
 use sealdav::ambient::Ambient;
 use sealdav::config::Network;
 use sealdav::dav::{Body, Request, Response};
-use sealdav::http::{Application, Bounds, Security, Server, Session, Setup, Source};
+use sealdav::http::{Application, Bounds, Security, Server, Session, Setup, Source, Unsupervised};
 use sealdav::ids::{AccountId, Secret, SlotId};
-use sealdav::store::Receipt;
+use sealdav::store::{Condition, Receipt};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::{oneshot, watch};
@@ -80,9 +80,11 @@ impl Application for Fake {
     fn body_limit(&self, _: &Method) -> usize {
         LIMIT
     }
-    fn health(&self) -> Result<(), String> {
-        Ok(())
+    fn health(&self) -> Condition {
+        Condition::Works
     }
+    fn touch(&self) {}
+    fn watch(&self) {}
     fn housekeep(&self) {}
 }
 
@@ -96,6 +98,7 @@ impl Session for FakeSession {
     fn handle(&self, request: Request) -> Response {
         (self.0)(request)
     }
+    fn refused(&self, _: StatusCode, _: &'static str) {}
 }
 
 pub fn respond(status: StatusCode, body: Body) -> Response {
@@ -202,6 +205,8 @@ fn start_with(
         sign_in_networks,
         security_contact: None,
         bounds,
+        metrics: None,
+        supervisor: Arc::new(Unsupervised),
     })
     .unwrap();
     let address = server.addresses()[0];

@@ -44,6 +44,51 @@ async fn tls_keeps_alive_and_says_little() {
     }
 }
 
+/// P8: the greeting of a client that knows no TLS above 1.0 or 1.1 is answered with the alert
+/// protocol_version (RFC 8446 section 6.2); the same greeting with TLS 1.2 in it goes on.
+#[tokio::test]
+async fn tls_below_1_2_is_refused() {
+    const ALERT: u8 = 21;
+    const HANDSHAKE: u8 = 22;
+    const PROTOCOL_VERSION: u8 = 70;
+    let server = start(echo, Bounds::default(), Some("versions"));
+    for (minor, expected) in [(1, ALERT), (2, ALERT), (3, HANDSHAKE)] {
+        let mut stream = server.connect().await;
+        stream.write_all(&client_hello(minor)).await.unwrap();
+        let mut first = [0; 7];
+        stream.read_exact(&mut first).await.unwrap();
+        assert_eq!(first[0], expected, "TLS 1.{}: {first:?}", minor - 1);
+        if expected == ALERT {
+            assert_eq!(first[6], PROTOCOL_VERSION, "{first:?}");
+        }
+    }
+}
+
+/// The greeting of a client whose best version is 3.`minor`, with what rustls needs to go on: a
+/// suite of TLS 1.2 and one of before, curves, points and signatures.
+fn client_hello(minor: u8) -> Vec<u8> {
+    let extensions: &[&[u8]] = &[
+        &[0, 10, 0, 6, 0, 4, 0, 29, 0, 23],
+        &[0, 11, 0, 2, 1, 0],
+        &[0, 13, 0, 6, 0, 4, 4, 3, 8, 4],
+        &[0, 23, 0, 0],
+    ];
+    let extensions = extensions.concat();
+    let two = |length: usize| u16::try_from(length).unwrap().to_be_bytes();
+    let body = [
+        &[3, minor][..],
+        &[7; 32],
+        &[0],
+        &[0, 6, 0xc0, 0x2b, 0xc0, 0x09, 0x00, 0x2f],
+        &[1, 0],
+        &two(extensions.len()),
+        &extensions,
+    ]
+    .concat();
+    let message = [&[1, 0][..], &two(body.len()), &body].concat();
+    [&[22, 3, 1][..], &two(message.len()), &message].concat()
+}
+
 #[tokio::test]
 async fn sign_in() {
     let running = start(echo, Bounds::default(), None);

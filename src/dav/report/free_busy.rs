@@ -22,6 +22,7 @@ use super::filter::time_range;
 use super::query::{calendars, deep};
 use crate::ical::busy::BusyTimes;
 use crate::ical::definitions;
+use crate::ical::instances::{Instances, WithinError};
 use crate::ical::kind::ComponentKind;
 use crate::ical::overlap::TimeRange;
 use crate::ical::time::Instant;
@@ -81,15 +82,20 @@ impl Query<'_> {
             // of what does not even say what it is, nobody knows that it takes no time
             return Err(damaged());
         }
-        for object in self.context.account.members(calendar.id)?.objects {
-            let touched = object.calendar.as_ref().is_some_and(|facts| {
-                matches!(
-                    facts.component,
-                    ComponentKind::Event | ComponentKind::FreeBusy
-                ) && facts.extent.touches(self.range)
-            });
-            if touched {
-                self.object(calendar, &object)?;
+        let account = self.context.account;
+        for object in account.objects_touching(calendar.id, self.range)? {
+            let Some(facts) = &object.calendar else {
+                continue;
+            };
+            if !matches!(
+                facts.component,
+                ComponentKind::Event | ComponentKind::FreeBusy
+            ) {
+                continue;
+            }
+            match facts.moments.known() {
+                Some(moments) => self.busy.add_moments(moments).map_err(limited)?,
+                None => self.object(calendar, &object)?,
             }
         }
         Ok(())
@@ -101,8 +107,8 @@ impl Query<'_> {
         calendar: &Arc<Collection>,
         object: &Arc<Summary>,
     ) -> Result<(), DavError> {
-        let bytes = match current_body(self.context.account, calendar, object)? {
-            Body::There(_, bytes) => bytes,
+        let (newer, bytes) = match current_body(self.context.account, calendar, object)? {
+            Body::There(newer, bytes) => (newer, bytes),
             // deleted since the listing began
             Body::Gone => return Ok(()),
             Body::Damaged => return Err(damaged()),
@@ -110,10 +116,18 @@ impl Query<'_> {
         let read = Calendar::parse(&bytes).map_err(|_| damaged())?;
         let zone = self.zones.of(calendar).unwrap_or_else(Zone::utc);
         let zones = definitions::zones(&read, zone);
-        // also for a recurrence too complex to tell: less than all would be wrong
-        let limited = |_| DavError::Named(&NUMBER_OF_MATCHES_WITHIN_LIMITS);
-        self.busy.add(&read, &zones).map_err(limited)
+        let instances = Instances::new(&read, &zones);
+        self.busy.add(&read, &instances, &zones).map_err(limited)?;
+        if let Some(facts) = &newer.calendar {
+            facts.moments.note(&read, &instances, &zones);
+        }
+        Ok(())
     }
+}
+
+/// Also for a recurrence too complex to tell: less than all would be wrong.
+fn limited(_: WithinError) -> DavError {
+    DavError::Named(&NUMBER_OF_MATCHES_WITHIN_LIMITS)
 }
 
 /// 500. Which row it is was logged when it was read.

@@ -44,6 +44,7 @@ pub fn run(context: &Context<'_>, body: &Element) -> Result<Response, DavError> 
     let query = Query {
         account: context.account,
         plan: Plan::of(&filter),
+        events_within: filter.events_within(),
         windows: filter.windows(),
         filter,
         wants_body: matches!(&responder.selection, Selection::Named(items) if Responder::wants_data(items)),
@@ -146,6 +147,8 @@ struct Query<'a> {
     filter: Filter,
     plan: Plan,
     windows: Vec<TimeRange>,
+    /// The range, if an event in it is all that is asked for.
+    events_within: Option<TimeRange>,
     wants_body: bool,
     responder: Responder,
 }
@@ -156,8 +159,12 @@ impl Query<'_> {
         let base = super::super::target::href(self.account.name(), &path, HrefForm::Collection);
         let zone = self.zone_of(calendar);
         let mut href = String::new();
-        let members = match self.account.members(calendar.id) {
-            Ok(members) => members,
+        let window = self.windows.first().copied();
+        let objects = match self
+            .account
+            .objects_touching(calendar.id, window.unwrap_or(TimeRange::ALL))
+        {
+            Ok(objects) => objects,
             // the other calendars are searched all the same (HARDENING H32)
             Err(VaultError::Damaged(_)) => {
                 write_status_response(&base, StatusCode::INTERNAL_SERVER_ERROR, writer);
@@ -165,7 +172,14 @@ impl Query<'_> {
             }
             Err(error) => return Err(error.into()),
         };
-        for object in members.objects {
+        for object in objects {
+            if !object
+                .calendar
+                .as_ref()
+                .is_some_and(|facts| self.possible(facts))
+            {
+                continue;
+            }
             href.clear();
             href.push_str(&base);
             encode_segment(&object.segment, &mut href);
@@ -189,8 +203,12 @@ impl Query<'_> {
         if !self.possible(facts) {
             return Ok(());
         }
+        let decided = self.decided(facts);
+        if decided == Some(false) {
+            return Ok(());
+        }
         let resource = Resource::Object(parent.clone(), object.clone());
-        if matches!(self.plan, Plan::KindsOnly(_)) && !self.wants_body {
+        if decided == Some(true) && !self.wants_body {
             self.responder.write(href, &resource, writer)?;
         } else {
             match current_body(self.account, parent, object)? {
@@ -199,7 +217,9 @@ impl Query<'_> {
                 // nothing can be said of it, so it is reported for itself (HARDENING H32)
                 Body::Damaged => self.responder.write(href, &resource, writer)?,
                 Body::There(newer, bytes) => {
-                    if self.matches(&bytes, zone) {
+                    // what overwrote it meanwhile is looked at anew
+                    let known = decided.filter(|_| newer.body_revision == object.body_revision);
+                    if known.unwrap_or_else(|| self.matches(&newer, &bytes, zone)) {
                         let resource = Resource::Object(parent.clone(), newer);
                         self.responder
                             .write_with_body(href, &resource, bytes, writer)?;
@@ -220,15 +240,29 @@ impl Query<'_> {
                 .all(|window| facts.extent.touches(*window))
     }
 
+    /// What the summary says for sure, with what is remembered of the object.
+    fn decided(&self, facts: &CalendarFacts) -> Option<bool> {
+        if matches!(self.plan, Plan::KindsOnly(_)) {
+            return Some(true);
+        }
+        let range = self.events_within?;
+        let moments = facts.moments.known()?;
+        Some(moments.iter().any(|moment| moment.overlaps(range)))
+    }
+
     /// What the body says. One that cannot be read any more, or whose recurrence is too complex
     /// to tell, is given to the client rather than hidden.
-    fn matches(&self, bytes: &[u8], zone: &Zone) -> bool {
+    fn matches(&self, object: &Summary, bytes: &[u8], zone: &Zone) -> bool {
         let Ok(calendar) = Calendar::parse(bytes) else {
             return true;
         };
         let zones = definitions::zones(&calendar, zone.clone());
         let times = Instances::new(&calendar, &zones);
-        self.filter.matches(&calendar, &times).unwrap_or(true)
+        let matches = self.filter.matches(&calendar, &times).unwrap_or(true);
+        if let (Some(facts), Some(_)) = (&object.calendar, self.events_within) {
+            facts.moments.note(&calendar, &times, &zones);
+        }
+        matches
     }
 
     /// Where floating times are read (RFC 4791 section 9.8).

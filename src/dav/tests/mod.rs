@@ -19,6 +19,7 @@ mod rfc4918_locks;
 mod rfc5689;
 mod rfc6578;
 mod rfc7529;
+mod room;
 mod simulated;
 mod streams;
 mod sync;

@@ -99,6 +99,7 @@ fn stored_before(server: &Server, name: &str, body: &str) {
         uid: "old".into(),
         component: ComponentKind::Event,
         extent: extent(&Calendar::parse(body.as_bytes()).unwrap()),
+        moments: Default::default(),
     };
     let new = NewObject {
         parent: work.id,

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ambient::UnixMillis;
 use crate::ids::{AccountId, SlotId};
-use crate::seal::Kind;
+use crate::seal::{Kind, RowName};
 use crate::store::{Batch, Receipt, StoreError};
 use crate::vault::Vault;
 use crate::vault::rows::encode;
@@ -56,6 +56,23 @@ impl Vault {
             }
         }
         Ok(devices)
+    }
+
+    /// The rows of devices that do not open, or are not under their own name.
+    pub(in crate::vault) fn damaged_devices(
+        &self,
+        account: AccountId,
+    ) -> Result<Vec<RowName>, StoreError> {
+        let rows = &self.chain(account).rows;
+        let mut damaged = Vec::new();
+        for row in self.store.scan(&rows.names.prefix(Kind::Device)) {
+            let (name, stored) = row?;
+            let device = self.open_device::<DeviceRecord>(&name, stored);
+            if device.is_none_or(|device| rows.device(device.slot) != name) {
+                damaged.push(name);
+            }
+        }
+        Ok(damaged)
     }
 
     /// Remembers devices, and forgets others, of one account.

@@ -322,7 +322,7 @@ fn lanes(bytes: [u8; 32]) -> [u64; 4] {
     std::array::from_fn(|at| u64::from_be_bytes(lane(at)))
 }
 
-fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
+pub(in crate::vault) fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
     let digits = text.as_bytes();
     if digits.len() != 2 * N {
         return None;

@@ -37,7 +37,9 @@ use parking_lot::{Mutex, MutexGuard, RwLock, RwLockReadGuard};
 use serde::{Deserialize, Serialize};
 
 use self::chain::ChainState;
-use self::page::{ChainRows, Entry, NOTHING, hour_of};
+pub(super) use self::mirror::unhex;
+pub(super) use self::page::ChainRows;
+use self::page::{Entry, NOTHING, hour_of};
 use super::{AccountStore, Vault};
 use crate::ambient::UnixMillis;
 use crate::ids::{AccountId, CollectionId, SlotId};
@@ -77,6 +79,7 @@ pub enum Action {
     Purge,
     Undo,
     Export,
+    Erase,
 }
 
 impl Action {
@@ -111,6 +114,7 @@ impl Action {
             Action::Purge => "trash-purged",
             Action::Undo => "undo",
             Action::Export => "export",
+            Action::Erase => "erasure-certified",
         }
     }
 }
@@ -349,6 +353,27 @@ impl Vault {
         receipt.wait()
     }
 
+    /// Writes something into the chain of administration alone. Durable when it returns.
+    ///
+    /// # Errors
+    /// The store's.
+    pub(super) fn tell_administration(&self, what: Happening) -> Result<(), StoreError> {
+        let now = self.ambient.now();
+        let office = self.chain(AccountId::NONE);
+        let mut batch = Batch::new();
+        let mut writing = self.audit.writing(&office);
+        self.record(
+            &mut writing,
+            &mut batch,
+            now,
+            &[Entry::new(what, now)],
+            None,
+        );
+        let receipt = self.store.commit(batch);
+        drop(writing);
+        receipt.wait()
+    }
+
     /// Adds entries to the open page of a chain, in the batch of what they tell of.
     fn record(
         &self,
@@ -535,7 +560,6 @@ impl Vault {
     }
 
     /// The sum over an account's heads, as of its last change.
-    #[cfg(test)]
     pub(super) fn audited_heads(&self, account: AccountId) -> Option<[u64; 4]> {
         self.chain(account).state.lock().heads()
     }
@@ -547,6 +571,6 @@ impl Vault {
 }
 
 /// Lower-case hexadecimal digits.
-fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -104,7 +104,7 @@ pub(super) struct Entry {
 }
 
 /// Names and seals the rows of one chain.
-pub(super) struct ChainRows {
+pub(in crate::vault) struct ChainRows {
     pub account: AccountId,
     pub names: NameKey,
 }

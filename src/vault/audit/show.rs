@@ -193,12 +193,68 @@ impl Vault {
         Ok(self.open_page(&name, stored).map(|row| (row, hash)))
     }
 
+    /// The pages that the host key opens and none of `keys` does.
+    pub(in crate::vault) fn unread_pages(
+        &self,
+        account: AccountId,
+        keys: &[PairKey],
+    ) -> Result<Vec<u64>, StoreError> {
+        let Some((first, open)) = self.ends(account)? else {
+            return Ok(Vec::new());
+        };
+        // A page without entries has no key either.
+        let unread = |row: &PageRow| row.key.is_some() && row.open(keys).is_none();
+        let mut numbers: Vec<_> = unread(&open).then_some(open.number).into_iter().collect();
+        for number in first..open.number {
+            if let Some((row, _)) = self.closed_page(account, number)?
+                && unread(&row)
+            {
+                numbers.push(number);
+            }
+        }
+        Ok(numbers)
+    }
+
     /// Whether administration says that an account was deleted.
     pub(super) fn was_deleted(&self, account: AccountId) -> Result<bool, StoreError> {
         let all = self.audit_of_administration(UnixMillis(i64::MIN / 2), usize::MAX)?;
         let deleted =
             |line: &AuditLine| line.action == Action::DeleteUser && line.account == Some(account);
         Ok(all.lines.iter().any(deleted))
+    }
+
+    /// Whether the last that administration says of an account's keys is that it is deleted.
+    pub(in crate::vault) fn deletion_begun(&self, account: AccountId) -> Result<bool, StoreError> {
+        const OF_KEYS: [Action; 8] = [
+            Action::AddUser,
+            Action::CutKey,
+            Action::RevokeKey,
+            Action::ChangePassword,
+            Action::ChangeAccountKey,
+            Action::Enable,
+            Action::Disable,
+            Action::DeleteUser,
+        ];
+        let all = self.audit_of_administration(UnixMillis(i64::MIN / 2), usize::MAX)?;
+        let about = all.lines.iter();
+        let last = about
+            .filter(|line| line.account == Some(account) && OF_KEYS.contains(&line.action))
+            .max_by_key(|line| line.last);
+        Ok(last.is_some_and(|line| line.action == Action::DeleteUser))
+    }
+
+    /// Whether administration knows a certificate, of which `hash` is kept.
+    pub(in crate::vault) fn was_certified(
+        &self,
+        account: AccountId,
+        hash: SlotId,
+    ) -> Result<bool, StoreError> {
+        let all = self.audit_of_administration(UnixMillis(i64::MIN / 2), usize::MAX)?;
+        Ok(all.lines.iter().any(|line| {
+            line.action == Action::Erase
+                && line.account == Some(account)
+                && line.device == Some(hash)
+        }))
     }
 
     /// Up to `most` pages of all chains, from a cursor on, and where to go on.

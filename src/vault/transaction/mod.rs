@@ -2,6 +2,7 @@
 //! to the tree and the indexes in memory.
 
 mod collections;
+mod forget;
 mod grants;
 mod history;
 mod locks;

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use super::super::chunks::chunks;
 use super::super::index::{Index, IndexEffect};
 use super::super::model::{Destination, Etag, NewObject, Properties, Summary, VaultError};
-use super::super::read::chunks;
 use super::super::rows::{
     Ended, SummaryRow, Tombstone, digest_add, digest_sub, encode, encode_properties,
 };
@@ -135,7 +135,7 @@ impl Transaction {
         Ok(())
     }
 
-    fn drop_tombstone(
+    pub(super) fn drop_tombstone(
         &mut self,
         state: &State,
         tombstone: Arc<Tombstone>,
