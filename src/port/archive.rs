@@ -204,12 +204,15 @@ fn more(object: &ObjectHead, name: &str, file: String) -> Option<DescribedObject
     })
 }
 
+/// What is done with an object and its body.
+type With<'a> = dyn FnMut(&ObjectHead, &[u8]) -> Result<(), PortError> + 'a;
+
 /// Every object of a collection, one after the other; gives how many are not even known by
 /// name, and its properties.
 fn each(
     answers: &mut dyn Answers,
     path: &[Segment],
-    with: &mut dyn FnMut(&ObjectHead, &[u8]) -> Result<(), PortError>,
+    with: &mut With<'_>,
 ) -> Result<(usize, Vec<PropertyText>), PortError> {
     let path = path.to_vec();
     let begun = answers.ask(&Ask::Begin { path }, &[])?.0;

@@ -62,7 +62,9 @@ fn with_number(name: &str, number: usize) -> String {
 }
 
 fn cut(text: &str, most: usize) -> &str {
-    &text[..text.floor_char_boundary(most)]
+    let starts = text.char_indices().map(|(at, _)| at);
+    let ends = starts.chain([text.len()]).take_while(|at| *at <= most);
+    &text[..ends.last().unwrap_or(0)]
 }
 
 /// The names of one folder: safe on every system, and different from each other also where case

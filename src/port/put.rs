@@ -65,7 +65,7 @@ impl One<'_> {
     }
 
     fn target(&self, segment: &Segment) -> Vec<Segment> {
-        [self.path, &[segment.clone()]].concat()
+        [self.path, std::slice::from_ref(segment)].concat()
     }
 }
 
