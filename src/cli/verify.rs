@@ -135,13 +135,13 @@ impl Printer<'_> {
             format!("{} rows, {megabytes} MB so far", totals.rows)
         };
         match (event, self.progress) {
-            (VerifyEvent::Progress(_), Progress::Nowhere) => return Ok(()),
+            (VerifyEvent::Progress(_), Progress::Nowhere) => Ok(()),
             (VerifyEvent::Progress(totals), Progress::Terminal) => {
                 write!(errors, "\r{}", so_far(totals))?;
-                return errors.flush();
+                errors.flush()
             }
             (VerifyEvent::Progress(totals), Progress::Lines) => {
-                return writeln!(errors, "{}", so_far(totals));
+                writeln!(errors, "{}", so_far(totals))
             }
             (event, progress) => {
                 if progress == Progress::Terminal {

@@ -83,8 +83,11 @@ fn derived(key: &Key, info: &str) -> Key {
     output
 }
 
+/// Of each slot its lookup tag and its sealed content.
+type Slots = Vec<([u8; 16], Vec<u8>)>;
+
 /// The one key file: whose, and the id and sealed content of each slot.
-fn key_file(keys: &Path) -> ([u8; 16], Vec<([u8; 16], Vec<u8>)>) {
+fn key_file(keys: &Path) -> ([u8; 16], Slots) {
     let path = fs::read_dir(keys)
         .expect("keys")
         .next()
@@ -107,7 +110,8 @@ fn key_file(keys: &Path) -> ([u8; 16], Vec<([u8; 16], Vec<u8>)>) {
         match number(&mut rest) {
             0 => {
                 take(&mut rest, 16);
-                (number(&mut rest), number(&mut rest));
+                number(&mut rest);
+                number(&mut rest);
             }
             _ => drop(take(&mut rest, 16)),
         }

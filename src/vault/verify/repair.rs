@@ -314,8 +314,11 @@ fn drop_strays(one: &mut CollectionWalk<'_, '_>) -> Step {
     for kind in Kind::ALL {
         let hangs =
             matches!(table::entry(*kind).by, By::Object(_)) || *kind == Kind::CollectionProperties;
+        if !hangs {
+            continue;
+        }
         let mut dropped = 0;
-        while hangs {
+        loop {
             let strays = one.strays_of(*kind)?;
             if strays.is_empty() {
                 break;
