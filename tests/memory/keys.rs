@@ -83,7 +83,7 @@ fn derived(key: &Key, info: &str) -> Key {
     output
 }
 
-/// Of each slot its lookup tag and its sealed content.
+/// Of each slot its id and its sealed content.
 type Slots = Vec<([u8; 16], Vec<u8>)>;
 
 /// The one key file: whose, and the id and sealed content of each slot.
