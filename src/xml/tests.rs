@@ -189,7 +189,7 @@ fn a_full_multiget_fits_its_bounds() {
     for number in 0..limits::MULTIGET_HREFS {
         write!(
             body,
-            "\r\n  <D:href>/calendars/anna/work/{number}.ics</D:href>"
+            "\r\n  <D:href>/calendars/anna/office/{number}.ics</D:href>"
         )
         .unwrap();
     }
