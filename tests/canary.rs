@@ -40,6 +40,7 @@ fn nothing_that_was_stored_or_sent_can_be_found() {
     server.stop();
     assert_eq!(search.folder(&server.data()), Found::new(), "in the data");
     assert_eq!(search.bytes(&server.log()), Found::new(), "in the log");
+    rotation_trash_and_backups_hold_nothing(&mut server, &used, &search);
     // what an interrupted rotation of the host key leaves, and a finished one
     common::interrupt_rotation(&server);
     assert_eq!(search.folder(&server.data()), Found::new(), "in the data");
@@ -54,6 +55,37 @@ fn nothing_that_was_stored_or_sent_can_be_found() {
             .iter()
             .any(|file| file.ends_with("host.key.old-1"))
     );
+    assert_eq!(search.folder(&server.data()), Found::new(), "in the data");
+    assert_eq!(search.bytes(&server.log()), Found::new(), "in the log");
+}
+
+/// A new account key, with all that was sealed under the old one; what is in the trash; and backups.
+fn rotation_trash_and_backups_hold_nothing(
+    server: &mut Server,
+    used: &everything::Used,
+    search: &Search,
+) {
+    let mut canaries = used.canaries.iter();
+    let password = canaries.find(|(name, _)| *name == "recovered password");
+    let (user, (_, password)) = (&used.credentials.0, password.expect("it was set"));
+    server.start(&["--plain-http"]);
+    let (rows, keys) = (server.beside("rows-backup"), server.beside("keys-backup"));
+    for place in [&rows, &keys] {
+        fs::create_dir(place).expect("a place");
+    }
+    let told = server.done(&["trash", "list", user, "--password-stdin"], password);
+    assert!(!told.is_empty(), "the trash has something");
+    let to = |place: &std::path::Path| place.to_str().expect("a text").to_owned();
+    for _ in 0..2 {
+        server.done(&["backup", "--to", &to(&rows)], "");
+        server.done(&["backup", "keys", "--to", &to(&keys)], "");
+        server.done(&["user", "rotate", user, "--password-stdin"], password);
+    }
+    server.stop();
+    for place in [&rows, &keys] {
+        assert!(fs::read_dir(place).expect("a backup").count() > 0);
+        assert_eq!(search.folder(place), Found::new(), "in a backup");
+    }
     assert_eq!(search.folder(&server.data()), Found::new(), "in the data");
     assert_eq!(search.bytes(&server.log()), Found::new(), "in the log");
 }

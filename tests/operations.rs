@@ -108,6 +108,16 @@ fn metrics_tell_figures_and_no_names() {
     ] {
         assert!(value(&told, positive) > 0.0, "{positive}");
     }
+    assert!(
+        !told.contains("sealdav_backup_age_seconds "),
+        "there is none"
+    );
+    let place = server.beside("backup");
+    std::fs::create_dir(&place).expect("a place");
+    server.done(&["backup", "--to", place.to_str().expect("a text")], "");
+    let later = scrape(address, &format!("GET /metrics HTTP/1.1\r\n{bearer}"));
+    assert!(value(&later, "sealdav_backup_age_seconds ") < 60.0);
+    assert!(value(&later, "sealdav_database_live_bytes ") > 0.0);
     for secret in ["metricanna", "metricphone", "y.ics", password.as_str()] {
         assert!(!told.contains(secret), "{secret} in {told}");
     }
@@ -146,6 +156,7 @@ fn doctor_says_what_is_wrong_and_ends_with_its_weight() {
         "an unknown device from 127.0.0.x, for the account docanna: ",
         "ok       store: answers, and takes writes",
         "WARNING  host key: ",
+        "WARNING  backup: none was ever made of this data",
         &format!("ok       ports: the server is reached on {listen}"),
         "ok       memory: is never dumped to a file",
         "0 faults, ",
@@ -156,7 +167,14 @@ fn doctor_says_what_is_wrong_and_ends_with_its_weight() {
         assert!(!text.contains(secret), "{secret} in {text}");
     }
     server.stop();
+    let place = server.beside("backup");
+    std::fs::create_dir(&place).expect("a place");
+    let place = place.to_str().expect("a text");
+    server.done(&["backup", "--to", place], "");
     let output = server.command(&["doctor", "--json"], "");
+    let json = String::from_utf8_lossy(&output.stdout);
+    let made = format!("the last good one to {place} is 0 hours old");
+    assert!(json.contains(&made), "{json}");
     let told: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
     assert_eq!(told["worst"], "warning", "{told}");
     let key = server.data().join("host.key");

@@ -257,6 +257,7 @@ fn exposure(config: &Config, accounts: &Arc<Accounts>) -> Result<Option<Exposure
         listener,
         token,
         accounts: Arc::clone(accounts),
+        data: config.data_dir(),
     }))
 }
 

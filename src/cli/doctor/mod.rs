@@ -10,6 +10,7 @@
 //! An administrator sees labels of devices and classes of errors here, and no calendar's name or
 //! content: the server does not know them without its users' keys.
 
+mod backups;
 mod files;
 mod live;
 mod machine;
@@ -139,6 +140,7 @@ fn examine(config: &Config) -> Findings {
     };
     if there {
         files::host_key(config, &mut findings);
+        backups::look(config, now, &mut findings);
     }
     machine::ports(config, live.is_some(), &mut findings);
     reach::certificate(config, now, &mut findings);

@@ -2,6 +2,7 @@
 //! machine, and with a token if more than this machine may read it. Plain HTTP, `GET /metrics` only.
 
 use std::convert::Infallible;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,6 +36,8 @@ pub struct Exposure {
     pub token: Option<Secret>,
     /// Whose figures they are.
     pub accounts: Arc<Accounts>,
+    /// The data directory, which knows of its backups.
+    pub data: PathBuf,
 }
 
 struct Door {
@@ -48,6 +51,7 @@ pub(in crate::http) async fn serve(exposure: Exposure, metrics: Arc<Metrics>) {
         listener,
         token,
         accounts,
+        data,
     } = exposure;
     let listener = listener
         .set_nonblocking(true)
@@ -56,7 +60,11 @@ pub(in crate::http) async fn serve(exposure: Exposure, metrics: Arc<Metrics>) {
         Ok(listener) => listener,
         Err(error) => return tracing::error!(%error, "the metrics are not told"),
     };
-    let sources = Sources { metrics, accounts };
+    let sources = Sources {
+        metrics,
+        accounts,
+        data,
+    };
     let door = Arc::new(Door { sources, token });
     let slots = Arc::new(Semaphore::new(limits::METRICS_CONNECTIONS));
     loop {

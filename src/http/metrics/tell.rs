@@ -3,6 +3,7 @@
 //! No label holds a name, an id or anything else that came from outside.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use prometheus_client::collector::Collector;
@@ -12,6 +13,7 @@ use prometheus_client::registry::Registry;
 
 use super::{CLASSES, Metrics, method_name};
 use crate::account::Accounts;
+use crate::backup;
 use crate::figures::{BUCKETS, Shape};
 use crate::http::log::Route;
 use crate::store::{Condition, Room};
@@ -21,6 +23,8 @@ use crate::store::{Condition, Room};
 pub(super) struct Sources {
     pub metrics: Arc<Metrics>,
     pub accounts: Arc<Accounts>,
+    /// The data directory.
+    pub data: PathBuf,
 }
 
 impl fmt::Debug for Sources {
@@ -48,6 +52,7 @@ impl Collector for Sources {
         self.connections(&mut teller)?;
         self.store(&mut teller)?;
         self.disk(&mut teller)?;
+        self.backups(&mut teller)?;
         self.accounts(&mut teller)?;
         self.process(&mut teller)
     }
@@ -139,6 +144,22 @@ impl Sources {
         teller.gauge("sealdav_disk_stop_bytes", "Free bytes below which writes are refused", disk.marks.stop as f64)?;
         let read_only = f64::from(disk.room == Room::Stopped);
         teller.gauge("sealdav_read_only", "1 while writes are refused for lack of room", read_only)
+    }
+
+    /// Without a backup there is no age; an alarm asks whether it is absent too.
+    #[rustfmt::skip]
+    fn backups(&self, teller: &mut Teller) -> fmt::Result {
+        if let Some((_, live)) = self.accounts.vault().store().waste() {
+            teller.gauge("sealdav_database_live_bytes", "Bytes of all rows when they were last counted", live as f64)?;
+        }
+        let now = self.accounts.vault().ambient().now();
+        match backup::last_backup(&self.data) {
+            Some(last) => {
+                let seconds = (now.0 - last.0).max(0) as f64 / 1000.0;
+                teller.gauge("sealdav_backup_age_seconds", "Time since the last good backup ended", seconds)
+            }
+            None => Ok(()),
+        }
     }
 
     #[rustfmt::skip]
