@@ -499,6 +499,7 @@ fn key_file(path: &Path) {
             }
         }
     }
+    let _mark = fields.take(16);
     assert!(fields.0.is_empty(), "{} bytes more", fields.0.len());
     kinds.sort_unstable();
     let expected = [0, 1, 1, 1, 2];

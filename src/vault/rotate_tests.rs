@@ -206,6 +206,7 @@ fn a_stop_before_the_key_file_changes_nothing_and_one_after_it_is_made_up_for() 
             let file = KeyFile {
                 generation: next,
                 slots,
+                holds: None,
             };
             vault.put_slots(record.id, file).unwrap();
         }
