@@ -108,9 +108,8 @@ fn month(server: &Server) -> u16 {
 
 fn expanded(server: &Server) -> u16 {
     let (start, end) = data::MONTH;
-    let data = format!(
-        "<C:calendar-data><C:expand start=\"{start}\" end=\"{end}\"/></C:calendar-data>"
-    );
+    let data =
+        format!("<C:calendar-data><C:expand start=\"{start}\" end=\"{end}\"/></C:calendar-data>");
     server.ask("REPORT", "", &query(&data)).0
 }
 

@@ -322,7 +322,7 @@ fn parameter_matches(filter: &ParamFilter, property: &Property) -> bool {
             parameters.peek().is_some()
                 && text.matches(
                     parameters
-                        .flat_map(|found| &found.values)
+                        .flat_map(|found| found.values.iter())
                         .map(|value| &**value),
                 )
         }

@@ -54,8 +54,62 @@ pub struct Parameter<'a> {
     /// Its name in upper case.
     pub name: Cow<'a, str>,
     /// Its values, quotes removed and RFC 6868 decoded; none when it was written without `=`.
-    pub values: Vec<Cow<'a, str>>,
+    pub values: Values<'a>,
 }
+
+/// The values of a parameter: nearly always one, which then needs no list.
+#[derive(Clone)]
+pub struct Values<'a>(List<'a>);
+
+#[derive(Clone)]
+enum List<'a> {
+    One(Cow<'a, str>),
+    Other(Vec<Cow<'a, str>>),
+}
+
+impl<'a> Values<'a> {
+    const NONE: Values<'static> = Values(List::Other(Vec::new()));
+
+    fn push(&mut self, value: Cow<'a, str>) {
+        match &mut self.0 {
+            List::Other(values) if values.is_empty() => self.0 = List::One(value),
+            List::Other(values) => values.push(value),
+            List::One(first) => self.0 = List::Other(vec![std::mem::take(first), value]),
+        }
+    }
+
+    fn into_owned(self) -> Values<'static> {
+        let owned = |text: Cow<'_, str>| Cow::Owned(text.into_owned());
+        Values(match self.0 {
+            List::One(value) => List::One(owned(value)),
+            List::Other(values) => List::Other(values.into_iter().map(owned).collect()),
+        })
+    }
+}
+
+impl<'a> Deref for Values<'a> {
+    type Target = [Cow<'a, str>];
+
+    fn deref(&self) -> &[Cow<'a, str>] {
+        match &self.0 {
+            List::One(value) => std::slice::from_ref(value),
+            List::Other(values) => values,
+        }
+    }
+}
+
+impl fmt::Debug for Values<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&**self, formatter)
+    }
+}
+
+impl PartialEq for Values<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+impl Eq for Values<'_> {}
 
 /// A property: one content line. Names and values are those of the received bytes, wherever
 /// these say them in one piece.
@@ -106,7 +160,7 @@ impl<'a> Property<'a> {
         let owned = |text: Cow<'_, str>| Cow::Owned(text.into_owned());
         let parameters = self.parameters.into_iter().map(|parameter| Parameter {
             name: owned(parameter.name),
-            values: parameter.values.into_iter().map(owned).collect(),
+            values: parameter.values.into_owned(),
         });
         Property {
             name: owned(self.name),
@@ -128,7 +182,7 @@ enum Written<'a> {
     Whole(Cow<'a, str>),
     Folded {
         raw: &'a str,
-        unfolded: OnceCell<String>,
+        unfolded: OnceCell<Box<str>>,
     },
 }
 
@@ -148,7 +202,7 @@ impl Deref for Value<'_> {
     fn deref(&self) -> &str {
         match &self.0 {
             Written::Whole(text) => text,
-            Written::Folded { raw, unfolded } => unfolded.get_or_init(|| unfold(raw)),
+            Written::Folded { raw, unfolded } => unfolded.get_or_init(|| unfold(raw).into()),
         }
     }
 }
@@ -263,15 +317,11 @@ fn parse_text<'a>(
         rule,
     };
     let text = text.trim_ascii_start();
-    let name_end = text
-        .bytes()
-        .position(|byte| matches!(byte, b':' | b';'))
-        .ok_or(refuse("a line without a colon"))?;
-    let name = text[..name_end].trim_ascii_end();
-    let good = |byte: u8| byte.is_ascii_graphic() && !b"\",=".contains(&byte);
-    if name.is_empty() || !name.bytes().all(good) {
-        return Err(refuse("a line does not begin with a property name"));
-    }
+    let plain = plain_name(text);
+    let (name, name_end) = match text.as_bytes().get(plain) {
+        Some(b':' | b';') if plain > 0 => (Cow::Borrowed(&text[..plain]), plain),
+        _ => odd_name(text).map_err(refuse)?,
+    };
     let mut parameters = Vec::new();
     let mut rest = &text[name_end..];
     while let Some(parameter) = rest.strip_prefix(';') {
@@ -288,12 +338,43 @@ fn parse_text<'a>(
         .strip_prefix(':')
         .ok_or(refuse("a line without a colon"))?;
     Ok(Property {
-        name: upper(name),
+        name,
         parameters,
         value: Value(Written::Whole(Cow::Borrowed(value))),
         span: line.span,
         line: line.number,
     })
+}
+
+/// A name of which not every byte is `PLAIN`, and where it ends.
+fn odd_name(text: &str) -> Result<(Cow<'_, str>, usize), &'static str> {
+    let end = text
+        .bytes()
+        .position(|byte| matches!(byte, b':' | b';'))
+        .ok_or("a line without a colon")?;
+    let name = text[..end].trim_ascii_end();
+    let good = |byte: u8| byte.is_ascii_graphic() && !b"\",=".contains(&byte);
+    if name.is_empty() || !name.bytes().all(good) {
+        return Err("a line does not begin with a property name");
+    }
+    Ok((upper(name), end))
+}
+
+/// The bytes that stand in a name in upper case, as nearly all do, and in nothing that ends one.
+const PLAIN: [bool; 256] = {
+    let mut plain = [false; 256];
+    let mut byte = b'!' as usize;
+    while byte <= b'~' as usize {
+        plain[byte] = !matches!(byte as u8, b'"' | b',' | b':' | b';' | b'=' | b'a'..=b'z');
+        byte += 1;
+    }
+    plain
+};
+
+/// How many `PLAIN` bytes a text begins with.
+fn plain_name(text: &str) -> usize {
+    let ends = |byte: u8| !PLAIN[usize::from(byte)];
+    text.bytes().position(ends).unwrap_or(text.len())
 }
 
 /// A name in upper case, as it nearly always is.
@@ -332,26 +413,30 @@ impl<'a> Scan<'a, '_> {
 
     fn parameter(&mut self) -> Result<Parameter<'a>, IcalError> {
         self.count()?;
-        let end = self
-            .rest
-            .bytes()
-            .position(|byte| matches!(byte, b'=' | b';' | b':'))
-            .ok_or(self.refuse("a line without a colon"))?;
-        let name = upper(self.rest[..end].trim_ascii());
+        let plain = plain_name(self.rest);
+        let (name, end) = match self.rest.as_bytes().get(plain) {
+            Some(b'=' | b';' | b':') => (Cow::Borrowed(&self.rest[..plain]), plain),
+            _ => self.odd_name()?,
+        };
         self.rest = &self.rest[end..];
-        let mut values = Vec::new();
+        let mut values = Values::NONE;
         let mut more = self.rest.starts_with('=');
         while more {
             self.count()?;
             self.rest = &self.rest[1..];
-            let value = self.parameter_value()?;
-            if values.is_empty() {
-                values.reserve_exact(1);
-            }
-            values.push(value);
+            values.push(self.parameter_value()?);
             more = self.rest.starts_with(',');
         }
         Ok(Parameter { name, values })
+    }
+
+    /// A name of which not every byte is `PLAIN`, and where it ends.
+    fn odd_name(&self) -> Result<(Cow<'a, str>, usize), IcalError> {
+        let mut bytes = self.rest.bytes();
+        let end = bytes
+            .position(|byte| matches!(byte, b'=' | b';' | b':'))
+            .ok_or(self.refuse("a line without a colon"))?;
+        Ok((upper(self.rest[..end].trim_ascii()), end))
     }
 
     /// One value, quoted or not; stops before ',', ';' or ':'.
@@ -364,11 +449,10 @@ impl<'a> Scan<'a, '_> {
             quoted = Some(&text[..end]);
             self.rest = &text[end + 1..];
         }
-        let ends = |byte: u8| matches!(byte, b',' | b';' | b':');
         let mut end = self
             .rest
             .bytes()
-            .position(ends)
+            .position(|byte| matches!(byte, b',' | b';' | b':'))
             .ok_or(self.refuse("a line without a colon"))?;
         if quoted.is_none() && self.rest[end..].starts_with(':') {
             let found = uri_colon(self.rest, end, self.follows);
@@ -407,7 +491,7 @@ fn uri_colon(text: &str, colon: usize, follows: Follows) -> Option<usize> {
 
 /// Decodes `^n`, `^'` and `^^` (RFC 6868 section 3.2); any other caret stays.
 fn decode_caret(value: Cow<'_, str>) -> Cow<'_, str> {
-    if !value.contains('^') {
+    if !value.bytes().any(|byte| byte == b'^') {
         return value;
     }
     let mut decoded = String::with_capacity(value.len());
@@ -472,7 +556,7 @@ mod tests {
         let found = good("attendee;cn=\"A, B; C: D\";X=1,\"2,3\",;Role=CHAIR:mailto:a@b");
         assert_eq!((&*found.name, &*found.value), ("ATTENDEE", "mailto:a@b"));
         assert_eq!(found.parameter_value("CN"), Some("A, B; C: D"));
-        assert_eq!(found.parameter("X").expect("X").values, ["1", "2,3", ""]);
+        assert_eq!(*found.parameter("X").expect("X").values, ["1", "2,3", ""]);
         assert_eq!(found.parameter_value("ROLE"), Some("CHAIR"));
         assert_eq!(
             good("X;CN=a^nb^^c^'d^x:").parameter_value("CN"),
@@ -518,6 +602,28 @@ mod tests {
         ] {
             assert_eq!(property(text), Err(IcalError { line: 1, rule }), "{text:?}");
         }
+    }
+
+    /// Wherever a fold is, the line says the same: in its name, between quotes, within a URI.
+    #[test]
+    fn folded_anywhere() {
+        let text = "Attendee;cn=\"A, B; C\"x;X=1,\"2\";SENT-BY=mailto:a@b:tz://é:c";
+        let whole = good(text);
+        assert_eq!(whole.parameter_value("SENT-BY"), Some("mailto:a@b"));
+        for at in (1..text.len()).filter(|at| text.is_char_boundary(*at)) {
+            let folded = format!("{}\r\n {}\r\n", &text[..at], &text[at..]);
+            let found = good(&folded);
+            assert_eq!(
+                (&found.name, &found.parameters, &*found.value),
+                (&whole.name, &whole.parameters, &*whole.value),
+                "{folded}"
+            );
+        }
+        let few = "X;A=1;B=2\r\n ;C=3;D=4:v";
+        let line = Lines::new(few.as_bytes()).next_line();
+        let mut left = 10;
+        parse_property(&line.expect("text").expect("a line"), &mut left).expect("enough");
+        assert_eq!(left, 2);
     }
 
     #[test]

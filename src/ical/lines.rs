@@ -203,3 +203,55 @@ pub(super) fn unfold(raw: &str) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn controls_found_wherever_they_are() {
+        for length in 0..20 {
+            for at in 0..length {
+                for (byte, next) in [
+                    (b'\n', b'\r'),
+                    (b'\t', b'\n'),
+                    (b'\0', b' '),
+                    (b' ', b'\x1F'),
+                ] {
+                    let mut bytes = vec![b' '; length];
+                    bytes[length / 2] = 0xFF;
+                    bytes[at] = byte;
+                    bytes.extend([b'\t', next, b'!']);
+                    for start in 0..length {
+                        let plain = |byte: &u8| *byte >= b' ' || *byte == b'\t';
+                        let rest = bytes[start..].iter();
+                        let expected = rest.clone().position(|byte| !plain(byte));
+                        let expected = expected.map(|found| start + found);
+                        assert_eq!(control(&bytes, start), expected, "{start} {bytes:?}");
+                    }
+                }
+            }
+        }
+    }
+
+    /// One line in which a fold stands inside a character does not change how others are read.
+    #[test]
+    fn lines_are_judged_alone_where_they_must() {
+        let good = "X:a\r\n b\r\nY:é\r\n \r\n\tz\r\n";
+        let texts = |bytes: &[u8]| {
+            let mut lines = Lines::new(bytes);
+            let mut texts = Vec::new();
+            while let Some(line) = lines.next_line().expect("readable") {
+                texts.push(match line.text {
+                    Text::Whole(text) => text.to_owned(),
+                    Text::Folded { raw, .. } => unfold(raw),
+                    Text::Unfolded(text) => text,
+                });
+            }
+            texts
+        };
+        assert_eq!(texts(good.as_bytes()), ["X:ab", "Y:éz"]);
+        let split = [good.as_bytes(), b"Z:\xC3\r\n \xA9\n"].concat();
+        assert_eq!(texts(&split), ["X:ab", "Y:éz", "Z:é"]);
+    }
+}

@@ -67,13 +67,20 @@ impl<'a> Calendar<'a> {
     /// Reads received bytes, in linear time. The error names the line and the rule.
     pub fn parse(bytes: &'a [u8]) -> Result<Calendar<'a>, IcalError> {
         let mut lines = Lines::new(bytes);
-        let mut builder = Builder::new();
+        let mut builder = Builder::new(bytes.len());
         while let Some(line) = lines.next_line()? {
             builder.line(&line)?;
         }
         builder.finish(lines.number())
     }
 }
+
+/// Bytes of a line with its folds, on average.
+const LINE_BYTES: usize = 128;
+/// As many properties as most components have.
+const MANY: usize = 16;
+/// How deep most objects are.
+const FEW: usize = 3;
 
 /// The state of reading: the components still open, outermost first.
 struct Builder<'a> {
@@ -98,10 +105,10 @@ struct Open<'a> {
 }
 
 impl<'a> Builder<'a> {
-    fn new() -> Self {
+    fn new(bytes: usize) -> Self {
         Builder {
-            open: Vec::new(),
-            properties: Vec::new(),
+            open: Vec::with_capacity(FEW),
+            properties: Vec::with_capacity((bytes / LINE_BYTES).min(MANY)),
             roots: Vec::new(),
             lines: 0,
             components: 0,

@@ -62,10 +62,8 @@ fn is_noncharacter(bytes: &[u8]) -> bool {
 /// Writes character data. CR is written as a reference, because a reader would turn it into
 /// LF (XML 1.0 section 2.11) and calendar data has to arrive with its CR LF.
 pub(super) fn escape_text(text: &str, out: &mut Vec<u8>) {
-    let special = |byte| match byte {
-        b'\t' | b'\n' => false,
-        _ => byte < b' ' || matches!(byte, b'&' | b'<' | b'>' | 0xEF),
-    };
+    let special =
+        |byte: u8| is_markup(byte) | (is_control(byte) & (byte != b'\t') & (byte != b'\n'));
     escape(text, out, special, |byte| match byte {
         b'&' => Some(b"&amp;"),
         b'<' => Some(b"&lt;"),
@@ -78,7 +76,7 @@ pub(super) fn escape_text(text: &str, out: &mut Vec<u8>) {
 /// Writes an attribute value, for double quotes. White space is written as references, because
 /// a reader would turn it into spaces (XML 1.0 section 3.3.3).
 pub(super) fn escape_attribute(text: &str, out: &mut Vec<u8>) {
-    let special = |byte| byte < b' ' || matches!(byte, b'&' | b'<' | b'>' | b'"' | b'\'' | 0xEF);
+    let special = |byte: u8| is_markup(byte) | is_control(byte) | (byte == b'"') | (byte == b'\'');
     escape(text, out, special, |byte| match byte {
         b'&' => Some(b"&amp;"),
         b'<' => Some(b"&lt;"),
@@ -90,6 +88,16 @@ pub(super) fn escape_attribute(text: &str, out: &mut Vec<u8>) {
         b'\r' => Some(b"&#13;"),
         _ => None,
     });
+}
+
+// Without branches, so that a block of bytes is asked at once.
+fn is_markup(byte: u8) -> bool {
+    // U+FFFE and U+FFFF begin with 0xEF
+    (byte == b'&') | (byte == b'<') | (byte == b'>') | (byte == 0xEF)
+}
+
+fn is_control(byte: u8) -> bool {
+    byte < b' '
 }
 
 /// Copies `text`, with references in place of what `reference` names and U+FFFD in place of
