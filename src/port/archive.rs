@@ -174,7 +174,7 @@ impl Writer {
                 return Ok(());
             };
             for component in &calendar.root.components {
-                let zone = component.property("TZID").map(|id| id.value.clone());
+                let zone = component.property("TZID").map(|id| id.value.to_string());
                 if component.name == "VTIMEZONE" && !zones.insert(zone.unwrap_or_default()) {
                     continue;
                 }
