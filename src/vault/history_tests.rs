@@ -1,7 +1,7 @@
 //! Trash and history over a real store: what is kept, what is cut, what comes back.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use super::testing::{TestVault, account};
 use super::tests::{calendar, event, names, plain, property, put, segment, told};
@@ -66,6 +66,7 @@ fn past_versions_are_kept_up_to_their_number() {
     vault.vault.retain(Retention {
         days: 30,
         versions: 3,
+        ..Retention::default()
     });
     let id = calendar(&account);
     // Nobody waits for the disk: each commit builds on the history of the one before.
@@ -399,7 +400,7 @@ fn a_purge_leaves_no_rows() {
     let purge: Result<(), VaultError> = account.write(|tx| tx.purge_history(id, object.id));
     purge.unwrap();
     assert!(account.history(id, object.id).unwrap().is_empty());
-    assert_eq!(account.purge_histories(id).unwrap(), 1);
+    assert_eq!(account.purge_histories(id, &AtomicU64::new(0)).unwrap(), 1);
     assert_eq!(rows(&account, id, Kind::History), 0);
     assert_eq!(rows(&account, id, Kind::Body), 1);
     assert_eq!(body(&account, id, "a.ics"), "2");
@@ -472,9 +473,13 @@ fn an_undo_brings_back_what_was_before_one_device() {
     delete_collection(&bad, other);
     put(&good, event(id, "mine.ics", "mine", "mine"));
     let before = good.token(&good.collection(id).unwrap());
-    let dry = good.undo(bad.device(), since, Undo::DryRun).unwrap();
+    let dry = good
+        .undo(bad.device(), since, Undo::DryRun, &AtomicU64::new(0))
+        .unwrap();
     assert!(told(&good, id, Some(&before)).0.is_empty());
-    let done = good.undo(bad.device(), since, Undo::Apply).unwrap();
+    let done = good
+        .undo(bad.device(), since, Undo::Apply, &AtomicU64::new(0))
+        .unwrap();
     assert_eq!((dry.changed, dry.left), (6, 1));
     assert_eq!(dry, done);
     let line = |path: &str| {
@@ -517,7 +522,9 @@ fn an_undo_brings_back_what_was_before_one_device() {
     );
     reload(&good, id);
     assert_eq!(
-        good.undo(SlotId::NONE, since, Undo::Apply).unwrap().changed,
+        good.undo(SlotId::NONE, since, Undo::Apply, &AtomicU64::new(0))
+            .unwrap()
+            .changed,
         0
     );
 }
@@ -528,6 +535,7 @@ fn an_undo_leaves_what_it_cannot_know() {
     vault.vault.retain(Retention {
         days: 30,
         versions: 1,
+        ..Retention::default()
     });
     let good = vault.unlock("alice", &secret);
     let bad = vault.unlock("alice", &second_device(&vault, &secret));
@@ -549,7 +557,9 @@ fn an_undo_leaves_what_it_cannot_know() {
     };
     let moved: Result<bool, VaultError> = bad.write(|tx| tx.move_object(id, &renamed, to));
     moved.unwrap();
-    let done = good.undo(bad.device(), since, Undo::Apply).unwrap();
+    let done = good
+        .undo(bad.device(), since, Undo::Apply, &AtomicU64::new(0))
+        .unwrap();
     let mut lines: Vec<_> = done
         .lines
         .iter()
@@ -579,7 +589,12 @@ fn trash_and_undo_are_told_in_the_audit_trail() {
     purge.unwrap();
     put(&account, event(id, "b.ics", "v", "1"));
     account
-        .undo(account.device(), UnixMillis(0), Undo::Apply)
+        .undo(
+            account.device(),
+            UnixMillis(0),
+            Undo::Apply,
+            &AtomicU64::new(0),
+        )
         .unwrap();
     account.barrier().wait().unwrap();
     let (content, _) = vault.key("alice", &secret);

@@ -349,6 +349,7 @@ fn trash_and_history_are_restored_after_it() {
     vault.vault.retain(Retention {
         days: 30,
         versions: 10,
+        ..Retention::default()
     });
     let alice = vault.add("alice");
     let account = vault.unlock("alice", &alice);

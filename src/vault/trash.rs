@@ -9,8 +9,10 @@
 //! `retention` has what the host does.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::Action;
+use super::kept::TrashFigures;
 use super::model::{Collection, CollectionKind, VaultError};
 use super::read::AccountStore;
 use super::rows::{TrashedRow, decode};
@@ -115,6 +117,16 @@ impl AccountStore {
         Ok(found)
     }
 
+    /// What the trash holds, counted now: past versions, deleted objects, and all deleted collections
+    /// but the last.
+    ///
+    /// # Errors
+    /// `Denied` for a device with chosen calendars; `Store`.
+    pub fn trash_figures(&self) -> Result<TrashFigures, VaultError> {
+        self.whole()?;
+        self.figures()
+    }
+
     /// Restores a deleted collection with all that was deleted with it: where it was, or in the
     /// home when that is gone too; under its name, or `name`, or where that is taken one with a
     /// number (`work-2`). Its content and its sync-tokens are as they were.
@@ -161,11 +173,12 @@ impl AccountStore {
         })
     }
 
-    /// Removes all past versions of a live collection's objects, and its deleted objects, for good.
+    /// Removes all past versions of a live collection's objects, and its deleted objects, for good;
+    /// `done` counts them meanwhile.
     ///
     /// # Errors
     /// `Missing` without the collection, `Denied` as `restore_collection`.
-    pub fn purge_histories(&self, id: CollectionId) -> Result<usize, VaultError> {
+    pub fn purge_histories(&self, id: CollectionId, done: &AtomicU64) -> Result<usize, VaultError> {
         let state = self.state(id)?;
         self.whole()?;
         let mut found = Vec::new();
@@ -176,6 +189,7 @@ impl AccountStore {
                     Ok(()) | Err(VaultError::Missing) => {}
                     Err(error) => return Err(error),
                 }
+                done.fetch_add(1, Ordering::Relaxed);
             }
             self.barrier().wait()?;
         }

@@ -8,6 +8,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::history::author;
 use super::model::{Summary, VaultError};
@@ -187,8 +188,8 @@ fn decide(live: Option<&Summary>, row: Option<&HistoryRow>, of: Of) -> Decision 
 }
 
 impl AccountStore {
-    /// Undoes what a device changed since a time, or tells what would be done. Durable when it
-    /// returns. Run again after an interruption it goes on.
+    /// Undoes what a device changed since a time, or tells what would be done; `done` counts the
+    /// lines of the report meanwhile. Durable when it returns. Run again after an interruption it goes on.
     ///
     /// # Errors
     /// `Denied` for a device with chosen calendars or that may only read; `Store`, `Locked`: part
@@ -198,13 +199,14 @@ impl AccountStore {
         device: SlotId,
         since: UnixMillis,
         undo: Undo,
+        done: &AtomicU64,
     ) -> Result<UndoReport, VaultError> {
         self.whole()?;
         let of = Of { device, since };
         let mut report = UndoReport::default();
         self.undo_collections(of, undo, &mut report)?;
         for state in self.states() {
-            match self.undo_objects(&state, of, undo, &mut report) {
+            match self.undo_objects(&state, of, undo, &mut report, done) {
                 // The collection went meanwhile, or is damaged: the others are undone.
                 Ok(()) | Err(VaultError::Missing) => {}
                 Err(VaultError::Damaged(_)) => {
@@ -249,6 +251,7 @@ impl AccountStore {
         of: Of,
         undo: Undo,
         report: &mut UndoReport,
+        done: &AtomicU64,
     ) -> Result<(), VaultError> {
         let (mut first, mut then) = (Vec::new(), Vec::new());
         let mut seen: HashSet<ObjectId> = HashSet::new();
@@ -276,6 +279,7 @@ impl AccountStore {
         })?;
         for (number, object) in first.into_iter().chain(then).enumerate() {
             self.undo_object(state, object, of, undo, report)?;
+            done.store(report.changed + report.left, Ordering::Relaxed);
             if number % limits::UNDO_STEP == limits::UNDO_STEP - 1 {
                 self.barrier().wait()?;
             }

@@ -20,6 +20,7 @@ use std::sync::Arc;
 use super::Action;
 use super::grant::Grant;
 use super::index::IndexEffect;
+use super::kept::Weight;
 use super::model::{Collection, Lock, VaultError};
 use super::read::AccountStore;
 use super::rows::{HeadRow, HistoryRow, RosterRow};
@@ -64,6 +65,8 @@ pub struct Transaction {
     action: Option<Action>,
     /// Collections of which something was purged.
     purged: BTreeSet<CollectionId>,
+    /// By how much the histories grow.
+    grown: Weight,
 }
 
 impl Transaction {
@@ -79,6 +82,7 @@ impl Transaction {
             properties: None,
             action: None,
             purged: BTreeSet::new(),
+            grown: Weight::default(),
         }
     }
 
@@ -143,8 +147,9 @@ impl Transaction {
         Ok(self.head(id)?.next(now))
     }
 
-    /// Enqueues the commit, then brings the memory up to it.
-    pub(super) fn commit(mut self) {
+    /// Enqueues the commit, then brings the memory up to it. Gives whether the account has so much
+    /// trash now that whoever writes must cut it.
+    pub(super) fn commit(mut self) -> bool {
         let inner = self.account.inner.clone();
         self.put_rosters();
         let mut linked = HashMap::new();
@@ -166,7 +171,7 @@ impl Transaction {
                 .put(state.head_name(), inner.seal_head(&state, head));
         }
         if self.batch.is_empty() {
-            return;
+            return false;
         }
         let mut writing = inner.vault.audit.writing(&inner.audit);
         self.record(&mut writing);
@@ -183,6 +188,8 @@ impl Transaction {
         for row in self.dooms.drain(..) {
             inner.vault.doom(row);
         }
+        inner.kept.add(self.grown);
+        self.grown.items > 0 && inner.kept.is_flooded(inner.vault.retention())
     }
 
     fn apply(&self, effect: Effect) {
@@ -241,9 +248,11 @@ impl Transaction {
             }
             Effect::Trashed(trashed, row) => {
                 inner.vault.trashed.lock().push(row);
+                inner.kept.recount();
                 inner.tree.write().trashed.push(trashed);
             }
             Effect::Untrashed(id) => {
+                inner.kept.recount();
                 inner.tree.write().trashed.retain(|one| one.id != id);
                 // Of the oldest that made room; others are taken before.
                 let of = |row: &RosterRow| row.account == inner.id && row.collection == id;
