@@ -89,6 +89,8 @@ pub const HISTORY_STEP: usize = 200;
 pub const TRASH_LISTED: usize = 10_000;
 /// Commits of an undo that are under way before it waits for the disk.
 pub const UNDO_STEP: usize = 200;
+/// Times that an undo looks at a collection again that changes meanwhile.
+pub const UNDO_ATTEMPTS: usize = 4;
 /// Lines in the report of an undo; the rest is counted.
 pub const UNDO_TOLD: usize = 10_000;
 /// Default for the days for which they are kept: as long as a device that is not used is remembered

@@ -355,6 +355,7 @@ fn undone(report: UndoReport) -> HistoryAnswer {
         Undone::ChangedLater => "left: another device changed it later",
         Undone::NotKept => "left: what was there before is no longer kept",
         Undone::NameOrProperties => "left: only its name or properties changed",
+        Undone::OthersWrote => "left: other devices wrote into it since",
         Undone::InTheWay => "left: its name or its UID is in use",
         Undone::Failed => "left: it is damaged, or changed at this moment",
     };

@@ -375,6 +375,7 @@ impl AccountStore {
     /// Removes what is too old, too many or too much from the histories of all collections, deleted
     /// collections that are too much, and the keys of those that are purged.
     fn cut_trash(&self, retention: Retention) -> Result<(), VaultError> {
+        self.cut_annals(retention)?;
         let kept = &self.inner.kept;
         let before = kept.weight();
         kept.counted.store(true, Ordering::Relaxed);
@@ -404,6 +405,16 @@ impl AccountStore {
             tracing::info!(account = %self.inner.id, "an account has too much trash; the oldest went");
         }
         self.forget_purged()
+    }
+
+    fn cut_annals(&self, retention: Retention) -> Result<(), VaultError> {
+        for state in self.states() {
+            match self.write(|tx| tx.cut_annals(&state, retention)) {
+                Ok(()) | Err(VaultError::Missing) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 
     fn cut_state(&self, state: &Arc<State>, keep: Keep) -> Result<(), VaultError> {
@@ -473,23 +484,20 @@ impl AccountStore {
 
     /// What a deleted collection takes: its objects, and the past versions of them.
     fn weigh(&self, id: CollectionId) -> Result<Weight, VaultError> {
-        let (inner, vault) = (&self.inner, &self.inner.vault);
         let mut weight = Weight::default();
-        self.barrier().wait()?;
-        let name = inner.trashed_name(id)?;
-        let Some(stored) = vault.store.get(&name)? else {
-            return Ok(weight);
-        };
-        let opened = inner.open_trashed(&name, stored);
-        let entry = opened.and_then(|row| vault.load_collection(inner.id, &row.link));
-        let entry = match entry {
+        let entry = match self.trashed_entry(id) {
             Ok(entry) => entry,
             // It cannot be restored, and was told of; it goes by its age.
-            Err(VaultError::Damaged(_)) => return Ok(weight),
+            Err(VaultError::Damaged(_) | VaultError::Missing) => return Ok(weight),
             Err(error) => return Err(error),
         };
         let state = &entry.state;
-        for row in vault.store.scan(&state.names.prefix(Kind::Summary)) {
+        for row in self
+            .inner
+            .vault
+            .store
+            .scan(&state.names.prefix(Kind::Summary))
+        {
             let (name, stored) = row?;
             let row = state.open::<SummaryRow>(Kind::Summary, &name, &stored);
             if let Some(SummaryRow::Live(summary)) = row {

@@ -8,7 +8,7 @@ use super::tests::{calendar, event, plain, property, put, segment};
 use super::*;
 use crate::ids::CollectionId;
 use crate::limits::TRASH_ITEM_BYTES;
-use crate::seal::{Generated, Kind};
+use crate::seal::Generated;
 
 fn delete(account: &AccountStore, id: CollectionId, name: &str) {
     let object = account.object(id, &segment(name)).unwrap().unwrap();
@@ -62,9 +62,9 @@ fn trashed(account: &AccountStore) -> Vec<String> {
 }
 
 fn histories(account: &AccountStore, id: CollectionId) -> usize {
-    account.barrier().wait().unwrap();
-    let names = account.state(id).unwrap().names.prefix(Kind::History);
-    account.inner.vault.store().names(&names).count()
+    let (state, mut count) = (account.state(id).unwrap(), 0);
+    account.each_history(&state, |_| count += 1).unwrap();
+    count
 }
 
 /// What is counted as it goes is what is there.

@@ -11,6 +11,7 @@
 //!   it saw waits for `AccountStore::barrier` first; this holds for reads too.
 //! - One `Inner` exists per unlocked account (`registry`), or there would be two gates.
 
+mod annals;
 mod audit;
 mod chunks;
 mod copy;
@@ -53,6 +54,9 @@ mod transaction;
 mod trash;
 mod tree;
 mod undo;
+mod undo_collections;
+#[cfg(test)]
+mod undo_tests;
 mod unlock;
 mod verify;
 

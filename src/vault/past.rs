@@ -75,14 +75,14 @@ impl AccountStore {
         if !trashed.iter().any(|one| one.id == id) {
             return Err(VaultError::Missing);
         }
-        self.barrier().wait()?;
-        let (inner, vault) = (&self.inner, &self.inner.vault);
-        let name = inner.trashed_name(id)?;
-        let stored = vault.store.get(&name)?.ok_or(VaultError::Missing)?;
-        let row = inner.open_trashed(&name, stored)?;
-        let entry = vault.load_collection(inner.id, &row.link)?;
+        let entry = self.trashed_entry(id)?;
         let mut past = self.past_of(entry.state.clone(), entry.collection)?;
-        for row in vault.store.scan(&entry.state.names.prefix(Kind::Summary)) {
+        for row in self
+            .inner
+            .vault
+            .store
+            .scan(&entry.state.names.prefix(Kind::Summary))
+        {
             let (name, stored) = row?;
             let row = entry
                 .state

@@ -13,10 +13,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::Action;
 use super::kept::TrashFigures;
-use super::model::{Collection, CollectionKind, VaultError};
+use super::model::{Collection, CollectionKind, Retention, VaultError};
 use super::read::AccountStore;
 use super::rows::{TrashedRow, decode};
-use super::tree::{Tree, scanned_place};
+use super::tree::{Entry, Tree, scanned_place};
 use super::unlock::Inner;
 use crate::ambient::UnixMillis;
 use crate::ids::{CollectionId, Segment, SlotId};
@@ -98,6 +98,21 @@ impl Inner {
 }
 
 impl AccountStore {
+    /// A deleted collection, as it was deleted.
+    ///
+    /// # Errors
+    /// `Missing` when it is not in the trash (any more), `Damaged` when its keys or its head do not
+    /// open.
+    pub(super) fn trashed_entry(&self, id: CollectionId) -> Result<Entry, VaultError> {
+        self.barrier().wait()?;
+        let name = self.inner.trashed_name(id)?;
+        let stored = self.inner.vault.store.get(&name)?;
+        let row = self
+            .inner
+            .open_trashed(&name, stored.ok_or(VaultError::Missing)?)?;
+        self.inner.vault.load_collection(self.inner.id, &row.link)
+    }
+
     /// The deleted collections that can be restored, those that went with another one too; the
     /// newest first.
     ///
@@ -193,6 +208,7 @@ impl AccountStore {
             }
             self.barrier().wait()?;
         }
+        self.write(|tx| tx.cut_annals(&state, Retention::NOTHING))?;
         Ok(found.len())
     }
 }

@@ -117,7 +117,7 @@ impl Transaction {
     pub(super) fn put_rosters(&mut self) {
         let inner = self.account.inner.clone();
         for effect in &self.effects {
-            let Effect::History(id, _, Some(_)) = effect else {
+            let (Effect::History(id, _, Some(_)) | Effect::Annals(id, _)) = effect else {
                 continue;
             };
             let unlinked =

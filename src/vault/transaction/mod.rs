@@ -23,7 +23,7 @@ use super::index::IndexEffect;
 use super::kept::Weight;
 use super::model::{Collection, Lock, VaultError};
 use super::read::AccountStore;
-use super::rows::{HeadRow, HistoryRow, RosterRow};
+use super::rows::{Annals, HeadRow, HistoryRow, RosterRow};
 use super::trash::Trashed;
 use super::tree::{Entry, Tree};
 use crate::ambient::UnixMillis;
@@ -34,7 +34,7 @@ use crate::store::Batch;
 const GROWTH: usize = 256;
 
 /// What a commit does to the memory of the account, besides the heads.
-enum Effect {
+pub(super) enum Effect {
     Index(CollectionId, IndexEffect),
     Linked(Box<Entry>),
     /// Another name, parent, place in its parent's changes, or other properties.
@@ -45,6 +45,8 @@ enum Effect {
     Granted(Vec<Grant>),
     /// What became of an object's history; none when it is deleted.
     History(CollectionId, ObjectId, Option<Arc<HistoryRow>>),
+    /// What a collection was before.
+    Annals(CollectionId, Arc<Annals>),
     /// A collection that is also `Unlinked` can be restored.
     Trashed(Arc<Trashed>, RosterRow),
     /// One can no longer, or is.
@@ -110,6 +112,10 @@ impl Transaction {
             &hex[20..],
         ]
         .join("-")
+    }
+
+    pub(super) fn push(&mut self, effect: Effect) {
+        self.effects.push(effect);
     }
 
     /// What the audit trail calls the changes of this transaction.
@@ -245,6 +251,11 @@ impl Transaction {
                 let mut recent = state.recent.lock();
                 recent.retain(|_, (receipt, _)| !receipt.is_durable());
                 recent.insert(object, (receipt, row));
+            }
+            Effect::Annals(id, row) => {
+                if let Ok(state) = self.account.state(id) {
+                    *state.annals.lock() = Some(row);
+                }
             }
             Effect::Trashed(trashed, row) => {
                 inner.vault.trashed.lock().push(row);
