@@ -28,7 +28,7 @@ fn decide(annals: &Annals, of: Of) -> Back {
     let own = |(by, at): &(SlotId, _)| *by == of.device && *at >= of.since;
     let count = states.iter().take_while(|state| own(state)).count();
     match count.checked_sub(1).map(|last| annals.before.get(last)) {
-        None if states.iter().any(|state| own(state)) => Back::Leave(Undone::ChangedLater),
+        None if states.iter().any(own) => Back::Leave(Undone::ChangedLater),
         None => Back::Nothing,
         Some(Some(before)) => Back::To(Box::new(before.clone())),
         // All that is known of it is the device's, also that it was made.
