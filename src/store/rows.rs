@@ -1,8 +1,9 @@
 //! Opening and closing the database with the precautions it needs.
 //!
 //! sled 0.34 panics on damage that it did not expect, so it is opened, read and closed where a
-//! panic ends as an error. Its flush does not reach the disk (spacejam/sled#1452), so the file
-//! is synced through a handle of our own. Its blob files are never synced, so there must be none.
+//! panic ends as an error. It is a copy with changes (vendor/sled/README.md), since what it wrote did
+//! not reach the disk (spacejam/sled#1452). The file is synced through a handle of our own as well:
+//! each handle is told of a failure. Its blob files are never synced, so there must be none.
 
 use std::fs::{self, File};
 use std::io;
