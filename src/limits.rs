@@ -162,10 +162,11 @@ pub const FILTER_ELEMENTS: usize = 200;
 
 /// Commits waiting for the commit thread; a writer beyond it waits, which slows the sender.
 pub const COMMIT_QUEUE: usize = 1_024;
-/// Bytes of writes that one sync may gather.
-pub const COMMIT_BATCH_BYTES: usize = 32 * 1024 * 1024;
+/// Bytes of writes that one sync may gather: far less than the two segments that sled writes before
+/// it uses one again whose rows it has moved, so that these are on the disk by then.
+pub const COMMIT_BATCH_BYTES: usize = STORE_SEGMENT_BYTES / 2;
 /// Bytes of commits waiting for the commit thread, beyond which a writer waits as well.
-pub const COMMIT_QUEUE_BYTES: usize = 2 * COMMIT_BATCH_BYTES;
+pub const COMMIT_QUEUE_BYTES: usize = 16 * COMMIT_BATCH_BYTES;
 /// Bytes of small batches applied in one step: readers wait while the store applies.
 pub const COMMIT_APPLY_BYTES: usize = 1024 * 1024;
 /// Microseconds the commit thread waits for writers it has just released to come back.
@@ -221,6 +222,11 @@ pub const DISK_MARK_MIB_MOST: u64 = 16 * 1024 * 1024;
 pub const DISK_SECONDS: u64 = 5;
 /// Seconds after which a group of commits that is being written counts as stuck.
 pub const COMMIT_STUCK_SECONDS: u64 = 30;
+/// Milliseconds from one turn of sled's cleaner to the next; it moves rows for half of that at most
+/// and then syncs the file. In 100 ms it writes less than a segment.
+pub const STORE_CLEAN_MILLIS: u64 = 200;
+/// Seconds for a database to close, its cleaner included.
+pub const STORE_CLOSE_SECONDS: u64 = 30;
 /// Milliseconds for sled's threads to let go of a database that was closed in this process.
 pub const STORE_LET_GO_MILLIS: u64 = 5_000;
 /// Summaries held by all indexes together (about 400 bytes each).

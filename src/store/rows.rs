@@ -8,12 +8,15 @@ use std::fs::{self, File};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use super::error::{StoreError, advice};
 use super::layout::sync_dir;
-use crate::limits::{STORE_LET_GO_MILLIS, STORE_SEGMENT_BYTES};
+use crate::limits::{
+    STORE_CLEAN_MILLIS, STORE_CLOSE_SECONDS, STORE_LET_GO_MILLIS, STORE_SEGMENT_BYTES,
+};
 
 /// How often a database that is still being let go of is tried again.
 const TRY_AGAIN: Duration = Duration::from_millis(5);
@@ -67,10 +70,24 @@ fn make_durable(dir: &Path, database: &Path) -> Result<File, StoreError> {
     Ok(file)
 }
 
-/// Closes the database. A panic is logged: what had to be durable is so already.
+/// Closes the database. A panic is logged: what had to be durable is so already. So is a handle
+/// that does not close, which is left behind: sled waits for ever for its cleaner when that has
+/// panicked.
 pub(super) fn close(db: sled::Db) {
-    if catch_unwind(AssertUnwindSafe(|| drop(db))).is_err() {
-        tracing::error!("the database panicked while it was closed");
+    let (tell, told) = mpsc::channel();
+    let closer = thread::Builder::new()
+        .name("store-close".to_owned())
+        .spawn(move || {
+            let closed = catch_unwind(AssertUnwindSafe(|| drop(db)));
+            // Nobody listens any more when it took too long.
+            let _ = tell.send(closed.is_ok());
+        });
+    let closed = closer.map(|_| told.recv_timeout(Duration::from_secs(STORE_CLOSE_SECONDS)));
+    match closed {
+        Ok(Ok(true)) => {}
+        Ok(Ok(false)) => tracing::error!("the database panicked while it was closed"),
+        Ok(Err(_)) => tracing::error!("the database did not close; restart the server"),
+        Err(error) => tracing::error!(%error, "no thread to close the database in"),
     }
 }
 
@@ -188,8 +205,9 @@ fn open_when_let_go(dir: &Path, cache_bytes: u64) -> sled::Result<sled::Db> {
             .path(dir)
             .cache_capacity(cache_bytes)
             .segment_size(STORE_SEGMENT_BYTES)
-            // The commit thread is the only one to flush.
-            .flush_every_ms(None)
+            // Only this thread of sled's cleans segments as fast as they fill; what it writes is
+            // of rows that are durable already, and no answer waits for it.
+            .flush_every_ms(Some(STORE_CLEAN_MILLIS))
             .open();
         match opened {
             Err(sled::Error::Io(error))
