@@ -23,6 +23,8 @@ from harness.servers import START_TIMEOUT, Sealdav, Server
 POLL = (
     b'<D:propfind xmlns:D="DAV:" xmlns:S="http://calendarserver.org/ns/"><D:prop><S:getctag/><D:sync-token/></D:prop></D:propfind>'
 )
+# Seconds before the first answer that counts; as in the generator.
+WARM_UP = 0.3
 # The least that may be configured: making a thousand accounts takes minutes instead of an hour.
 QUICK_PASSWORDS = "[argon2]\nmemory_kib = 19456\npasses = 1\n"
 
@@ -58,11 +60,16 @@ class Own(Sealdav):
         fields = dict(line.split(":", 1) for line in lines)
         return {name: int(fields[key].split()[0]) * 1024 / 1e6 for name, key in (("now", "VmRSS"), ("most", "VmHWM"))}
 
+    def processor(self) -> float:
+        """Seconds of processor time that it took so far, the kernel's for it too."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
 
 class Generator:
     """Calls of the generator on one server."""
 
-    def __init__(self, load: Path, server: Server, journal: Path, patience: float):
+    def __init__(self, load: Path, server: Own, journal: Path, patience: float):
         self.load, self.server, self.journal, self.patience = load, server, journal, patience
 
     def one(self, workload: str, account: Account, objects: int, connections: int, seconds: float = 1, *more: str) -> dict:
@@ -81,10 +88,15 @@ class Generator:
             *[str(self.load), workload, "--base", self.server.base, "--journal", str(self.journal), *who],
             *["--objects", str(objects), "--connections", str(connections), "--seconds", str(seconds)],
         ]
+        before = self.server.processor()
         done = proc.run(command, timeout=self.patience, check=False)
         if done.code != 0:
             raise Wrong(done.err.strip()[-400:])
-        return json.loads(done.out)
+        result = json.loads(done.out)
+        # The warm-up is not among the answers but costs as much for each.
+        share = result["seconds"] / (result["seconds"] + WARM_UP)
+        result["processor_ms"] = (self.server.processor() - before) * share * 1e3 / result["answers"]
+        return result
 
 
 def start(options, load: Path, logs: Path) -> dict:
@@ -223,7 +235,7 @@ def memory(options, load: Path, logs: Path) -> dict:
         steps = 6
         for _ in range(steps):
             done = generator.many("mixed", listed, objects, 50, options.active_seconds / steps)
-            result["course"].append({**server.memory(), "rate": done["rate"], "milliseconds": done["milliseconds"]})
+            result["course"].append({**server.memory(), **done})
         time.sleep(10)
         result["quiet"] = server.memory()
         server.kill()
@@ -254,9 +266,11 @@ def growth(options, load: Path, logs: Path) -> dict:
             account = Account(first, "", password, server.base, "", f"/dav/calendars/{first}/", "", "", "")
             size = {"accounts": count, "made": made, "start": cold(server, account, load, objects), "figures": {}}
             size["signed_in"] = generator.many("poll", listed, objects, 8, max(2.0, count / 100))
+            size["processor_ms"] = {}
             for workload in ("get", "poll", "put"):
                 runs = [generator.many(workload, listed, objects, 8, options.seconds) for _ in range(options.rounds)]
                 size["figures"][workload] = statistics.median(run["rate"] for run in runs)
+                size["processor_ms"][workload] = statistics.median(run["processor_ms"] for run in runs)
             size["memory"] = server.memory()
             result["sizes"].append(size)
             print(f"{count} accounts: {size['figures']}, {size['memory']}", flush=True)

@@ -138,12 +138,12 @@ def disk(result: dict) -> str:
 
 def memory(result: dict) -> str:
     """Resident MB."""
-    lines = [[f"{result['users']} users with {result['objects']:,} events each", "resident, goal 250 MB", "most", "answers a second"]]
-    lines.append(["after the PUTs", *mb(result["after_filling"]), "–"])
-    lines.append(["started again", *mb(result["started"]), "–"])
+    lines = [[f"{result['users']} users with {result['objects']:,} events each", "resident, goal 250 MB", "most", "answers a second", "processor"]]
+    lines.append(["after the PUTs", *mb(result["after_filling"]), "–", "–"])
+    lines.append(["started again", *mb(result["started"]), "–", "–"])
     for one in result["course"]:
-        lines.append(["all active", *mb(one), f"{one['rate']:,.0f}"])
-    lines.append(["10 s later", *mb(result["quiet"]), "–"])
+        lines.append(["all active", *mb(one), f"{one['rate']:,.0f}", f"{one['processor_ms']:.2f} ms each"])
+    lines.append(["10 s later", *mb(result["quiet"]), "–", "–"])
     return lined(lines)
 
 
@@ -153,13 +153,14 @@ def mb(sizes: dict) -> list[str]:
 
 def accounts(result: dict) -> str:
     """Growth by accounts."""
-    lines = [["accounts", "GET/s", "poll/s", "PUT/s", "resident", "start to first GET", "to make one"]]
+    lines = [["accounts", "GET/s", "poll/s", "PUT/s", "processor for each", "resident", "start to first GET", "to make one"]]
     known = 0
     for size in result["sizes"]:
         each = size["made"] / (size["accounts"] - known)
         known = size["accounts"]
         figures = [f"{size['figures'][name]:,.0f}" for name in ("get", "poll", "put")]
-        lines.append([f"{known:,}", *figures, mb(size["memory"])[0], f"{size['start']['get']:.0f} ms", f"{each:.2f} s"])
+        took = ", ".join(f"{size['processor_ms'][name]:.2f}" for name in ("get", "poll", "put"))
+        lines.append([f"{known:,}", *figures, f"{took} ms", mb(size["memory"])[0], f"{size['start']['get']:.0f} ms", f"{each:.2f} s"])
     return lined(lines)
 
 
