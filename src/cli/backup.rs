@@ -431,10 +431,11 @@ pub(super) fn compact(config: &Config, output: &mut dyn Write) -> Result<(), Fai
     open::refuse_restoring(&data)?;
     let done = store::compact(&data.join("db"), &mut shown("rows"))?;
     let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
-    let (rows, before, after) = (done.rows, mib(done.before), mib(done.after));
+    let (rows, live) = (done.rows, mib(done.bytes));
+    let (before, after) = (mib(done.before), mib(done.after));
     Ok(writeln!(
         output,
-        "{rows} rows; the database took {before:.1} MiB and takes {after:.1} MiB now."
+        "{rows} rows of {live:.1} MiB; the database took {before:.1} MiB and takes {after:.1} MiB now."
     )?)
 }
 
