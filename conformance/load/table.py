@@ -74,7 +74,18 @@ def rates(result: dict) -> str:
         cells += [f"{best[1]} {number(best[0])}" if best else "–", f"{times} × = {number(goal)}"]
         lines.append(" | ".join([*cells, f"{reached:.0%}" if reached else "–"]))
     text = "\n".join(f"| {line} |" for line in lines)
-    return f"{text}\n\n{limits(result, own)}"
+    return f"{text}\n\n{starts(result)}\n\n{limits(result, own)}"
+
+
+def starts(result: dict) -> str:
+    """Of all servers, with the objects of the run."""
+    lines = [[f"start with {result['objects']:,} objects", "listens", "any answer", "poll", "GET"]]
+    for name, server in result["servers"].items():
+        found = server.get("start")
+        whats = ("listens", "answers", "poll", "get") if found else ()
+        cells = [f"{statistics.median(one[what] for one in found):,.0f} ms" for what in whats]
+        lines += [[name, *cells]] if cells else []
+    return lined(lines)
 
 
 def limits(result: dict, own: str) -> str:
