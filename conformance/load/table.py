@@ -153,7 +153,8 @@ def memory(result: dict) -> str:
     lines.append(["after the PUTs", *mb(result["after_filling"]), "–", "–"])
     lines.append(["started again", *mb(result["started"]), "–", "–"])
     for one in result["course"]:
-        lines.append(["all active", *mb(one), f"{one['rate']:,.0f}", f"{one['processor_ms']:.2f} ms each"])
+        took = f"{one['processor_ms']:.2f} ms each" if "processor_ms" in one else "–"
+        lines.append(["all active", *mb(one), f"{one['rate']:,.0f}", took])
     lines.append(["10 s later", *mb(result["quiet"]), "–", "–"])
     return lined(lines)
 
