@@ -1,9 +1,13 @@
-//! Five core requests, each some times, for a count of their instructions: not of their time, which
+//! Six core requests, each some times, for a count of their instructions: not of their time, which
 //! depends on the machine and its neighbours. `conformance/load/ratchet` runs this under callgrind,
 //! which counts within the functions called `measured_*` only, and compares with the counts kept.
 
 use std::hint::black_box;
 
+/// The load generator's objects, which bring a time zone, people and an alarm along.
+#[allow(dead_code, unused_imports)]
+#[path = "../conformance/load/src/data.rs"]
+mod data;
 mod scene;
 
 use scene::{Server, event, query};
@@ -22,14 +26,18 @@ const LIST: &str = "<D:propfind xmlns:D=\"DAV:\"><D:prop><D:getetag/></D:prop></
 
 fn main() {
     let name = std::env::args().nth(1).unwrap_or_default();
-    let server = Server::new(OBJECTS);
+    let server = match name.as_str() {
+        "expand" => Server::with(OBJECTS, load_event),
+        _ => Server::new(OBJECTS),
+    };
     let run: fn(&Server, usize) -> u16 = match name.as_str() {
         "get" => measured_get,
         "poll" => measured_poll,
         "list" => measured_list,
         "query" => measured_query,
+        "expand" => measured_expand,
         "put" => measured_put,
-        _ => return println!("get, poll, list, query or put?"),
+        _ => return println!("get, poll, list, query, expand or put?"),
     };
     // The first half under names that are not counted.
     for number in 0..2 * TIMES {
@@ -47,6 +55,7 @@ fn warm(name: &str, server: &Server, number: usize) -> u16 {
         "poll" => poll(server),
         "list" => list(server),
         "query" => month(server),
+        "expand" => expanded(server),
         _ => put(server, number),
     }
 }
@@ -72,6 +81,11 @@ fn measured_query(server: &Server, _: usize) -> u16 {
 }
 
 #[inline(never)]
+fn measured_expand(server: &Server, _: usize) -> u16 {
+    black_box(expanded(server))
+}
+
+#[inline(never)]
 fn measured_put(server: &Server, number: usize) -> u16 {
     black_box(put(server, number))
 }
@@ -90,6 +104,18 @@ fn list(server: &Server) -> u16 {
 
 fn month(server: &Server) -> u16 {
     server.ask("REPORT", "", &query("<C:calendar-data/>")).0
+}
+
+fn expanded(server: &Server) -> u16 {
+    let (start, end) = data::MONTH;
+    let data =
+        format!("<C:calendar-data><C:expand start=\"{start}\" end=\"{end}\"/></C:calendar-data>");
+    server.ask("REPORT", "", &query(&data)).0
+}
+
+fn load_event(number: usize) -> String {
+    let count = OBJECTS as u64;
+    data::Corpus { count }.event("calendar", number as u64, 1)
 }
 
 fn put(server: &Server, number: usize) -> u16 {

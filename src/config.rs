@@ -20,7 +20,7 @@ mod operation;
 pub use backup::Backup;
 pub use net::{Contact, Network, PublicUrl};
 use net::{contact_or_empty, url_or_empty};
-pub use operation::{Disk, Metrics, Sync};
+pub use operation::{Disk, Metrics, Sync, Trash};
 
 /// The documented settings with their defaults.
 pub const DOCUMENTED: &str = include_str!("../config/sealdav.toml");
@@ -137,16 +137,6 @@ pub struct Audit {
     pub device_days: u32,
 }
 
-/// For how long what was deleted or overwritten can be restored. Zero of either: not at all.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Trash {
-    /// Days.
-    pub days: u32,
-    /// Past versions of one object.
-    pub versions: u32,
-}
-
 /// Who may sign in, and from where.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -250,15 +240,6 @@ impl Default for Audit {
         Audit {
             days: limits::AUDIT_DAYS,
             device_days: limits::DEVICE_DAYS,
-        }
-    }
-}
-
-impl Default for Trash {
-    fn default() -> Self {
-        Trash {
-            days: limits::TRASH_DAYS,
-            versions: limits::TRASH_VERSIONS,
         }
     }
 }
@@ -413,13 +394,8 @@ impl Config {
         {
             return contradiction("audit.days and audit.device_days must be between 1 and 36500");
         }
-        let Trash { days, versions } = self.trash;
-        if days > limits::TRASH_DAYS_MOST || versions > limits::TRASH_VERSIONS_MOST {
-            return contradiction(
-                "trash.days must be between 0 and 3650, trash.versions between 0 and 100",
-            );
-        }
-        if let Some(sentence) = self.sync.wrong().or(self.disk.wrong()) {
+        let wrong = [self.trash.wrong(), self.sync.wrong(), self.disk.wrong()];
+        if let Some(sentence) = wrong.into_iter().flatten().next() {
             return contradiction(sentence);
         }
         self.backup.check()

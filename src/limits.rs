@@ -72,14 +72,25 @@ pub const TRASH_VERSIONS_MOST: u32 = 100;
 /// Deleted collections kept for one account; the oldest go when there are more, since a list of
 /// them is in memory while it is unlocked.
 pub const TRASHED_COLLECTIONS: usize = 1_000;
-/// Deleted objects kept for one collection, the newest: as many as it may have members.
-pub const TRASHED_OBJECTS: usize = MEMBERS;
+/// Default for the past versions that an account keeps, the newest: a device that spoils a large
+/// calendar can be undone.
+pub const TRASH_ITEMS: u64 = 20_000;
+/// The least and the most that may be configured: what is kept is gone through in memory, 40 bytes each.
+pub const TRASH_ITEMS_RANGE: (u64, u64) = (100, 1_000_000);
+/// Default for the MiB of past versions and deleted collections that an account keeps.
+pub const TRASH_MIB: u64 = 256;
+/// The least and the most that may be configured: some of the largest objects, and 1 TiB.
+pub const TRASH_MIB_RANGE: (u64, u64) = (32, 1024 * 1024);
+/// Bytes that each of them counts beside its body: names of rows, seals, its part of a history.
+pub const TRASH_ITEM_BYTES: u64 = 512;
 /// Histories that are cut in one go while writers of the account wait; each is a small commit.
 pub const HISTORY_STEP: usize = 200;
 /// Entries of one list of trash, the newest.
 pub const TRASH_LISTED: usize = 10_000;
 /// Commits of an undo that are under way before it waits for the disk.
 pub const UNDO_STEP: usize = 200;
+/// Times that an undo looks at a collection again that changes meanwhile.
+pub const UNDO_ATTEMPTS: usize = 4;
 /// Lines in the report of an undo; the rest is counted.
 pub const UNDO_TOLD: usize = 10_000;
 /// Default for the days for which they are kept: as long as a device that is not used is remembered
@@ -225,6 +236,8 @@ pub const COMMIT_STUCK_SECONDS: u64 = 30;
 /// Milliseconds from one turn of sled's cleaner to the next; it moves rows for half of that at most
 /// and then syncs the file. In 100 ms it writes less than a segment.
 pub const STORE_CLEAN_MILLIS: u64 = 200;
+/// Bytes of the database file that are read into the system's memory when it is opened after a crash.
+pub const STORE_READ_AHEAD_BYTES: u64 = 512 * 1024 * 1024;
 /// Seconds for a database to close, its cleaner included.
 pub const STORE_CLOSE_SECONDS: u64 = 30;
 /// Milliseconds for sled's threads to let go of a database that was closed in this process.
@@ -506,6 +519,9 @@ pub const ADMIN_CONNECTIONS: usize = 8;
 pub const ADMIN_LINE_BYTES: usize = 64 * 1024;
 /// Seconds without a byte on the local socket.
 pub const ADMIN_SECONDS: u64 = 30;
+/// Seconds after which a command that is still at work tells how far it is: several times within
+/// `ADMIN_SECONDS`.
+pub const ADMIN_TELL_SECONDS: u64 = 5;
 /// Seconds that a server waits at its start for a command that has the store.
 pub const SERVE_START_SECONDS: u64 = 5;
 /// Seconds that a command waits for a server that is starting or stopping.

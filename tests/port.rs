@@ -8,7 +8,7 @@ use std::io::{Read, Write};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
-use common::{PASSWORD, Server};
+use common::{Client, PASSWORD, Server};
 use zip::write::SimpleFileOptions;
 use zip::{ZipArchive, ZipWriter};
 
@@ -282,4 +282,96 @@ fn archives_made_to_do_harm_are_refused() {
     assert!(!done && said.contains("are refused"), "{said}");
     fs::write(server.beside("none.zip"), "PK").unwrap();
     assert!(!import(&server, "alice", &server.beside("none.zip"), &[]).0);
+}
+
+#[test]
+fn an_export_with_history_has_what_was_overwritten_and_deleted() {
+    let (mut server, mut client) = Server::with_user("alice");
+    let home = "/dav/calendars/alice/";
+    let body = |uid: &str, text: &str| calendar(&event(uid, &format!("SUMMARY:{text}\r\n")));
+    let put = |client: &mut Client, path: &str, uid: &str, text: &str| {
+        let ics = [("Content-Type", "text/calendar")];
+        let target = format!("{home}{path}");
+        let answer = client.ask("PUT", &target, &ics, body(uid, text).as_bytes());
+        assert!(answer.status < 300, "{}", answer.status);
+    };
+    for text in ["one", "two", "three"] {
+        put(&mut client, "calendar/a.ics", "a", text);
+    }
+    put(&mut client, "calendar/b.ics", "b", "gone");
+    put(&mut client, "calendar/c.ics", "c", "kept");
+    let made = client.ask("MKCALENDAR", &format!("{home}old"), &[], b"");
+    assert_eq!(made.status, 201);
+    put(&mut client, "old/d.ics", "d", "before");
+    put(&mut client, "old/d.ics", "d", "after");
+    put(&mut client, "old/e.ics", "e", "deleted first");
+    for path in ["calendar/b.ics", "old/e.ics", "old"] {
+        let gone = client.ask("DELETE", &format!("{home}{path}"), &[], b"");
+        assert_eq!(gone.status, 204, "{path}");
+    }
+    let export = |server: &Server, name: &str, more: &[&str]| {
+        let path = server.beside(name);
+        let to = path.to_str().unwrap();
+        let (done, said) = run(server, &[&["export", "alice", "--to", to], more].concat());
+        assert!(done, "{said}");
+        (unpacked(&path), said)
+    };
+    let (all, said) = export(&server, "all.zip", &["--history"]);
+    assert!(
+        said.contains("3 earlier versions, 2 deleted objects, 1 deleted calendars"),
+        "{said}"
+    );
+    let of = |folder: &str| -> Vec<&String> {
+        let inside = all.iter().filter(|(name, _)| name.starts_with(folder));
+        inside
+            .filter(|(name, _)| name.ends_with(".ics"))
+            .map(|(_, text)| text)
+            .collect()
+    };
+    let mut versions = of("history/calendar/a.ics/");
+    versions.sort();
+    assert_eq!(versions, [&body("a", "one"), &body("a", "two")]);
+    assert_eq!(of("history/").len(), 2);
+    assert_eq!(of("trash/objects/calendar/b.ics/"), [&body("b", "gone")]);
+    assert_eq!(all["trash/calendars/old/d.ics"], body("d", "after"));
+    assert_eq!(
+        of("trash/calendars/old/history/d.ics/"),
+        [&body("d", "before")]
+    );
+    assert_eq!(
+        of("trash/calendars/old/deleted/e.ics/"),
+        [&body("e", "deleted first")]
+    );
+    let told: serde_json::Value =
+        serde_json::from_str(&all["history/calendar/versions.json"]).unwrap();
+    let first = &told[0];
+    let file = format!("history/calendar/{}", first["file"].as_str().unwrap());
+    assert_eq!(all[&file], body("a", "two"), "the newest first");
+    assert_eq!(first["was"], "overwritten");
+    let told: serde_json::Value =
+        serde_json::from_str(&all["trash/calendars/old/collection.json"]).unwrap();
+    assert_eq!(told["path"], serde_json::json!(["old"]));
+    assert!(told["deleted"].as_i64() > Some(1_600_000_000_000));
+    // Nothing of it is there without the flag, and what is there is the same.
+    let (plain, _) = export(&server, "plain.zip", &[]);
+    let but_manifest = |name: &&String| *name != "sealdav-export.json";
+    let is_past = |name: &String| name.starts_with("history/") || name.starts_with("trash/");
+    let live: Vec<_> = all.keys().filter(|name| !is_past(name)).collect();
+    assert_eq!(live, plain.keys().collect::<Vec<_>>());
+    for name in plain.keys().filter(but_manifest) {
+        assert_eq!(plain[name], all[name]);
+    }
+    // An import takes what was there and nothing else; without a server the archive is the same.
+    server.add_user("bob");
+    let (done, said) = import(&server, "bob", &server.beside("all.zip"), &[]);
+    assert!(
+        done && said.contains("2 stored") && said.contains("0 refused"),
+        "{said}"
+    );
+    server.stop();
+    let (again, _) = export(&server, "again.zip", &["--history"]);
+    assert_eq!(
+        again.keys().collect::<Vec<_>>(),
+        all.keys().collect::<Vec<_>>()
+    );
 }

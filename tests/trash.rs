@@ -151,3 +151,75 @@ fn an_undo_tells_first_and_a_purge_erases() {
     }
     server.stop();
 }
+
+/// A sync of the home, which tells of its calendars.
+fn sync_home(client: &mut Client, token: &str) -> String {
+    let body = format!(
+        "<D:sync-collection xmlns:D='DAV:'><D:sync-token>{token}</D:sync-token>\
+         <D:sync-level>1</D:sync-level><D:prop><D:resourcetype/></D:prop></D:sync-collection>"
+    );
+    let home = "/dav/calendars/alice/";
+    let answer = client.ask("REPORT", home, &[("Depth", "0")], body.as_bytes());
+    assert_eq!(answer.status, 207);
+    answer.text()
+}
+
+#[test]
+fn a_restored_calendar_arrives_by_sync_and_trash_blocks_nothing() {
+    let (mut server, mut client) = Server::with_user("alice");
+    put(&mut client, "a.ics", "first");
+    let (_, token) = sync(&mut client, "");
+    let told = sync_home(&mut client, "");
+    let home_token = told.rsplit("urn:sealdav:sync:").next().expect("a token");
+    let home_token = home_token.split('<').next().expect("its end");
+    let home_token = format!("urn:sealdav:sync:{home_token}");
+    put(&mut client, "b.ics", "second");
+    delete(&mut client, &format!("{CALENDAR}b.ics"));
+    // Name and UID are free, together and one by one.
+    put(&mut client, "b.ics", "again");
+    delete(&mut client, &format!("{CALENDAR}b.ics"));
+    let uid = event("b.ics", "SUMMARY:under another name\r\n");
+    let other = format!("{CALENDAR}other.ics");
+    let answer = client.ask("PUT", &other, &ICS, uid.as_bytes());
+    assert_eq!(answer.status, 201);
+    delete(&mut client, CALENDAR);
+    let made = client.ask("MKCALENDAR", CALENDAR, &[], b"");
+    assert_eq!(made.status, 201, "its name is free");
+    put(&mut client, "a.ics", "in the new one");
+    let (fresh, _) = sync(&mut client, "");
+    assert!(
+        fresh.contains("a.ics") && !fresh.contains("other.ics"),
+        "{fresh}"
+    );
+    delete(&mut client, CALENDAR);
+    let calendars = trash(&server);
+    let calendars: Vec<_> = calendars
+        .iter()
+        .filter(|item| item["kind"] == "collection")
+        .collect();
+    assert_eq!(calendars.len(), 2);
+    // The older one; the newest is first.
+    let id = calendars[1]["id"].as_str().expect("an id");
+    let said = alice(&server, &["trash", "restore"], &[id]);
+    assert_eq!(said, "Restored: /calendar\n");
+    let told = sync_home(&mut client, &home_token);
+    assert!(
+        told.contains("/dav/calendars/alice/calendar/") && !told.contains(" 404 "),
+        "{told}"
+    );
+    // With the token from before the deletion exactly what changed since.
+    let (told, token) = sync(&mut client, &token);
+    assert!(
+        told.contains("other.ics") && told.contains("b.ics"),
+        "{told}"
+    );
+    assert!(!told.contains("a.ics"), "{told}");
+    assert!(get(&mut client, "a.ics").contains("first"));
+    put(&mut client, "a.ics", "goes on");
+    let (told, _) = sync(&mut client, &token);
+    assert!(
+        told.contains("a.ics") && !told.contains("other.ics"),
+        "{told}"
+    );
+    server.stop();
+}

@@ -23,6 +23,11 @@ pub struct Server {
 impl Server {
     /// With so many objects.
     pub fn new(objects: usize) -> Server {
+        Server::with(objects, event)
+    }
+
+    /// With so many, made from their numbers.
+    pub fn with(objects: usize, event: fn(usize) -> String) -> Server {
         let directory = tempfile::tempdir().expect("a directory");
         let store = Store::open(&directory.path().join("db"), &StoreOptions::default());
         let ambient = Arc::new(Ambient::system());

@@ -241,9 +241,13 @@ class Writer(threading.Thread):
         note = self.hex()
         return self.change("PROPPATCH calendar", {path: Collection(note)}, "PROPPATCH", path, NOTE.format(note), XML)
 
+    def size(self) -> int:
+        """About how many bytes the next body has."""
+        return self.random.choice([10, 500, 2_000, 100_000 if self.random.random() < 0.1 else 50])
+
     def put(self, kind, path, uid, headers, note=""):
         """PUT of a new body; its ETag is remembered."""
-        size = self.random.choice([10, 500, 2_000, 100_000 if self.random.random() < 0.1 else 50])
+        size = self.size()
         body = EVENT.format(uid=uid, version=self.hex(), filler="x" * size).encode()
         after = Object(uid, digest(body), None, note)
         answer = self.change(kind, {path: after}, "PUT", path, body, {**CALENDAR, **headers})

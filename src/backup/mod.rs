@@ -10,6 +10,7 @@
 //! - `Backups` runs them: on demand, and by the schedule of the configuration.
 
 mod destination;
+mod erased;
 mod journal;
 mod keys;
 mod manifest;
@@ -23,6 +24,7 @@ mod tests;
 mod verify;
 
 pub use destination::Destination;
+pub use erased::{Fingerprint, HostPublic};
 pub use journal::{LastBackup, last_backup, last_backups};
 pub use keys::{KeyBackup, key_backups_holding};
 pub use manifest::{BackupId, Manifest, stamp};
@@ -82,6 +84,8 @@ pub enum BackupError {
     },
     /// The list of erased accounts of a destination is not as it was written.
     ErasedList(String),
+    /// The list of erased accounts of a destination is signed by a key that is not trusted.
+    ErasedBy(String, Fingerprint),
     /// The ledger of key backups cannot be read or written.
     Ledger(io::Error),
     /// Key files, or a backup of them, cannot be read.
@@ -128,6 +132,12 @@ impl fmt::Display for BackupError {
             BackupError::ErasedList(at) => write!(
                 out,
                 "{at}/erased: the list of erased accounts was changed or damaged; put it back from another destination"
+            ),
+            BackupError::ErasedBy(at, signer) => write!(
+                out,
+                "{at}/erased: the list of erased accounts is signed by the host key {signer}, not by this server's; anybody who can write there \
+                 can sign one. If it is a key of this server from before or after a rotation, name its file with --host-key too; \
+                 if not, remove the list, or put it back from another destination"
             ),
             BackupError::Ledger(error) => {
                 write!(out, "the ledger of key backups cannot be used: {error}")
@@ -432,7 +442,7 @@ impl Backups {
             // While a backup runs there it has the lock, and the next one brings the list.
             let shared = to
                 .open()
-                .and_then(|_lock| take::put_erased(&self.vault, to, &erased));
+                .and_then(|_lock| erased::bring(&self.vault, to, &erased));
             if let Err(error) = shared {
                 tracing::warn!(%error, "a deletion is not known at this destination until its next backup");
             }

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use super::destination::Destination;
 use super::keys::KeyContents;
 use super::manifest::Manifest;
-use super::{BackupError, Which, choose, keys, take};
+use super::{BackupError, HostPublic, Which, choose, keys, take};
 use crate::ambient::Ambient;
 use crate::seal::HostKey;
 use crate::store::{self, Filler, Store, StoreOptions};
@@ -34,6 +34,8 @@ pub struct Restored {
     pub without_keys: usize,
     /// Accounts that were deleted since, and so deleted again.
     pub erased: usize,
+    /// Names of the others whose key file holds another key than their rows: nobody can open them.
+    pub other_keys: Vec<String>,
     /// How long it took.
     pub took: Duration,
 }
@@ -44,14 +46,19 @@ pub struct Means<'a> {
     pub keys: &'a Path,
     /// The host key under which the backup was made.
     pub host: HostKey,
+    /// Other host keys whose word on erased accounts counts: the server's own, where the backup
+    /// was made under another one.
+    pub trusted: Vec<HostPublic>,
     /// What else is known to be erased: the list of the data directory.
     pub erased: Erased,
+    /// Files to write beside the data, before it can be started: names and contents.
+    pub beside: Vec<(&'static str, Vec<u8>)>,
     /// Clock and randomness.
     pub ambient: Arc<Ambient>,
 }
 
-/// Restores a whole backup to `to`, which must be absent or empty. The host key itself is not
-/// written there.
+/// Restores a whole backup to `to`, which must be absent or empty. The host key is not written
+/// there unless it is among the files `beside`.
 ///
 /// # Errors
 /// What is in `to` then cannot be started; remove it and try again.
@@ -68,10 +75,9 @@ pub fn restore(
         return Err(BackupError::OtherHost);
     }
     let mut erased = means.erased;
-    if let Some(text) = from.erased()? {
-        let there = Erased::parse(&text);
-        erased.add(there.ok_or_else(|| BackupError::ErasedList(from.to_string()))?);
-    }
+    let mut trusted = means.trusted;
+    trusted.push(manifest.signer);
+    erased.add(super::erased::read(from, &trusted)?);
     let files = keys::read_keys(means.keys)?;
     begin(to)?;
     store::fill(&to.join("db"), |filler| {
@@ -85,6 +91,8 @@ pub fn restore(
     let vault = open(to, means.host, means.ambient)?;
     let gone = vault.all_restored(&erased).map_err(BackupError::Erase)?;
     let accounts = vault.accounts();
+    let other_keys = vault.with_other_keys();
+    let other_keys = other_keys.iter().map(|one| one.name.to_string()).collect();
     let keyless = accounts
         .iter()
         .filter(|account| vault.key_file(account.id).is_none());
@@ -96,12 +104,16 @@ pub fn restore(
         store::compact(&to.join("db"), &mut |_, _| {})?;
     }
     let erased = gone.len();
+    for (name, content) in &means.beside {
+        replace_file(&to.join(name), content).map_err(target(to))?;
+    }
     finish(to)?;
     Ok(Restored {
         manifest,
         accounts,
         without_keys,
         erased,
+        other_keys,
         took: begun.elapsed(),
     })
 }

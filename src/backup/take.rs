@@ -9,7 +9,7 @@ use super::destination::Destination;
 use super::manifest::{BackupId, Manifest};
 use super::pack::{self, Pack};
 use super::retention::{self, Keep};
-use super::{BackupError, Progress};
+use super::{BackupError, Progress, erased};
 use crate::store::{Parts, Row};
 use crate::vault::{Erased, Vault};
 
@@ -77,17 +77,18 @@ pub(super) fn read(from: &Destination, pack: &Pack) -> Result<Vec<Row>, BackupEr
     })
 }
 
-/// Makes a backup of all rows in `to`, and removes old ones there.
+/// Makes a backup of all rows in `to`, and removes old ones there; `known` are the accounts that
+/// the server knows as erased.
 pub(super) fn take(
     vault: &Vault,
     to: &Destination,
-    erased: &Erased,
+    known: &Erased,
     keep: &Keep,
     progress: &Mutex<Progress>,
 ) -> Result<Taken, BackupError> {
     let begun = Instant::now();
     let _lock = to.open()?;
-    put_erased(vault, to, erased)?;
+    erased::bring(vault, to, known)?;
     // Before the rows: it may lag behind them, not lead.
     let mirror = vault.mirror_text().map_err(BackupError::Mirror)?;
     let time = vault.ambient().now();
@@ -130,27 +131,6 @@ pub(super) fn take(
         removed,
         id: manifest.id,
     })
-}
-
-/// Brings the list of erased accounts of a destination up to the server's own. An account is
-/// never taken off it; a list that cannot be read is not overwritten.
-pub(super) fn put_erased(
-    vault: &Vault,
-    to: &Destination,
-    erased: &Erased,
-) -> Result<(), BackupError> {
-    let mut all = match to.erased()? {
-        None => Erased::default(),
-        Some(text) => {
-            Erased::parse(&text).ok_or_else(|| BackupError::ErasedList(to.to_string()))?
-        }
-    };
-    let before = all.clone();
-    all.add(erased.clone());
-    if all != before || to.erased()?.is_none() {
-        to.put_erased(&all.text(&vault.host().signer()))?;
-    }
-    Ok(())
 }
 
 impl std::fmt::Display for Taken {

@@ -9,9 +9,9 @@ use std::thread;
 use super::*;
 use crate::ambient::Ambient;
 use crate::ids::Segment;
-use crate::seal::{Generated, HostKey};
+use crate::seal::{Generated, HostKey, Slot, SlotKey, Terms, ToWrap};
 use crate::vault::testing::TestVault;
-use crate::vault::{AccountStore, NewObject, Node, VaultError};
+use crate::vault::{AccountStore, CreateError, NewObject, Node, VaultError};
 
 const DAY: i64 = 86_400_000;
 
@@ -76,7 +76,9 @@ impl Rig {
         Means {
             keys,
             host: self.host(),
+            trusted: Vec::new(),
             erased: Erased::default(),
+            beside: Vec::new(),
             ambient: Arc::new(Ambient::system()),
         }
     }
@@ -472,4 +474,256 @@ fn key_backups_are_deleted_when_their_time_is_over() {
     let keys = keys::read_keys(&there).unwrap();
     let file = fs::read(rig.data().join("keys").join(format!("{id}.keys"))).unwrap();
     assert_eq!(keys[&id], file);
+}
+
+/// Deletes a file of the calendar.
+fn delete(account: &AccountStore, name: &str) {
+    let id = calendar(account).id;
+    let object = account.object(id, &segment(name)).unwrap().unwrap();
+    let deleted: Result<(), VaultError> = account.write(|tx| tx.delete_object(id, &object));
+    deleted.unwrap();
+    account.barrier().wait().unwrap();
+}
+
+/// Deletes the task list, with a file that says `body` in it.
+fn delete_tasks(account: &AccountStore, body: &str) -> crate::ids::CollectionId {
+    let Node::Collection(tasks) = account.resolve(&[segment("tasks")]).unwrap() else {
+        panic!("no task list");
+    };
+    let new = NewObject {
+        parent: tasks.id,
+        segment: segment("task"),
+        body: body.into(),
+        content_type: "text/plain".into(),
+        calendar: None,
+    };
+    account.write(|tx| tx.put(new).map(drop)).unwrap();
+    let deleted: Result<(), VaultError> = account.write(|tx| tx.delete_collection(tasks.id));
+    deleted.unwrap();
+    account.barrier().wait().unwrap();
+    tasks.id
+}
+
+/// Restores what `with_trash` made from trash and history, and looks at it.
+fn bring_back(account: &AccountStore, tasks: crate::ids::CollectionId) {
+    let id = calendar(account).id;
+    let gone = account.trashed_objects().unwrap();
+    let [gone] = &gone[..] else {
+        panic!("{gone:?}");
+    };
+    assert_eq!(gone.last.segment, segment("gone"));
+    let (object, revision) = (gone.object, gone.last.revision);
+    let restored = account.write(|tx| tx.restore_version(id, object, revision, None));
+    restored.map_err(|error: VaultError| error).unwrap();
+    assert_eq!(find(account, "gone").unwrap(), "deleted");
+    let kept = account.object(id, &segment("kept")).unwrap().unwrap();
+    let versions = account.history(id, kept.id).unwrap();
+    let [version] = &versions[..] else {
+        panic!("{versions:?}");
+    };
+    let body = account.version_body(id, kept.id, version.revision).unwrap();
+    assert_eq!(body, b"first");
+    let revision = version.revision;
+    let restored = account.write(|tx| tx.restore_version(id, kept.id, revision, None));
+    restored.map_err(|error: VaultError| error).unwrap();
+    assert_eq!(find(account, "kept").unwrap(), "first");
+    let trashed = account.trashed_collections().unwrap();
+    let trashed: Vec<_> = trashed.iter().map(|one| one.id).collect();
+    assert_eq!(trashed, [tasks]);
+    let back = account.restore_collection(tasks, None).unwrap();
+    let object = account.object(back.id, &segment("task")).unwrap().unwrap();
+    assert_eq!(account.body(back.id, &object).unwrap(), b"a task");
+}
+
+/// Puts something into trash and history of an account.
+fn with_trash(account: &AccountStore) -> crate::ids::CollectionId {
+    put(account, &["kept"], "first");
+    put(account, &["kept"], "second");
+    put(account, &["gone"], "deleted");
+    delete(account, "gone");
+    delete_tasks(account, "a task")
+}
+
+#[test]
+fn trash_and_history_are_in_a_backup_and_erased_with_their_account() {
+    let rig = Rig::new(TestVault::new());
+    let bob = rig.test.add("bob");
+    let (alice, of_bob) = (rig.alice(), rig.test.unlock("bob", &bob));
+    let tasks = with_trash(&alice);
+    with_trash(&of_bob);
+    drop(of_bob);
+    let backups = rig.backups(&["one"], ALL);
+    backups.run(&[]);
+    let keys = backups.back_up_keys(None).unwrap();
+    // What is purged since is there again; what was erased since is not.
+    alice.purge_collection(tasks).unwrap();
+    drop(alice);
+    let id = rig.test.vault.account_named("bob").unwrap().id;
+    let theirs = rig.test.vault.rows_of_account(id).unwrap();
+    rig.test.vault.delete_account(id).unwrap();
+    backups.share_erased();
+    let in_backup = |rows: &crate::store::LeftOut| {
+        let manifest = choose(&rig.to("one"), &Which::Newest).unwrap();
+        let mut count = 0;
+        restore::for_each_row(&rig.to("one"), &manifest, &mut |name, _| {
+            count += usize::from(rows.has(name));
+            Ok(())
+        })
+        .unwrap();
+        count
+    };
+    assert!(in_backup(&theirs) > 20, "{}", in_backup(&theirs));
+    let (test, restored) = rig.restore(&Which::Newest, &keys.destination);
+    assert_eq!(restored.erased, 1);
+    let rows = test.vault.store().all_rows().map(|row| row.unwrap().0);
+    assert_eq!(rows.filter(|name| theirs.has(name)).count(), 0);
+    bring_back(&test.unlock("alice", &rig.alice), tasks);
+    assert_eq!(test.vault.verify_audit().unwrap().findings, []);
+    let test = test.restart();
+    let alice = test.unlock("alice", &rig.alice);
+    assert_eq!(find(&alice, "gone").unwrap(), "deleted");
+}
+
+#[test]
+fn one_account_is_put_back_with_its_trash() {
+    let rig = Rig::new(TestVault::new());
+    let alice = rig.alice();
+    let tasks = with_trash(&alice);
+    rig.take();
+    // Since then all of it went, and something else into the trash.
+    alice.purge_collection(tasks).unwrap();
+    let id = calendar(&alice).id;
+    alice.purge_histories(id).unwrap();
+    put(&alice, &["later"], "x");
+    delete(&alice, "later");
+    drop(alice);
+    let (from, host) = (rig.to("one"), rig.host());
+    let ambient = Arc::new(Ambient::system());
+    let data = rig.data().to_owned();
+    let Rig {
+        test,
+        alice,
+        places: _places,
+    } = rig;
+    let test = test.restart_after(|| {
+        restore_user(&from, &Which::Newest, &data, "alice", &host, &ambient).unwrap();
+    });
+    bring_back(&test.unlock("alice", &alice), tasks);
+    assert_eq!(test.vault.verify_audit().unwrap().findings, []);
+}
+
+#[test]
+fn a_list_of_erased_accounts_counts_under_a_trusted_key_only() {
+    let rig = Rig::new(TestVault::new());
+    put(&rig.alice(), &["a"], "alice's");
+    rig.take();
+    let id = rig.test.vault.account_named("alice").unwrap().id;
+    let foreign = HostKey::generate(&mut crate::ambient::OsRandom).signer();
+    let list = Erased {
+        accounts: [(id, UnixMillis(1))].into(),
+    };
+    let file = rig.place("one").join("erased");
+    fs::write(&file, list.text(&foreign)).unwrap();
+    let name = Fingerprint(foreign.public()).to_string();
+    let directory = tempfile::tempdir().unwrap();
+    let target = directory.path().join("new");
+    let from = rig.to("one");
+    let go = |means| restore(&from, &Which::Newest, &target, means, &mut |_, _| {});
+    let refused = go(rig.means(rig.data())).unwrap_err();
+    assert!(matches!(refused, BackupError::ErasedBy(..)));
+    assert!(refused.to_string().contains(&name), "{refused}");
+    assert!(!target.exists(), "a restore that was refused began");
+    // A backup there would sign it anew, as its own word.
+    let backups = rig.backups(&["one"], ALL);
+    let refused = backups.run(&[]).pop().unwrap().1;
+    assert!(matches!(refused, Err(BackupError::ErasedBy(..))));
+    backups.share_erased();
+    assert_eq!(fs::read_to_string(&file).unwrap(), list.text(&foreign));
+    let found = verify(&rig.to("one"), None).unwrap();
+    assert_eq!(found.erased_signer, Some(foreign.public()));
+    assert_eq!(found.signers, [rig.host().signer().public()]);
+    // One whose key the operator names counts.
+    let mut means = rig.means(rig.data());
+    means.trusted = vec![foreign.public()];
+    assert_eq!(go(means).unwrap().erased, 1);
+    // A list from before a rotation of the key says nothing new, and is signed anew.
+    fs::write(&file, Erased::default().text(&foreign)).unwrap();
+    rig.take();
+    let found = verify(&rig.to("one"), None).unwrap();
+    assert_eq!(found.erased_signer, Some(rig.host().signer().public()));
+}
+
+/// Gives an account another key, held by this secret alone.
+fn change_key(test: &TestVault, name: &str, secret: &Generated) {
+    let vault = &test.vault;
+    let id = vault.account_named(name).unwrap().id;
+    let (host, ambient) = (vault.host(), vault.ambient());
+    let file = vault.key_file(id).unwrap();
+    let slot = Slot::find(&file.slots, secret).unwrap();
+    let content = slot.open_generated(id, secret, host).ok().unwrap();
+    let SlotKey::Whole(old) = content.key else {
+        panic!("a limited slot");
+    };
+    let changed = vault.change_account_key(id, &old, |key, slots| {
+        let slot = Slot::find(slots, secret).unwrap().clone();
+        let (whole, public) = (ToWrap::Whole(key), secret.pair().public());
+        let slot = slot.rewrapped(id, whole, Terms::default(), &public, host, ambient);
+        Ok::<_, CreateError>(vec![slot])
+    });
+    changed.ok().unwrap();
+}
+
+#[test]
+fn key_files_of_another_account_key_are_noticed() {
+    let rig = Rig::new(TestVault::new());
+    let bob = rig.test.add("bob");
+    put(&rig.alice(), &["a"], "before");
+    let backups = rig.backups(&["one"], ALL);
+    backups.run(&[]);
+    let before = backups.back_up_keys(None).unwrap().destination;
+    change_key(&rig.test, "alice", &rig.alice);
+    let after = backups.back_up_keys(None).unwrap().destination;
+    let newer = rig.take().id;
+    let older = {
+        let (ids, _) = rig.to("one").backups().unwrap();
+        ids.into_iter().find(|id| *id != newer).unwrap()
+    };
+    let other = |id: &BackupId, keys: &Path| {
+        let (test, restored) = rig.restore(&Which::Id(id.clone()), keys);
+        assert!(test.try_unlock("bob", &bob).is_ok());
+        let opens = test.try_unlock("alice", &rig.alice).is_ok();
+        assert_eq!(opens, restored.other_keys.is_empty(), "it is told wrongly");
+        restored.other_keys
+    };
+    assert_eq!(other(&older, &before), [""; 0]);
+    assert_eq!(other(&older, &after), ["alice"]);
+    assert_eq!(other(&older, rig.data()), ["alice"]);
+    assert_eq!(other(&newer, &before), ["alice"]);
+    assert_eq!(other(&newer, &after), [""; 0]);
+}
+
+#[test]
+fn a_restored_directory_gets_its_files_before_it_can_be_started() {
+    let rig = Rig::new(TestVault::new());
+    rig.take();
+    let directory = tempfile::tempdir().unwrap();
+    let mut means = rig.means(rig.data());
+    // It cannot be written, as on a disk that fills up: then nothing may start there.
+    means.beside = vec![("no/such", b"key".to_vec())];
+    let from = rig.to("one");
+    let failed = restore(
+        &from,
+        &Which::Newest,
+        directory.path(),
+        means,
+        &mut |_, _| {},
+    );
+    assert!(matches!(failed, Err(BackupError::Target(..))));
+    assert!(directory.path().join(MARKER).exists());
+    let again = tempfile::tempdir().unwrap();
+    let mut means = rig.means(rig.data());
+    means.beside = vec![("host.key", b"key".to_vec())];
+    restore(&from, &Which::Newest, again.path(), means, &mut |_, _| {}).unwrap();
+    assert_eq!(fs::read(again.path().join("host.key")).unwrap(), b"key");
+    assert!(!again.path().join(MARKER).exists());
 }

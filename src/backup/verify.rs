@@ -5,9 +5,9 @@ use std::collections::{HashMap, HashSet};
 use super::destination::Destination;
 use super::manifest::{BackupId, Manifest};
 use super::pack::{self, Pack};
-use super::{BackupError, Which, choose};
+use super::{BackupError, HostPublic, Which, choose};
 use crate::seal::RowName;
-use crate::vault::{Erased, signed};
+use crate::vault::signed;
 
 /// What was found in a destination.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -21,7 +21,9 @@ pub struct Verified {
     /// Rows of the newest of these backups.
     pub rows: u64,
     /// Who signed them: public keys of hosts.
-    pub signers: Vec<[u8; 32]>,
+    pub signers: Vec<HostPublic>,
+    /// Who signed the list of erased accounts, if it was looked at.
+    pub erased_signer: Option<HostPublic>,
     /// What is wrong; each names a file.
     pub faults: Vec<String>,
 }
@@ -91,12 +93,13 @@ fn broken(id: &BackupId) -> String {
 }
 
 fn check_rest(at: &Destination, verified: &mut Verified) -> Result<(), BackupError> {
-    let holds = at
-        .erased()?
-        .is_some_and(|text| Erased::parse(&text).is_some());
-    if !holds {
-        let fault = "erased: the list of erased accounts is missing, or was changed or damaged";
-        verified.faults.push(fault.to_owned());
+    match super::erased::find(at) {
+        Ok(Some((_, signer))) => verified.erased_signer = Some(signer),
+        Ok(None) | Err(BackupError::ErasedList(_)) => {
+            let fault = "erased: the list of erased accounts is missing, or was changed or damaged";
+            verified.faults.push(fault.to_owned());
+        }
+        Err(error) => return Err(error),
     }
     Ok(())
 }

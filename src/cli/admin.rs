@@ -2,7 +2,9 @@
 //! the running server and the command without a server both call.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -15,8 +17,9 @@ use crate::account::{Accounts, AppPasswordInfo, Authority, Named, NewAppPassword
 use crate::backup::{Backups, Progress};
 use crate::dav::Dav;
 use crate::ids::Secret;
+use crate::limits;
 use crate::port::Desk;
-use crate::seal::Access;
+use crate::seal::{Access, wiped};
 use crate::store::Room;
 use crate::vault::{Action, Resealed, Stopped, VerifyEvent, VerifyTotals};
 
@@ -218,6 +221,8 @@ pub(super) enum AdminResponse {
     Audit { answer: AuditAnswer },
     /// What a check found, while it goes on.
     Verifying { event: VerifyEvent },
+    /// It is at work, and has done so much; the answer follows.
+    Working { done: u64 },
     /// A check has ended.
     Verified { totals: VerifyTotals },
     /// About trash and history.
@@ -279,14 +284,53 @@ pub(super) fn execute_told(
     request: AdminRequest,
     tell: &mut dyn FnMut(AdminResponse) -> Result<(), Stopped>,
 ) -> AdminResponse {
-    let AdminRequest::Verify { request } = request else {
-        return execute(office, request);
-    };
-    let mut tell = |event| tell(AdminResponse::Verifying { event });
-    match verify::execute(&office.accounts, request, &mut tell) {
-        Ok(totals) => AdminResponse::Verified { totals },
-        Err(sentence) => AdminResponse::Refused { sentence },
+    match request {
+        AdminRequest::Verify { request } => {
+            let mut tell = |event| tell(AdminResponse::Verifying { event });
+            match verify::execute(&office.accounts, request, &mut tell) {
+                Ok(totals) => AdminResponse::Verified { totals },
+                Err(sentence) => AdminResponse::Refused { sentence },
+            }
+        }
+        AdminRequest::History { request } => {
+            let every = Duration::from_secs(limits::ADMIN_TELL_SECONDS);
+            let work = |done: &AtomicU64| trash::execute(&office.accounts, request, done);
+            match telling(every, tell, work) {
+                Ok(answer) => AdminResponse::History { answer },
+                Err(sentence) => AdminResponse::Refused { sentence },
+            }
+        }
+        request => execute(office, request),
     }
+}
+
+/// Does some work on a thread of its own, and tells how far it is as long as it lasts, so that
+/// whoever waits knows that there will be an answer. The work goes on when nobody listens any more.
+fn telling<T: Send>(
+    every: Duration,
+    tell: &mut dyn FnMut(AdminResponse) -> Result<(), Stopped>,
+    work: impl FnOnce(&AtomicU64) -> T + Send,
+) -> T {
+    let done = AtomicU64::new(0);
+    std::thread::scope(|scope| {
+        let (sender, receiver) = mpsc::channel();
+        let done = &done;
+        let worker = scope.spawn(move || {
+            let answer = wiped(|| work(done));
+            // The receiver waits until it is sent.
+            let _ = sender.send(());
+            answer
+        });
+        let mut heard = true;
+        while let Err(mpsc::RecvTimeoutError::Timeout) = receiver.recv_timeout(every) {
+            let done = done.load(Ordering::Relaxed);
+            heard = heard && tell(AdminResponse::Working { done }).is_ok();
+        }
+        match worker.join() {
+            Ok(answer) => answer,
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    })
 }
 
 /// Does what is asked.
@@ -299,8 +343,10 @@ pub(super) fn execute(office: &Office, request: AdminRequest) -> AdminResponse {
         AdminRequest::Audit { request } => {
             audit::execute(&office.accounts, request).map(|answer| AdminResponse::Audit { answer })
         }
-        AdminRequest::History { request } => trash::execute(&office.accounts, request)
-            .map(|answer| AdminResponse::History { answer }),
+        AdminRequest::History { request } => {
+            trash::execute(&office.accounts, request, &AtomicU64::new(0))
+                .map(|answer| AdminResponse::History { answer })
+        }
         AdminRequest::Backup { request } => backup::execute(&office.backups, request),
         AdminRequest::Users => Ok(users(&office.accounts)),
         AdminRequest::DeleteUser { .. } => {
@@ -536,4 +582,36 @@ fn change_secrets(office: &Office, request: AdminRequest) -> Result<AdminRespons
         request => return change_app_passwords(office, request),
     };
     answered.map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_waits_for_long_work_is_told_and_gets_its_answer() {
+        let mut told = Vec::new();
+        let mut tell = |response| {
+            let AdminResponse::Working { done } = response else {
+                panic!("{response:?}")
+            };
+            told.push(done);
+            // Whoever listened is gone, and the work is done nevertheless.
+            if told.len() < 2 { Ok(()) } else { Err(Stopped) }
+        };
+        let every = Duration::from_millis(5);
+        let answer = telling(every, &mut tell, |done| {
+            done.store(7, Ordering::Relaxed);
+            std::thread::sleep(Duration::from_millis(200));
+            "answer"
+        });
+        assert_eq!(answer, "answer");
+        assert_eq!(told, [7, 7]);
+        let quick = telling(Duration::from_secs(60), &mut |_| Err(Stopped), |_| 1);
+        assert_eq!(quick, 1);
+        let panics = std::panic::catch_unwind(|| {
+            telling(every, &mut |_| Ok(()), |_| panic!("in the work"));
+        });
+        assert!(panics.is_err());
+    }
 }

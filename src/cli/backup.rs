@@ -1,8 +1,6 @@
 //! `sealdav backup`, `restore` and `compact`.
 
-use std::fs::OpenOptions;
 use std::io::{IsTerminal, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,12 +14,15 @@ use super::host_key::{self, Source};
 use super::open::{self, Absent};
 use super::{Failure, socket};
 use crate::ambient::Ambient;
-use crate::backup::{self, Backups, Destination, Drilled, Means, Progress, Which};
+use crate::backup::{
+    self, BackupError, Backups, Destination, Drilled, Fingerprint, HostPublic, Means, Progress,
+    Which,
+};
 use crate::config::Config;
 use crate::limits;
 use crate::seal::HostKey;
 use crate::store;
-use crate::vault::{Erased, replace_file};
+use crate::vault::Erased;
 
 /// Flags of `sealdav backup`.
 #[derive(Debug, Args)]
@@ -75,9 +76,10 @@ pub(super) struct RestoreFlags {
     /// The key files: a backup of them, or a data directory [default: the data directory]
     #[arg(long, value_name = "FILE|DIR", conflicts_with = "user")]
     keys: Option<PathBuf>,
-    /// A file with the host key [default: where the server has it]
+    /// A file with the host key under which the backup was made; may be given several times
+    /// [default: where the server has it]
     #[arg(long, value_name = "FILE")]
-    host_key: Option<PathBuf>,
+    host_key: Vec<PathBuf>,
     /// Where a drill has room for a copy of the data [default: the data directory]
     #[arg(long, value_name = "DIR", requires = "drill")]
     scratch: Option<PathBuf>,
@@ -255,14 +257,24 @@ fn verify(
     let own = host_key::source(config)
         .ok()
         .and_then(|source| present_host_key(&source).ok());
+    let whose = |signer: &HostPublic| match &own {
+        Some(own) if own.signer().public() == *signer => "this server's host key",
+        Some(_) => "ANOTHER host key than this server's",
+        None => "compare with `sealdav host-key show`",
+    };
     for signer in &found.signers {
-        let hash = blake3::hash(signer).to_hex();
-        let whose = match &own {
-            Some(own) if own.signer().public() == *signer => "this server's host key",
-            Some(_) => "ANOTHER host key than this server's",
-            None => "compare with `sealdav host-key show`",
-        };
-        writeln!(output, "signed by {} ({whose})", &hash[..16])?;
+        let (name, whose) = (Fingerprint(*signer), whose(signer));
+        writeln!(output, "signed by {name} ({whose})")?;
+    }
+    // Usually by the same one; after a rotation of the host key by another.
+    if let Some(signer) = found.erased_signer
+        && found.signers != [signer]
+    {
+        let (name, whose) = (Fingerprint(signer), whose(&signer));
+        writeln!(
+            output,
+            "the list of erased accounts is signed by {name} ({whose})"
+        )?;
     }
     let (backups, packs, mib) = (found.backups, found.packs, found.bytes >> 20);
     match found.faults.len() {
@@ -284,6 +296,28 @@ fn present_host_key(source: &Source) -> Result<HostKey, Failure> {
     }
 }
 
+/// The host key under which the backup was made, and the public keys of all that are at hand.
+fn host_keys(
+    source: &Source,
+    named: &[PathBuf],
+    from: &Destination,
+    which: &Which,
+) -> Result<(HostKey, Vec<HostPublic>), Failure> {
+    let named = named.iter().map(|file| host_key::read(file));
+    let mut keys: Vec<HostKey> = named.collect::<Result<_, _>>()?;
+    match present_host_key(source) {
+        Ok(own) => keys.push(own),
+        Err(failure) if keys.is_empty() => return Err(failure),
+        // On another machine there is none but those that were named.
+        Err(_) => {}
+    }
+    let all: Vec<HostPublic> = keys.iter().map(|key| key.signer().public()).collect();
+    let signer = backup::choose(from, which)?.signer;
+    let made = all.iter().position(|public| *public == signer);
+    let made = made.ok_or(BackupError::OtherHost)?;
+    Ok((keys.swap_remove(made), all))
+}
+
 /// `sealdav restore ..`
 pub(super) fn restore(
     config: &Config,
@@ -293,20 +327,27 @@ pub(super) fn restore(
     let from = Destination::Directory(flags.from);
     let which = which(flags.at.as_deref())?;
     let source = host_key::source(config)?;
-    let host = match &flags.host_key {
-        Some(file) => host_key::read(file)?,
-        None => present_host_key(&source)?,
-    };
+    let (host, trusted) = host_keys(&source, &flags.host_key, &from, &which)?;
     let data = config.data_dir();
     let ambient = Arc::new(Ambient::system());
     if let Some(name) = &flags.user {
         return restore_user(&data, &from, &which, name, &host, &ambient, output);
     }
-    let text = host.to_text();
+    let mut beside = Vec::new();
+    let ledger = data.join("key-backups");
+    if flags.to.is_some() && ledger.exists() {
+        beside.push(("key-backups", std::fs::read(ledger)?));
+    }
+    let own = |file: &Path| *file == data.join("host.key");
+    if flags.to.is_some() && matches!(&source, Source::File(file) if own(file)) {
+        beside.push(("host.key", host.to_text().as_bytes().to_vec()));
+    }
     let means = Means {
         keys: flags.keys.as_deref().unwrap_or(&data),
         host,
+        trusted,
         erased: Erased::read(&data.join("erased"))?,
+        beside,
         ambient,
     };
     let mut show = shown("rows");
@@ -316,13 +357,6 @@ pub(super) fn restore(
         return tell_drill(&drilled, output);
     };
     let restored = backup::restore(&from, &which, to, means, &mut show)?;
-    let ledger = data.join("key-backups");
-    if ledger.exists() {
-        replace_file(&to.join("key-backups"), &std::fs::read(ledger)?)?;
-    }
-    if matches!(&source, Source::File(file) if *file == data.join("host.key")) {
-        put_host_key(&to.join("host.key"), text.as_bytes())?;
-    }
     let manifest = &restored.manifest;
     let (id, rows, accounts) = (&manifest.id, manifest.rows(), restored.accounts);
     let seconds = restored.took.as_secs_f64();
@@ -351,6 +385,14 @@ fn tell_accounts(restored: &backup::Restored, output: &mut dyn Write) -> Result<
             restored.without_keys
         )?;
     }
+    if !restored.other_keys.is_empty() {
+        writeln!(
+            output,
+            "The key files hold another key than these rows for: {}. Nobody can open these accounts: their key was replaced \
+             (`user rotate`, or --abandon-data) between the backup and the key files. Restore again with --keys naming key files of that time.",
+            restored.other_keys.join(", ")
+        )?;
+    }
     Ok(())
 }
 
@@ -374,16 +416,6 @@ fn restore_user(
     )?)
 }
 
-fn put_host_key(file: &Path, text: &[u8]) -> Result<(), Failure> {
-    let mut handle = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(file)?;
-    handle.write_all(text)?;
-    Ok(handle.sync_all()?)
-}
-
 fn tell_drill(drilled: &Drilled, output: &mut dyn Write) -> Result<(), Failure> {
     for finding in &drilled.audit.findings {
         writeln!(output, "{finding}")?;
@@ -404,6 +436,9 @@ fn tell_drill(drilled: &Drilled, output: &mut dyn Write) -> Result<(), Failure> 
     )?;
     tell_accounts(restored, output)?;
     match drilled.audit.findings.len() {
+        0 if !restored.other_keys.is_empty() => {
+            Err(Failure("not all accounts could be opened".to_owned()))
+        }
         0 => Ok(writeln!(output, "ok: this backup can be restored")?),
         count => Err(Failure(format!("{count} findings in the restored data"))),
     }

@@ -135,6 +135,8 @@ pub(super) fn accounts(
         retention: Retention {
             days: config.trash.days,
             versions: config.trash.versions,
+            items: config.trash.items,
+            bytes: config.trash.megabytes << 20,
         },
         email_domains: config.sign_in.email_domains.clone(),
         sync_days: config.sync.keep_days,

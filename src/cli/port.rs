@@ -20,7 +20,8 @@ use crate::config::Config;
 use crate::ids::Segment;
 use crate::port::wire::Remote;
 use crate::port::{
-    Answer, Answers, Ask, Desk, Existing, Imported, Merged, PortError, Source, Trial,
+    Answer, Answers, Ask, Contents, Desk, Existing, Imported, Merged, PastContents, PortError,
+    Source, Trial,
 };
 
 /// How an account is opened.
@@ -54,6 +55,9 @@ pub(super) struct ExportFlags {
     /// Write each calendar as one file too, calendar.ics in its folder
     #[arg(long)]
     merged: bool,
+    /// Write earlier versions and what is in the trash too, in history/ and trash/
+    #[arg(long)]
+    history: bool,
     #[command(flatten)]
     by: OpenerFlags,
 }
@@ -171,14 +175,20 @@ pub(super) fn export(
     let mut account = Account::open(config, &flags.name, opener, Purpose::Export)?;
     let shown = flags.to.display().to_string();
     let file = new_file(&flags.to).map_err(|error| Failure(format!("{shown}: {error}")))?;
-    let merged = match flags.merged {
-        true => Merged::Yes,
-        false => Merged::No,
+    let contents = Contents {
+        merged: match flags.merged {
+            true => Merged::Yes,
+            false => Merged::No,
+        },
+        past: match flags.history {
+            true => PastContents::Yes,
+            false => PastContents::No,
+        },
     };
     let now = date(Ambient::system().now().0);
     let mut progress = Progress::new();
     let mut told = |done, all| progress.tell(|| format!("{done} of {all} objects"));
-    let exported = crate::port::export(&mut account, &flags.name, &now, file, merged, &mut told);
+    let exported = crate::port::export(&mut account, &flags.name, &now, file, contents, &mut told);
     progress.end();
     account.close();
     let exported = exported.map_err(|error| {
@@ -194,6 +204,13 @@ pub(super) fn export(
         output,
         "{collections} calendars and folders with {objects} objects are in {shown}. It is not sealed."
     )?;
+    if flags.history {
+        let (versions, deleted, trashed) = (exported.versions, exported.deleted, exported.trashed);
+        writeln!(
+            output,
+            "With them: {versions} earlier versions, {deleted} deleted objects, {trashed} deleted calendars and folders."
+        )?;
+    }
     match exported.missing.len() {
         0 => Ok(()),
         count => Err(Failure(format!("{count} things are missing in it"))),

@@ -5,7 +5,7 @@
 //! opened, and the socket reached through /proc/self/fd, which is short.
 
 use std::fs::Permissions;
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, IsTerminal, Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -89,6 +89,7 @@ pub(super) fn ask_told(
         .and_then(|()| stream.write_all(&line(request)))
         .map_err(|error| lost(&error))?;
     let mut lines = BufReader::new(&stream);
+    let mut working = Working::default();
     loop {
         let mut answer = Zeroizing::new(String::new());
         lines.read_line(&mut answer).map_err(|error| lost(&error))?;
@@ -96,7 +97,30 @@ pub(super) fn ask_told(
             AdminResponse::Verifying { event } => {
                 tell(event).map_err(|_| Failure("the findings could not be printed".into()))?;
             }
+            AdminResponse::Working { done } => working.tell(done),
             answer => return Ok(Some(answer)),
+        }
+    }
+}
+
+/// A line on the terminal as long as the server is at work.
+#[derive(Default)]
+struct Working(bool);
+
+impl Working {
+    fn tell(&mut self, done: u64) {
+        if io::stderr().is_terminal() {
+            self.0 = true;
+            // A terminal that is gone stops nothing.
+            let _ = write!(io::stderr(), "\r{done} done; the server is at work \x1b[K");
+        }
+    }
+}
+
+impl Drop for Working {
+    fn drop(&mut self) {
+        if self.0 {
+            let _ = write!(io::stderr(), "\r\x1b[K");
         }
     }
 }
@@ -265,5 +289,31 @@ pub(super) fn open_port(data: &Path, request: &AdminRequest) -> Result<UnixStrea
 fn refused(sentence: &str) -> AdminResponse {
     AdminResponse::Refused {
         sentence: sentence.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_waited_for_as_long_as_the_server_is_at_work() {
+        let directory = tempfile::tempdir().unwrap();
+        let listener = UnixListener::bind(directory.path().join(NAME)).unwrap();
+        let server = std::thread::spawn(move || {
+            let (stream, _) = listener.accept().unwrap();
+            let mut asked = String::new();
+            BufReader::new(&stream).read_line(&mut asked).unwrap();
+            for done in [1, 2] {
+                (&stream)
+                    .write_all(&line(&AdminResponse::Working { done }))
+                    .unwrap();
+            }
+            (&stream).write_all(&line(&AdminResponse::Done)).unwrap();
+            asked
+        });
+        let answer = ask(directory.path(), &AdminRequest::Health).unwrap();
+        assert!(matches!(answer, Some(AdminResponse::Done)));
+        assert!(server.join().unwrap().contains("health"));
     }
 }

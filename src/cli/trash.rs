@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -15,7 +16,7 @@ use super::{Failure, HistoryTask, Secrets, TrashTask, UndoFlags};
 use crate::account::{Accounts, AdminError, Authority, vault_failed};
 use crate::config::Config;
 use crate::ids::{CollectionId, Segment, SlotId};
-use crate::vault::{AccountStore, Trashed, Undo, UndoReport, Undone};
+use crate::vault::{AccountStore, TrashFigures, Trashed, Undo, UndoReport, Undone};
 
 /// What may be asked of an account by whoever has its password or recovery key.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -61,6 +62,9 @@ enum What {
 pub(super) enum HistoryAnswer {
     Trash {
         items: Vec<Item>,
+        /// When the oldest goes before its time: a sentence.
+        #[serde(default)]
+        full: Option<String>,
     },
     History {
         versions: Vec<VersionLine>,
@@ -114,10 +118,11 @@ pub(super) struct UndoneLine {
     undone: String,
 }
 
-/// Does what is asked.
+/// Does what is asked; what is done of it is counted in `done` meanwhile.
 pub(super) fn execute(
     accounts: &Accounts,
     request: HistoryRequest,
+    done: &AtomicU64,
 ) -> Result<HistoryAnswer, String> {
     let HistoryRequest { name, opener, what } = request;
     let account = accounts.open_whole(&name, &Authority::from(opener));
@@ -129,6 +134,7 @@ pub(super) fn execute(
         accounts,
         account,
         name,
+        done,
     };
     one.execute(what).map_err(|error| error.to_string())
 }
@@ -139,6 +145,7 @@ struct One<'a> {
     account: AccountStore,
     name: String,
     labels: Vec<(SlotId, String)>,
+    done: &'a AtomicU64,
 }
 
 impl One<'_> {
@@ -168,7 +175,7 @@ impl One<'_> {
                 let device = self.accounts.device_named(&self.name, &device)?;
                 let since = self.accounts.past_time(&since)?;
                 let undo = if apply { Undo::Apply } else { Undo::DryRun };
-                let report = self.account.undo(device, since, undo);
+                let report = self.account.undo(device, since, undo, self.done);
                 report.map(undone).map_err(|error| vault_failed(&error))
             }
         }
@@ -209,7 +216,9 @@ impl One<'_> {
             count: one.versions as u64,
         }));
         items.sort_by_key(|item| std::cmp::Reverse(item.deleted));
-        Ok(HistoryAnswer::Trash { items })
+        let figures = self.account.trash_figures().map_err(failed)?;
+        let full = figures.is_full().then(|| full(&figures));
+        Ok(HistoryAnswer::Trash { items, full })
     }
 
     /// A deleted collection, by its id.
@@ -274,15 +283,18 @@ impl One<'_> {
                 }
             }
             count += 1;
+            self.done.fetch_add(1, Ordering::Relaxed);
         }
         if all {
             let trashed = self.account.trashed_collections().map_err(failed)?;
             for one in trashed.iter().filter(|one| one.id == one.root) {
                 self.account.purge_collection(one.id).map_err(failed)?;
                 count += 1;
+                self.done.fetch_add(1, Ordering::Relaxed);
             }
             for id in self.account.subtree() {
-                count += self.account.purge_histories(id).map_err(failed)?;
+                let purged = self.account.purge_histories(id, self.done);
+                count += purged.map_err(failed)?;
             }
         }
         self.wait()?;
@@ -314,6 +326,22 @@ impl One<'_> {
     }
 }
 
+fn full(figures: &TrashFigures) -> String {
+    const MIB: u64 = 1 << 20;
+    let (items, most) = (figures.items, figures.most.items);
+    let (bytes, most_bytes) = (figures.bytes / MIB, figures.most.bytes / MIB);
+    let begin = format!(
+        "The trash is full: {items} of {most} versions, {bytes} of {most_bytes} MiB ([trash] items, megabytes)"
+    );
+    match figures.cut {
+        Some(cut) => format!(
+            "{begin}. What was deleted or replaced before {} is gone",
+            date(cut.0)
+        ),
+        None => format!("{begin}. The oldest goes next"),
+    }
+}
+
 fn text(path: &[Segment], name: Option<&Segment>) -> String {
     let parts: Vec<_> = path.iter().chain(name).map(Segment::as_str).collect();
     format!("/{}", parts.join("/"))
@@ -327,6 +355,7 @@ fn undone(report: UndoReport) -> HistoryAnswer {
         Undone::ChangedLater => "left: another device changed it later",
         Undone::NotKept => "left: what was there before is no longer kept",
         Undone::NameOrProperties => "left: only its name or properties changed",
+        Undone::OthersWrote => "left: other devices wrote into it since",
         Undone::InTheWay => "left: its name or its UID is in use",
         Undone::Failed => "left: it is damaged, or changed at this moment",
     };
@@ -378,7 +407,13 @@ pub(super) fn trash(
             secrets,
             json,
         } => match ask(config, name, &secrets, What::Trash { moved })? {
-            HistoryAnswer::Trash { items } => print_items(&items, json, output),
+            HistoryAnswer::Trash { items, full } => {
+                print_items(&items, json, output)?;
+                if let Some(full) = full {
+                    writeln!(std::io::stderr(), "{full}.")?;
+                }
+                Ok(())
+            }
             _ => Err(unexpected()),
         },
         TrashTask::Restore {

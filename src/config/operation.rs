@@ -18,6 +18,20 @@ pub struct Sync {
     pub keep_days: u32,
 }
 
+/// For how long what was deleted or overwritten can be restored. Zero days or versions: not at all.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Trash {
+    /// Days.
+    pub days: u32,
+    /// Past versions of one object.
+    pub versions: u32,
+    /// Past versions of all objects of an account; the oldest go when there are more.
+    pub items: u64,
+    /// MiB of them and of deleted calendars, the same.
+    pub megabytes: u64,
+}
+
 /// The room on the disk.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -48,6 +62,17 @@ impl Default for Sync {
     }
 }
 
+impl Default for Trash {
+    fn default() -> Self {
+        Trash {
+            days: limits::TRASH_DAYS,
+            versions: limits::TRASH_VERSIONS,
+            items: limits::TRASH_ITEMS,
+            megabytes: limits::TRASH_MIB,
+        }
+    }
+}
+
 impl Default for Disk {
     fn default() -> Self {
         Disk {
@@ -63,6 +88,21 @@ impl Sync {
         let days = limits::TOMBSTONE_DAYS_LEAST..=limits::AUDIT_DAYS_MOST;
         let wrong = !days.contains(&self.keep_days);
         wrong.then_some("sync.keep_days must be between 30 and 36500")
+    }
+}
+
+impl Trash {
+    /// What is wrong with it, as a sentence.
+    pub(super) fn wrong(&self) -> Option<&'static str> {
+        let within = |value: u64, (least, most): (u64, u64)| (least..=most).contains(&value);
+        if self.days > limits::TRASH_DAYS_MOST || self.versions > limits::TRASH_VERSIONS_MOST {
+            return Some("trash.days must be between 0 and 3650, trash.versions between 0 and 100");
+        }
+        let right = within(self.items, limits::TRASH_ITEMS_RANGE)
+            && within(self.megabytes, limits::TRASH_MIB_RANGE);
+        (!right).then_some(
+            "trash.items must be between 100 and 1000000, trash.megabytes between 32 and 1048576",
+        )
     }
 }
 

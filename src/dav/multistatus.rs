@@ -480,7 +480,11 @@ impl Responder {
         match retrieved {
             Ok(text) => {
                 writer.start(caldav("calendar-data"));
-                writer.text(&String::from_utf8_lossy(&text));
+                // the lossy reading looks at each byte, which nearly always is in vain
+                match std::str::from_utf8(&text) {
+                    Ok(text) => writer.text(text),
+                    Err(_) => writer.text(&String::from_utf8_lossy(&text)),
+                }
                 writer.end();
                 Ok(Written::Yes)
             }

@@ -204,6 +204,9 @@ impl Target {
 
 /// Decodes one segment, once.
 fn decode(raw: &str) -> Result<Segment, TargetError> {
+    if !raw.as_bytes().contains(&b'%') {
+        return Segment::parse(raw).map_err(|_| TargetError::Malformed);
+    }
     let mut bytes = Vec::with_capacity(raw.len());
     let mut rest = raw.as_bytes();
     while let [first, tail @ ..] = rest {
@@ -233,6 +236,9 @@ fn decode(raw: &str) -> Result<Segment, TargetError> {
 /// Whether a decoded segment would turn into a separator, a dot or NUL if some program behind
 /// or before us decoded it again.
 fn is_encoded_twice(text: &str) -> bool {
+    if !text.contains('%') {
+        return false;
+    }
     let lower = text.to_ascii_lowercase();
     ["%2f", "%5c", "%2e", "%00"]
         .iter()

@@ -204,7 +204,10 @@ fn merge(facts: Facts, more: Facts, line: usize) -> Result<Facts, Refusal> {
 }
 
 /// The one property of that name, if there is one.
-fn only<'a>(component: &'a Component, name: &'a str) -> Result<Option<&'a Property>, Refusal> {
+fn only<'a>(
+    component: &'a Component<'a>,
+    name: &'a str,
+) -> Result<Option<&'a Property<'a>>, Refusal> {
     let mut properties = component.properties(name);
     let first = properties.next();
     match properties.next() {

@@ -11,25 +11,28 @@ use super::zone::{Observance, Zone, ZoneDefinition, Zones};
 /// The zones of an object. `default` is where floating times and dates are read: the collection's
 /// calendar-timezone or the one a report names (RFC 4791 sections 5.2.2 and 9.8).
 pub fn zones(calendar: &Calendar, default: Zone) -> Zones {
-    Zones::new(
-        calendar
-            .root
-            .components("VTIMEZONE")
-            .filter_map(definition)
-            .collect(),
-        default,
-    )
+    let zones = calendar.root.components("VTIMEZONE");
+    let named = zones.filter_map(|zone| Some((tzid(zone)?, zone)));
+    Zones::reading(named, read, default)
 }
 
 /// A VTIMEZONE as a definition; `None` without a TZID. What cannot be read in it is left out.
 pub fn definition(zone: &Component) -> Option<ZoneDefinition> {
-    let tzid = zone.property("TZID")?.text_value().trim().to_owned();
+    Some(read(tzid(zone)?, zone))
+}
+
+fn tzid(zone: &Component) -> Option<String> {
+    let property = zone.property("TZID")?;
+    Some(property.text_value().trim().to_owned())
+}
+
+fn read(tzid: String, zone: &Component) -> ZoneDefinition {
     let observed = |name: &str| name == "STANDARD" || name == "DAYLIGHT";
     let parts = zone.components.iter().filter(|part| observed(&part.name));
-    Some(ZoneDefinition {
+    ZoneDefinition {
         tzid,
         observances: parts.filter_map(observance).collect(),
-    })
+    }
 }
 
 fn observance(part: &Component) -> Option<Observance> {

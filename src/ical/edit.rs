@@ -1,7 +1,12 @@
 //! Changes single content lines of received bytes and leaves all others exactly as they came;
 //! builds the lines for that. No value may bring a line of its own along (HARDENING H21).
 
-use super::line::{Parameter, Span, fold};
+use std::borrow::Cow;
+
+use super::line::{Parameter, Span, folded};
+
+/// Room for a line that says a time, so that few are moved while they are written.
+const TIME_LINE_BYTES: usize = 80;
 
 /// One change: the bytes of `span` become `text`, which is whole lines or nothing. An empty span
 /// inserts.
@@ -69,26 +74,29 @@ pub fn changed_line(
     without: &[&str],
     text: &str,
 ) -> String {
-    let mut line = plain(name);
+    let mut line = String::with_capacity(TIME_LINE_BYTES);
+    push_plain(name, &mut line);
     for (name, value) in first {
-        line.push_str(&format!(
-            ";{}={}",
-            plain(name),
-            parameter_value(value, text)
-        ));
+        line.push(';');
+        push_plain(name, &mut line);
+        line.push('=');
+        line.push_str(&parameter_value(value, text));
     }
-    let stays = |parameter: &&Parameter| !without.contains(&parameter.name.as_str());
+    let stays = |parameter: &&Parameter| !without.contains(&&*parameter.name);
     for parameter in parameters.iter().filter(stays) {
-        let values = parameter
-            .values
-            .iter()
-            .map(|value| parameter_value(value, text));
-        let values: Vec<String> = values.collect();
-        line.push_str(&format!(";{}={}", plain(&parameter.name), values.join(",")));
+        line.push(';');
+        push_plain(&parameter.name, &mut line);
+        line.push('=');
+        for (index, value) in parameter.values.iter().enumerate() {
+            if index > 0 {
+                line.push(',');
+            }
+            line.push_str(&parameter_value(value, text));
+        }
     }
     line.push(':');
-    line.push_str(&plain(text));
-    fold(&line)
+    push_plain(text, &mut line);
+    folded(line)
 }
 
 /// A TEXT value with `\`, `;`, `,` and line ends escaped (RFC 5545 section 3.3.11).
@@ -106,31 +114,52 @@ pub fn escape(text: &str) -> String {
 
 /// A parameter value for a line whose value is `text`: quoted also where a reader who forgives
 /// unquoted URIs (`line::uri_colon`) would take the two for one.
-fn parameter_value(value: &str, text: &str) -> String {
+fn parameter_value<'a>(value: &'a str, text: &str) -> Cow<'a, str> {
+    let special =
+        |byte: u8| matches!(byte, b'^' | b'"' | b',' | b';' | b':') || !is_plain_byte(byte);
+    let encoded = match value.bytes().any(special) {
+        true => Cow::Owned(encoded(value)),
+        false => Cow::Borrowed(value),
+    };
+    let uri = text.trim_start().starts_with("//") || encoded.eq_ignore_ascii_case("mailto");
+    if encoded.contains([',', ';', ':']) || uri {
+        Cow::Owned(format!("\"{encoded}\""))
+    } else {
+        encoded
+    }
+}
+
+/// A parameter value as RFC 6868 encodes it.
+fn encoded(value: &str) -> String {
     let mut encoded = String::with_capacity(value.len());
     for character in value.replace("\r\n", "\n").chars() {
         match character {
             '^' => encoded.push_str("^^"),
             '\n' | '\r' => encoded.push_str("^n"),
             '"' => encoded.push_str("^'"),
-            _ => encoded.push(character),
+            _ => encoded.extend(Some(character).filter(|found| is_plain(*found))),
         }
     }
-    let encoded = plain(&encoded);
-    let uri = text.trim_start().starts_with("//") || encoded.eq_ignore_ascii_case("mailto");
-    if encoded.contains([',', ';', ':']) || uri {
-        format!("\"{encoded}\"")
+    encoded
+}
+
+/// Adds a text without control characters (a tab stays) and what XML cannot carry.
+fn push_plain(text: &str, line: &mut String) {
+    if text.bytes().all(is_plain_byte) {
+        line.push_str(text);
     } else {
-        encoded
+        line.extend(text.chars().filter(|character| is_plain(*character)));
     }
 }
 
-/// Without control characters (a tab stays) and what XML cannot carry.
-fn plain(text: &str) -> String {
-    let bad = |character: char| {
-        (character < ' ' && character != '\t') || matches!(character, '\u{FFFE}' | '\u{FFFF}')
-    };
-    text.chars().filter(|character| !bad(*character)).collect()
+fn is_plain(character: char) -> bool {
+    let control = character < ' ' && character != '\t';
+    !control && !matches!(character, '\u{FFFE}' | '\u{FFFF}')
+}
+
+/// Whether the byte is surely of a plain character: U+FFFE and U+FFFF begin with 0xEF.
+fn is_plain_byte(byte: u8) -> bool {
+    (byte >= b' ' || byte == b'\t') && byte != 0xEF
 }
 
 #[cfg(test)]

@@ -9,13 +9,10 @@
 //! What cannot be written out is given as received, with the object's time zones: a rule of
 //! another calendar system (RSCALE), and VAVAILABILITY, whose recurrence is in its parts.
 
-use std::borrow::Cow;
-use std::collections::HashMap;
-
 use super::edit::changed_line;
 use super::instances::{Entry, Instance, Instances, WithinError};
 use super::kind::ComponentKind;
-use super::line::{Parameter, Property};
+use super::line::{Parameter, Property, Span};
 use super::overlap::TimeRange;
 use super::project::{Part, parts};
 use super::shape::{Anchor, Ending, Shape};
@@ -75,7 +72,8 @@ pub fn expand(
     let instances = Instances::new(calendar, zones);
     let clock = Clock { zones, floating };
     let root = &calendar.root;
-    let mut answer = root.begin.of(bytes).to_vec();
+    let mut answer = Vec::with_capacity(bytes.len());
+    answer.extend_from_slice(root.begin.of(bytes));
     for property in &root.properties {
         answer.extend_from_slice(property.span.of(bytes));
     }
@@ -89,12 +87,12 @@ pub fn expand(
         }
     }
     room.take(0, answer.len())?;
-    let mut templates: HashMap<usize, Template<'_>> = HashMap::new();
+    let mut templates: Vec<Option<Template<'_>>> = Vec::new();
+    templates.resize_with(root.components.len(), || None);
     for instance in &found {
         let component = &root.components[instance.component];
-        let template = templates
-            .entry(instance.component)
-            .or_insert_with(|| Template::of(bytes, component, &clock));
+        let template = templates[instance.component]
+            .get_or_insert_with(|| Template::of(bytes, component, &clock));
         let before = answer.len();
         template.write(instance, instances.identity(instance), &mut answer);
         room.take(1, answer.len() - before)?;
@@ -104,7 +102,11 @@ pub fn expand(
         if other.keeps_zones {
             answer.extend_from_slice(other.component.span.of(bytes));
         } else {
-            copy(bytes, other.component, &clock, &mut answer);
+            let mut pieces = Vec::new();
+            copy_pieces(other.component, &clock, &mut pieces);
+            for piece in &pieces {
+                answer.extend_from_slice(piece.fixed(bytes));
+            }
         }
         room.take(1, answer.len() - before)?;
     }
@@ -121,7 +123,7 @@ fn is_written_out(instances: &Instances<'_>, component: usize) -> bool {
 
 /// A component that is given once.
 struct Other<'a> {
-    component: &'a Component,
+    component: &'a Component<'a>,
     /// Whether it is given as received, and its time zones with it.
     keeps_zones: bool,
 }
@@ -129,7 +131,7 @@ struct Other<'a> {
 /// Components without instances to write out: free-busy and the like in the range, and all of
 /// which no time is defined.
 fn others<'a>(
-    root: &'a Component,
+    root: &'a Component<'a>,
     instances: &Instances<'_>,
     range: TimeRange,
 ) -> Result<Vec<Other<'a>>, WithinError> {
@@ -213,11 +215,9 @@ fn time_line(name: &str, parameters: &[Parameter], time: &CalTime) -> String {
     changed_line(name, date, parameters, &without, &text(time))
 }
 
-/// A line as received; one that names a time zone with its times in UTC.
-fn line<'a>(bytes: &'a [u8], property: &Property, clock: &Clock<'_>) -> Cow<'a, [u8]> {
-    if property.parameter("TZID").is_none() {
-        return Cow::Borrowed(property.span.of(bytes));
-    }
+/// A line that names a time zone, with its times in UTC; `None` where it stays as received.
+fn changed(property: &Property, clock: &Clock<'_>) -> Option<String> {
+    property.parameter("TZID")?;
     let one = |item: TimeOrPeriod| match item {
         TimeOrPeriod::Time(time) => text(&clock.read(&time)),
         TimeOrPeriod::Period(Period { start, end }) => {
@@ -237,45 +237,44 @@ fn line<'a>(bytes: &'a [u8], property: &Property, clock: &Clock<'_>) -> Cow<'a, 
     let items: Vec<String> = value::list(property).map(one).collect();
     if items.len() != property.value.split(',').count() {
         // whatever it says, it is no time
-        return Cow::Borrowed(property.span.of(bytes));
+        return None;
     }
-    let changed = changed_line(
+    Some(changed_line(
         &property.name,
         &[],
         &property.parameters,
         &["TZID"],
         &items.join(","),
-    );
-    Cow::Owned(changed.into_bytes())
-}
-
-/// Copies a component and what is in it.
-// Recursion is safe: the tree is at most limits::ICAL_DEPTH deep.
-fn copy(bytes: &[u8], component: &Component, clock: &Clock<'_>, answer: &mut Vec<u8>) {
-    answer.extend_from_slice(component.begin.of(bytes));
-    for part in parts(component) {
-        match part {
-            Part::Property(property) => answer.extend_from_slice(&line(bytes, property, clock)),
-            Part::Component(inner) => copy(bytes, inner, clock, answer),
-        }
-    }
-    answer.extend_from_slice(component.end.of(bytes));
+    ))
 }
 
 /// A part of the text of an instance.
 enum Piece<'a> {
-    /// The same in all instances.
-    Fixed(Cow<'a, [u8]>),
+    /// Lines as they were received.
+    Received(Span),
+    /// A line written anew, the same in all instances.
+    Fixed(Vec<u8>),
     /// DTSTART, or the DUE that is counted from.
-    Start(&'a Property),
+    Start(&'a Property<'a>),
     /// Which instance it is: RECURRENCE-ID, or where it goes.
-    Identity(Option<&'a Property>),
+    Identity(Option<&'a Property<'a>>),
     /// DTEND or DUE.
-    End(&'a Property),
+    End(&'a Property<'a>),
     /// DURATION.
-    Duration(&'a Property),
+    Duration(&'a Property<'a>),
     /// Where DTEND goes when an instance has one that its component does not tell.
-    NoEnd(&'a Property),
+    NoEnd(&'a Property<'a>),
+}
+
+impl Piece<'_> {
+    /// What it is in all instances; nothing of one that differs.
+    fn fixed<'s>(&'s self, bytes: &'s [u8]) -> &'s [u8] {
+        match self {
+            Piece::Received(span) => span.of(bytes),
+            Piece::Fixed(text) => text,
+            _ => &[],
+        }
+    }
 }
 
 /// A component, ready to be written for each of its instances.
@@ -287,23 +286,19 @@ struct Template<'a> {
 }
 
 impl<'a> Template<'a> {
-    fn of(bytes: &'a [u8], component: &'a Component, clock: &'a Clock<'a>) -> Template<'a> {
+    fn of(bytes: &'a [u8], component: &'a Component<'a>, clock: &'a Clock<'a>) -> Template<'a> {
         let kind = ComponentKind::parse(&component.name);
         let shape = kind.and_then(|kind| Shape::of(component, kind, clock.zones));
-        let mut pieces = vec![Piece::Fixed(Cow::Borrowed(component.begin.of(bytes)))];
+        let mut pieces = vec![Piece::Received(component.begin)];
         for part in parts(component) {
             match part {
                 Part::Property(property) => {
-                    property_pieces(bytes, (component, property), &shape, clock, &mut pieces);
+                    property_pieces((component, property), &shape, clock, &mut pieces);
                 }
-                Part::Component(inner) => {
-                    let mut copied = Vec::new();
-                    copy(bytes, inner, clock, &mut copied);
-                    pieces.push(Piece::Fixed(Cow::Owned(copied)));
-                }
+                Part::Component(inner) => copy_pieces(inner, clock, &mut pieces),
             }
         }
-        pieces.push(Piece::Fixed(Cow::Borrowed(component.end.of(bytes))));
+        push_received(component.end, &mut pieces);
         Template {
             clock,
             bytes,
@@ -315,8 +310,8 @@ impl<'a> Template<'a> {
     fn write(&self, instance: &Instance, identity: Option<CalTime>, answer: &mut Vec<u8>) {
         for piece in &self.pieces {
             let text = match piece {
-                Piece::Fixed(text) => {
-                    answer.extend_from_slice(text);
+                Piece::Received(_) | Piece::Fixed(_) => {
+                    answer.extend_from_slice(piece.fixed(self.bytes));
                     continue;
                 }
                 Piece::Identity(property) => self.identity(*property, identity.as_ref()),
@@ -412,14 +407,40 @@ impl<'a> Template<'a> {
     }
 }
 
+/// Lines as received, in one piece with what stands before them where nothing was between.
+fn push_received(span: Span, pieces: &mut Vec<Piece<'_>>) {
+    match pieces.last_mut() {
+        Some(Piece::Received(before)) if before.end == span.start => before.end = span.end,
+        _ => pieces.push(Piece::Received(span)),
+    }
+}
+
+fn push_line(property: &Property, clock: &Clock<'_>, pieces: &mut Vec<Piece<'_>>) {
+    match changed(property, clock) {
+        None => push_received(property.span, pieces),
+        Some(line) => pieces.push(Piece::Fixed(line.into_bytes())),
+    }
+}
+
+/// A component in an instance, with what is in it.
+// Recursion is safe: the tree is at most limits::ICAL_DEPTH deep.
+fn copy_pieces(component: &Component, clock: &Clock<'_>, pieces: &mut Vec<Piece<'_>>) {
+    push_received(component.begin, pieces);
+    for part in parts(component) {
+        match part {
+            Part::Property(property) => push_line(property, clock, pieces),
+            Part::Component(inner) => copy_pieces(inner, clock, pieces),
+        }
+    }
+    push_received(component.end, pieces);
+}
+
 fn property_pieces<'a>(
-    bytes: &'a [u8],
-    (component, property): (&'a Component, &'a Property),
+    (component, property): (&'a Component<'a>, &'a Property<'a>),
     shape: &Option<Shape>,
     clock: &Clock<'_>,
     pieces: &mut Vec<Piece<'a>>,
 ) {
-    let fixed = || Piece::Fixed(line(bytes, property, clock));
     let (start, end) = match shape {
         None => ("", ""),
         Some(shape) => match (shape.anchor, shape.kind) {
@@ -430,7 +451,7 @@ fn property_pieces<'a>(
         },
     };
     let ending = shape.as_ref().map(|shape| shape.ending);
-    match property.name.as_str() {
+    match &*property.name {
         "RRULE" | "RDATE" | "EXDATE" | "EXRULE" => {}
         "RECURRENCE-ID" => pieces.push(Piece::Identity(Some(property))),
         name if name == start => {
@@ -447,7 +468,7 @@ fn property_pieces<'a>(
         "DURATION" if ending == Some(Ending::Duration) && !end.is_empty() => {
             pieces.push(Piece::Duration(property));
         }
-        _ => pieces.push(fixed()),
+        _ => push_line(property, clock, pieces),
     }
 }
 

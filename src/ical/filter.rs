@@ -278,7 +278,7 @@ fn property_matches(
     };
     // The effective DTEND or DUE stands in for one that DURATION expresses (RFC 4791 section 9.9).
     let effective = matches!(
-        (component.name.as_str(), name.as_str()),
+        (&*component.name, name.as_str()),
         ("VEVENT", "DTEND") | ("VTODO", "DUE")
     );
     let stand_in = component.property(&name).is_none() && effective && time_range.is_some();
@@ -322,8 +322,8 @@ fn parameter_matches(filter: &ParamFilter, property: &Property) -> bool {
             parameters.peek().is_some()
                 && text.matches(
                     parameters
-                        .flat_map(|found| &found.values)
-                        .map(String::as_str),
+                        .flat_map(|found| found.values.iter())
+                        .map(|value| &**value),
                 )
         }
     }

@@ -49,7 +49,7 @@ impl From<RecurError> for WithinError {
 /// The instances of an object that `accept` took, ready to be asked the questions of one request;
 /// all of them together may cost `limits::INSTANCES_TRIED`.
 pub struct Instances<'a> {
-    calendar: &'a Calendar,
+    calendar: &'a Calendar<'a>,
     zones: &'a Zones,
     cost: Cost,
     pub(super) entries: Vec<Entry>,
@@ -86,7 +86,7 @@ pub(super) enum Entry {
 
 impl<'a> Instances<'a> {
     /// Prepares the instances of `calendar`, whose time zones are `zones`.
-    pub fn new(calendar: &'a Calendar, zones: &'a Zones) -> Instances<'a> {
+    pub fn new(calendar: &'a Calendar<'a>, zones: &'a Zones) -> Instances<'a> {
         let components = &calendar.root.components;
         let mut entries: Vec<Entry> = (0..components.len())
             .map(|index| entry(components, index, zones))
@@ -128,7 +128,7 @@ impl<'a> Instances<'a> {
         let Some((component, parent)) = self.find(path) else {
             return Ok(false);
         };
-        match component.name.as_str() {
+        match &*component.name {
             "VFREEBUSY" => Ok(free_busy_overlaps(component, range, self.zones)),
             "VAVAILABILITY" => Ok(availability_overlaps(component, range, self.zones)),
             "VALARM" if path.len() == 2 => self.alarm_overlaps(component, parent, range),
@@ -255,7 +255,7 @@ impl<'a> Instances<'a> {
         Ok(placing.overlaps(range))
     }
 
-    fn find(&self, path: &[usize]) -> Option<(&Component, usize)> {
+    fn find(&self, path: &[usize]) -> Option<(&Component<'_>, usize)> {
         let first = *path.first()?;
         let start = self.calendar.root.components.get(first)?;
         let found = path[1..]

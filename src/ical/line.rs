@@ -1,16 +1,17 @@
-//! Content lines (RFC 5545 section 3.1): finds them in received bytes, unfolds them, and takes
-//! one apart into name, parameters and value. The received bytes are the truth and are kept
-//! elsewhere; each line carries its span in them, so that parts can be copied or replaced later
-//! without rewriting what nobody asked to change.
+//! Content lines (RFC 5545 section 3.1), taken apart into name, parameters and value. The received
+//! bytes are the truth and are kept elsewhere; each line carries its span in them, so that parts can
+//! be copied or replaced later without rewriting what nobody asked to change, and borrows its texts
+//! from them where they stand there in one piece.
 //!
 //! Reading is lenient where real files are odd (BOM, bare LF, lower-case names, a fold inside a
-//! character, blank lines, unquoted parameter values) and refuses what could not be stored and
-//! given back inside XML: invalid UTF-8 and the characters XML 1.0 section 2.2 leaves out.
+//! character, blank lines, unquoted parameter values); `lines` says what is refused.
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::fmt;
+use std::ops::Deref;
 
-use crate::limits;
+use super::lines::{Line, Text, unfold};
 
 /// Bytes of a content line without its line end (RFC 5545 section 3.1).
 const FOLD_BYTES: usize = 75;
@@ -49,31 +50,86 @@ impl Span {
 
 /// A parameter of a property (RFC 5545 section 3.2).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Parameter {
+pub struct Parameter<'a> {
     /// Its name in upper case.
-    pub name: String,
+    pub name: Cow<'a, str>,
     /// Its values, quotes removed and RFC 6868 decoded; none when it was written without `=`.
-    pub values: Vec<String>,
+    pub values: Values<'a>,
 }
 
-/// A property: one content line.
+/// The values of a parameter: nearly always one, which then needs no list.
+#[derive(Clone)]
+pub struct Values<'a>(List<'a>);
+
+#[derive(Clone)]
+enum List<'a> {
+    One(Cow<'a, str>),
+    Other(Vec<Cow<'a, str>>),
+}
+
+impl<'a> Values<'a> {
+    const NONE: Values<'static> = Values(List::Other(Vec::new()));
+
+    fn push(&mut self, value: Cow<'a, str>) {
+        match &mut self.0 {
+            List::Other(values) if values.is_empty() => self.0 = List::One(value),
+            List::Other(values) => values.push(value),
+            List::One(first) => self.0 = List::Other(vec![std::mem::take(first), value]),
+        }
+    }
+
+    fn into_owned(self) -> Values<'static> {
+        let owned = |text: Cow<'_, str>| Cow::Owned(text.into_owned());
+        Values(match self.0 {
+            List::One(value) => List::One(owned(value)),
+            List::Other(values) => List::Other(values.into_iter().map(owned).collect()),
+        })
+    }
+}
+
+impl<'a> Deref for Values<'a> {
+    type Target = [Cow<'a, str>];
+
+    fn deref(&self) -> &[Cow<'a, str>] {
+        match &self.0 {
+            List::One(value) => std::slice::from_ref(value),
+            List::Other(values) => values,
+        }
+    }
+}
+
+impl fmt::Debug for Values<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&**self, formatter)
+    }
+}
+
+impl PartialEq for Values<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+impl Eq for Values<'_> {}
+
+/// A property: one content line. Names and values are those of the received bytes, wherever
+/// these say them in one piece.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Property {
+pub struct Property<'a> {
     /// Its name in upper case.
-    pub name: String,
+    pub name: Cow<'a, str>,
     /// Its parameters, in the order written.
-    pub parameters: Vec<Parameter>,
+    pub parameters: Vec<Parameter<'a>>,
     /// Its value, unfolded but not unescaped.
-    pub value: String,
+    pub value: Value<'a>,
     /// The line with its folds and its line end.
     pub span: Span,
     /// Where the line begins, from 1.
     pub line: usize,
 }
 
-impl Property {
+impl<'a> Property<'a> {
     /// The first parameter of that name (upper case).
-    pub fn parameter(&self, name: &str) -> Option<&Parameter> {
+    pub fn parameter(&self, name: &str) -> Option<&Parameter<'a>> {
         self.parameters
             .iter()
             .find(|parameter| parameter.name == name)
@@ -81,7 +137,7 @@ impl Property {
 
     /// The first value of the first parameter of that name (upper case).
     pub fn parameter_value(&self, name: &str) -> Option<&str> {
-        self.parameter(name)?.values.first().map(String::as_str)
+        self.parameter(name)?.values.first().map(|value| &**value)
     }
 
     /// The value as one TEXT, unescaped (RFC 5545 section 3.3.11).
@@ -91,13 +147,94 @@ impl Property {
 
     /// The value as a list of TEXT: split at unescaped commas, each item unescaped.
     pub fn text_list(&self) -> impl Iterator<Item = Cow<'_, str>> {
-        let mut rest = Some(self.value.as_str());
+        let mut rest = Some(&*self.value);
         std::iter::from_fn(move || {
             let text = rest?;
             let comma = unescaped_comma(text);
             rest = comma.map(|at| &text[at + 1..]);
             Some(unescape(comma.map_or(text, |at| &text[..at])))
         })
+    }
+
+    fn into_owned(self) -> Property<'static> {
+        let owned = |text: Cow<'_, str>| Cow::Owned(text.into_owned());
+        let parameters = self.parameters.into_iter().map(|parameter| Parameter {
+            name: owned(parameter.name),
+            values: parameter.values.into_owned(),
+        });
+        Property {
+            name: owned(self.name),
+            parameters: parameters.collect(),
+            value: Value(Written::Whole(Cow::Owned((*self.value).to_owned()))),
+            span: self.span,
+            line: self.line,
+        }
+    }
+}
+
+/// The value of a property, as text. One that was folded is unfolded when it is first asked for:
+/// nobody asks for most of the long ones.
+#[derive(Clone)]
+pub struct Value<'a>(Written<'a>);
+
+#[derive(Clone)]
+enum Written<'a> {
+    Whole(Cow<'a, str>),
+    Folded {
+        raw: &'a str,
+        unfolded: OnceCell<Box<str>>,
+    },
+}
+
+impl<'a> Value<'a> {
+    /// It as the name of a component, in upper case.
+    pub(super) fn name(&self) -> Cow<'a, str> {
+        match &self.0 {
+            Written::Whole(Cow::Borrowed(text)) => upper(text.trim_ascii()),
+            _ => Cow::Owned(self.trim_ascii().to_ascii_uppercase()),
+        }
+    }
+}
+
+impl Deref for Value<'_> {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        match &self.0 {
+            Written::Whole(text) => text,
+            Written::Folded { raw, unfolded } => unfolded.get_or_init(|| unfold(raw).into()),
+        }
+    }
+}
+
+impl fmt::Debug for Value<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&**self, formatter)
+    }
+}
+
+impl PartialEq for Value<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+impl Eq for Value<'_> {}
+
+impl PartialEq<str> for Value<'_> {
+    fn eq(&self, other: &str) -> bool {
+        **self == *other
+    }
+}
+
+impl PartialEq<&str> for Value<'_> {
+    fn eq(&self, other: &&str) -> bool {
+        **self == **other
+    }
+}
+
+impl PartialEq<String> for Value<'_> {
+    fn eq(&self, other: &String) -> bool {
+        **self == **other
     }
 }
 
@@ -132,149 +269,65 @@ fn unescape(text: &str) -> Cow<'_, str> {
     Cow::Owned(plain)
 }
 
-/// One unfolded content line.
-pub(super) struct Line<'a> {
-    /// Where it begins, from 1.
-    pub number: usize,
-    /// Its bytes with folds and line end.
-    pub span: Span,
-    /// The unfolded text, spaces around it included.
-    pub text: Cow<'a, str>,
-}
-
-/// Reads the content lines of received bytes, one after the other, in linear time.
-pub(super) struct Lines<'a> {
-    bytes: &'a [u8],
-    position: usize,
-    number: usize,
-}
-
-impl<'a> Lines<'a> {
-    /// Starts at the first line, after a byte order mark.
-    pub fn new(bytes: &'a [u8]) -> Self {
-        let position = if bytes.starts_with(b"\xEF\xBB\xBF") {
-            3
-        } else {
-            0
-        };
-        Lines {
-            bytes,
-            position,
-            number: 0,
-        }
-    }
-
-    /// The number of the last line read.
-    pub fn number(&self) -> usize {
-        self.number
-    }
-
-    /// The next line that is not blank.
-    pub fn next_line(&mut self) -> Result<Option<Line<'a>>, IcalError> {
-        while self.position < self.bytes.len() {
-            let start = self.position;
-            let number = self.number + 1;
-            let first = self.physical_line()?;
-            let mut folded: Option<Vec<u8>> = None;
-            while matches!(self.bytes.get(self.position), Some(b' ' | b'\t')) {
-                let piece = &self.physical_line()?[1..];
-                let text = folded.get_or_insert_with(|| first.to_vec());
-                text.extend_from_slice(piece);
-                if text.len() > limits::ICAL_LINE_BYTES {
-                    return Err(IcalError {
-                        line: number,
-                        rule: "a line is too long",
-                    });
-                }
-            }
-            if first.len() > limits::ICAL_LINE_BYTES {
-                return Err(IcalError {
-                    line: number,
-                    rule: "a line is too long",
-                });
-            }
-            let text = match folded {
-                Some(text) => String::from_utf8(text).ok().map(Cow::Owned),
-                None => std::str::from_utf8(first).ok().map(Cow::Borrowed),
-            };
-            let text = text.ok_or(IcalError {
-                line: number,
-                rule: "the text is not valid UTF-8",
-            })?;
-            // both begin with this byte, which few texts have
-            if text.as_bytes().contains(&0xEF) && text.contains(['\u{FFFE}', '\u{FFFF}']) {
-                return Err(IcalError {
-                    line: number,
-                    rule: "a character cannot stand in XML",
-                });
-            }
-            if !text.trim_ascii().is_empty() {
-                let span = Span {
-                    start,
-                    end: self.position,
-                };
-                return Ok(Some(Line { number, span, text }));
-            }
-        }
-        Ok(None)
-    }
-
-    /// The bytes up to the next line end, which is passed over.
-    fn physical_line(&mut self) -> Result<&'a [u8], IcalError> {
-        self.number += 1;
-        let refuse = |rule| {
-            Err(IcalError {
-                line: self.number,
-                rule,
-            })
-        };
-        let rest = &self.bytes[self.position..];
-        let ends = |byte: &u8| *byte < b' ' && *byte != b'\t';
-        // Whole blocks without one first: a fold over a block is a few instructions.
-        let blocks = rest.chunks_exact(16);
-        let clean =
-            blocks.take_while(|block| !block.iter().fold(false, |any, byte| any | ends(byte)));
-        let clean = clean.count() * 16;
-        let Some(length) = rest[clean..].iter().position(ends).map(|at| clean + at) else {
-            self.position = self.bytes.len();
-            return Ok(rest);
-        };
-        let line_end = match (rest[length], rest.get(length + 1)) {
-            (b'\n', _) => 1,
-            (b'\r', Some(b'\n')) => 2,
-            (b'\r', _) => return refuse("a carriage return stands without a line feed"),
-            _ => return refuse("a control character"),
-        };
-        self.position += length + line_end;
-        Ok(&rest[..length])
-    }
-}
-
 /// Takes one content line apart. `allowance` is how many more parameters and parameter values
 /// the object may have; it is reduced by what is found.
-pub(super) fn parse_property(
+pub(super) fn parse_property<'a>(
+    line: &Line<'a>,
+    allowance: &mut usize,
+) -> Result<Property<'a>, IcalError> {
+    match &line.text {
+        Text::Whole(text) => parse_text(text, Follows::Nothing, line, allowance),
+        Text::Unfolded(text) => {
+            parse_text(text, Follows::Nothing, line, allowance).map(Property::into_owned)
+        }
+        Text::Folded { first, raw } => {
+            let mut left = *allowance;
+            // Most lines have their name and parameters before the first fold.
+            let Ok(mut property) = parse_text(first, Follows::Fold, line, &mut left) else {
+                return parse_text(&unfold(raw), Follows::Nothing, line, allowance)
+                    .map(Property::into_owned);
+            };
+            *allowance = left;
+            property.value = Value(Written::Folded {
+                raw: &raw[first.len() - property.value.len()..],
+                unfolded: OnceCell::new(),
+            });
+            Ok(property)
+        }
+    }
+}
+
+/// What comes after a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Follows {
+    /// Nothing: it is the whole line.
+    Nothing,
+    /// More of the line. What cannot be told without it is an error, whichever.
+    Fold,
+}
+
+fn parse_text<'a>(
+    text: &'a str,
+    follows: Follows,
     line: &Line<'_>,
     allowance: &mut usize,
-) -> Result<Property, IcalError> {
+) -> Result<Property<'a>, IcalError> {
     let refuse = |rule| IcalError {
         line: line.number,
         rule,
     };
-    let text: &str = line.text.trim_ascii_start();
-    let name_end = text
-        .bytes()
-        .position(|byte| matches!(byte, b':' | b';'))
-        .ok_or(refuse("a line without a colon"))?;
-    let name = text[..name_end].trim_ascii_end();
-    let good = |byte: u8| byte.is_ascii_graphic() && !b"\",=".contains(&byte);
-    if name.is_empty() || !name.bytes().all(good) {
-        return Err(refuse("a line does not begin with a property name"));
-    }
+    let text = text.trim_ascii_start();
+    let plain = plain_name(text);
+    let (name, name_end) = match text.as_bytes().get(plain) {
+        Some(b':' | b';') if plain > 0 => (Cow::Borrowed(&text[..plain]), plain),
+        _ => odd_name(text).map_err(refuse)?,
+    };
     let mut parameters = Vec::new();
     let mut rest = &text[name_end..];
     while let Some(parameter) = rest.strip_prefix(';') {
         let mut scan = Scan {
             rest: parameter,
+            follows,
             allowance,
             line: line.number,
         };
@@ -285,22 +338,63 @@ pub(super) fn parse_property(
         .strip_prefix(':')
         .ok_or(refuse("a line without a colon"))?;
     Ok(Property {
-        name: name.to_ascii_uppercase(),
+        name,
         parameters,
-        value: value.to_owned(),
+        value: Value(Written::Whole(Cow::Borrowed(value))),
         span: line.span,
         line: line.number,
     })
 }
 
+/// A name of which not every byte is `PLAIN`, and where it ends.
+fn odd_name(text: &str) -> Result<(Cow<'_, str>, usize), &'static str> {
+    let end = text
+        .bytes()
+        .position(|byte| matches!(byte, b':' | b';'))
+        .ok_or("a line without a colon")?;
+    let name = text[..end].trim_ascii_end();
+    let good = |byte: u8| byte.is_ascii_graphic() && !b"\",=".contains(&byte);
+    if name.is_empty() || !name.bytes().all(good) {
+        return Err("a line does not begin with a property name");
+    }
+    Ok((upper(name), end))
+}
+
+/// The bytes that stand in a name in upper case, as nearly all do, and in nothing that ends one.
+const PLAIN: [bool; 256] = {
+    let mut plain = [false; 256];
+    let mut byte = b'!' as usize;
+    while byte <= b'~' as usize {
+        plain[byte] = !matches!(byte as u8, b'"' | b',' | b':' | b';' | b'=' | b'a'..=b'z');
+        byte += 1;
+    }
+    plain
+};
+
+/// How many `PLAIN` bytes a text begins with.
+fn plain_name(text: &str) -> usize {
+    let ends = |byte: u8| !PLAIN[usize::from(byte)];
+    text.bytes().position(ends).unwrap_or(text.len())
+}
+
+/// A name in upper case, as it nearly always is.
+fn upper(name: &str) -> Cow<'_, str> {
+    if name.bytes().any(|byte| byte.is_ascii_lowercase()) {
+        Cow::Owned(name.to_ascii_uppercase())
+    } else {
+        Cow::Borrowed(name)
+    }
+}
+
 /// The rest of a line from a parameter on.
 struct Scan<'a, 'b> {
     rest: &'a str,
+    follows: Follows,
     allowance: &'b mut usize,
     line: usize,
 }
 
-impl Scan<'_, '_> {
+impl<'a> Scan<'a, '_> {
     fn count(&mut self) -> Result<(), IcalError> {
         let too_many = IcalError {
             line: self.line,
@@ -310,20 +404,22 @@ impl Scan<'_, '_> {
         Ok(())
     }
 
-    fn parameter(&mut self) -> Result<Parameter, IcalError> {
-        self.count()?;
-        let refuse = |rule| IcalError {
+    fn refuse(&self, rule: &'static str) -> IcalError {
+        IcalError {
             line: self.line,
             rule,
+        }
+    }
+
+    fn parameter(&mut self) -> Result<Parameter<'a>, IcalError> {
+        self.count()?;
+        let plain = plain_name(self.rest);
+        let (name, end) = match self.rest.as_bytes().get(plain) {
+            Some(b'=' | b';' | b':') => (Cow::Borrowed(&self.rest[..plain]), plain),
+            _ => self.odd_name()?,
         };
-        let end = self
-            .rest
-            .bytes()
-            .position(|byte| matches!(byte, b'=' | b';' | b':'))
-            .ok_or(refuse("a line without a colon"))?;
-        let name = self.rest[..end].trim_ascii().to_ascii_uppercase();
         self.rest = &self.rest[end..];
-        let mut values = Vec::new();
+        let mut values = Values::NONE;
         let mut more = self.rest.starts_with('=');
         while more {
             self.count()?;
@@ -334,51 +430,68 @@ impl Scan<'_, '_> {
         Ok(Parameter { name, values })
     }
 
+    /// A name of which not every byte is `PLAIN`, and where it ends.
+    fn odd_name(&self) -> Result<(Cow<'a, str>, usize), IcalError> {
+        let mut bytes = self.rest.bytes();
+        let end = bytes
+            .position(|byte| matches!(byte, b'=' | b';' | b':'))
+            .ok_or(self.refuse("a line without a colon"))?;
+        Ok((upper(self.rest[..end].trim_ascii()), end))
+    }
+
     /// One value, quoted or not; stops before ',', ';' or ':'.
-    fn parameter_value(&mut self) -> Result<String, IcalError> {
-        let refuse = |rule| IcalError {
-            line: self.line,
-            rule,
-        };
-        let mut value = String::new();
-        let plain = !self.rest.starts_with('"');
-        if let Some(quoted) = self.rest.strip_prefix('"') {
-            let end = quoted
+    fn parameter_value(&mut self) -> Result<Cow<'a, str>, IcalError> {
+        let mut quoted = None;
+        if let Some(text) = self.rest.strip_prefix('"') {
+            let end = text
                 .find('"')
-                .ok_or(refuse("a quoted parameter value does not end"))?;
-            value.push_str(&quoted[..end]);
-            self.rest = &quoted[end + 1..];
+                .ok_or(self.refuse("a quoted parameter value does not end"))?;
+            quoted = Some(&text[..end]);
+            self.rest = &text[end + 1..];
         }
         let mut end = self
             .rest
-            .find([',', ';', ':'])
-            .ok_or(refuse("a line without a colon"))?;
-        if plain && self.rest[end..].starts_with(':') {
-            end = uri_colon(self.rest, end);
+            .bytes()
+            .position(|byte| matches!(byte, b',' | b';' | b':'))
+            .ok_or(self.refuse("a line without a colon"))?;
+        if quoted.is_none() && self.rest[end..].starts_with(':') {
+            let found = uri_colon(self.rest, end, self.follows);
+            end = found.ok_or(self.refuse("a line without a colon"))?;
         }
-        value.push_str(&self.rest[..end]);
+        let plain = &self.rest[..end];
         self.rest = &self.rest[end..];
+        let value = match quoted {
+            Some(quoted) if plain.is_empty() => Cow::Borrowed(quoted),
+            Some(quoted) => Cow::Owned([quoted, plain].concat()),
+            None => Cow::Borrowed(plain),
+        };
         Ok(decode_caret(value))
     }
 }
 
 /// Where an unquoted value ends whose first colon is at `colon`. Some programs write a URI
 /// without the quotes it needs (`TZID=tzone://Microsoft/Utc:2024…`, `SENT-BY=mailto:a@b:…`):
-/// such a colon belongs to the value when another one follows that can end it.
-fn uri_colon(text: &str, colon: usize) -> usize {
+/// such a colon belongs to the value when another one follows that can end it. `None` when only
+/// what follows the text could tell.
+fn uri_colon(text: &str, colon: usize, follows: Follows) -> Option<usize> {
     let after = &text[colon + 1..];
     let scheme = &text[..colon];
     let uri =
         (after.starts_with("//") && !scheme.is_empty()) || scheme.eq_ignore_ascii_case("mailto");
-    match after.find([',', ';', ':']) {
-        Some(next) if uri => colon + 1 + next,
-        _ => colon,
+    let next = match uri {
+        true => after.find([',', ';', ':']),
+        false => None,
+    };
+    match next {
+        Some(next) => Some(colon + 1 + next),
+        None if follows == Follows::Fold && (uri || after.len() < 2) => None,
+        None => Some(colon),
     }
 }
 
 /// Decodes `^n`, `^'` and `^^` (RFC 6868 section 3.2); any other caret stays.
-fn decode_caret(value: String) -> String {
-    if !value.contains('^') {
+fn decode_caret(value: Cow<'_, str>) -> Cow<'_, str> {
+    if !value.bytes().any(|byte| byte == b'^') {
         return value;
     }
     let mut decoded = String::with_capacity(value.len());
@@ -395,7 +508,7 @@ fn decode_caret(value: String) -> String {
         }
         decoded.push(replaced.unwrap_or(character));
     }
-    decoded
+    Cow::Owned(decoded)
 }
 
 /// A content line folded at 75 bytes, between characters, with its line end
@@ -415,28 +528,35 @@ pub fn fold(text: &str) -> String {
     folded
 }
 
+/// The same of a line that nobody needs otherwise: most need no fold.
+pub(super) fn folded(mut line: String) -> String {
+    if line.len() > FOLD_BYTES {
+        return fold(&line);
+    }
+    line.push_str("\r\n");
+    line
+}
+
 #[cfg(test)]
 mod tests {
+    use super::super::lines::Lines;
     use super::*;
 
-    fn property(text: &str) -> Result<Property, IcalError> {
+    fn property(text: &str) -> Result<Property<'_>, IcalError> {
         let line = Lines::new(text.as_bytes()).next_line()?.expect("a line");
         parse_property(&line, &mut 10)
     }
 
-    fn good(text: &str) -> Property {
+    fn good(text: &str) -> Property<'_> {
         property(text).expect("a good line")
     }
 
     #[test]
     fn parameters_quoted_and_not() {
         let found = good("attendee;cn=\"A, B; C: D\";X=1,\"2,3\",;Role=CHAIR:mailto:a@b");
-        assert_eq!(
-            (found.name.as_str(), found.value.as_str()),
-            ("ATTENDEE", "mailto:a@b")
-        );
+        assert_eq!((&*found.name, &*found.value), ("ATTENDEE", "mailto:a@b"));
         assert_eq!(found.parameter_value("CN"), Some("A, B; C: D"));
-        assert_eq!(found.parameter("X").expect("X").values, ["1", "2,3", ""]);
+        assert_eq!(*found.parameter("X").expect("X").values, ["1", "2,3", ""]);
         assert_eq!(found.parameter_value("ROLE"), Some("CHAIR"));
         assert_eq!(
             good("X;CN=a^nb^^c^'d^x:").parameter_value("CN"),
@@ -482,6 +602,28 @@ mod tests {
         ] {
             assert_eq!(property(text), Err(IcalError { line: 1, rule }), "{text:?}");
         }
+    }
+
+    /// Wherever a fold is, the line says the same: in its name, between quotes, within a URI.
+    #[test]
+    fn folded_anywhere() {
+        let text = "Attendee;cn=\"A, B; C\"x;X=1,\"2\";SENT-BY=mailto:a@b:tz://é:c";
+        let whole = good(text);
+        assert_eq!(whole.parameter_value("SENT-BY"), Some("mailto:a@b"));
+        for at in (1..text.len()).filter(|at| text.is_char_boundary(*at)) {
+            let folded = format!("{}\r\n {}\r\n", &text[..at], &text[at..]);
+            let found = good(&folded);
+            assert_eq!(
+                (&found.name, &found.parameters, &*found.value),
+                (&whole.name, &whole.parameters, &*whole.value),
+                "{folded}"
+            );
+        }
+        let few = "X;A=1;B=2\r\n ;C=3;D=4:v";
+        let line = Lines::new(few.as_bytes()).next_line();
+        let mut left = 10;
+        parse_property(&line.expect("text").expect("a line"), &mut left).expect("enough");
+        assert_eq!(left, 2);
     }
 
     #[test]

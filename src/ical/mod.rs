@@ -1,7 +1,7 @@
 //! iCalendar: lossless parse, validate, filter, recurrence, time zones. No I/O; `now` is an argument.
 //!
 //! The received bytes are the truth and are kept by the caller. From them come, in this order:
-//! - `line`, `tree`: content lines and components with their spans, bounded and lossless;
+//! - `lines`, `line`, `tree`: content lines and components with their spans, bounded and lossless;
 //! - `time`, `value`, `kind`: values as plain types;
 //! - `accept`: the rules for what may be stored;
 //! - `zone`, `definitions`, `recur`: time zones and recurrence;
@@ -22,6 +22,7 @@ pub mod instances;
 pub mod kind;
 mod limit;
 pub mod line;
+mod lines;
 pub mod moments;
 pub mod overlap;
 pub mod project;

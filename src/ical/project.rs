@@ -97,12 +97,12 @@ pub fn project(bytes: &[u8], calendar: &Calendar, request: &CompRequest) -> Vec<
 
 /// One line or component of a component, to be visited in the order received.
 pub(super) enum Part<'a> {
-    Property(&'a Property),
-    Component(&'a Component),
+    Property(&'a Property<'a>),
+    Component(&'a Component<'a>),
 }
 
 /// The lines and components of a component, in the order received.
-pub(super) fn parts(component: &Component) -> Vec<Part<'_>> {
+pub(super) fn parts<'a>(component: &'a Component<'a>) -> Vec<Part<'a>> {
     let mut parts: Vec<Part<'_>> = component.properties.iter().map(Part::Property).collect();
     parts.extend(component.components.iter().map(Part::Component));
     parts.sort_by_key(Part::start);
@@ -151,7 +151,7 @@ fn component(bytes: &[u8], found: &Component, request: &CompRequest, answer: &mu
 fn wanted(property: &Property, request: &PropertyRequest) -> Option<Wanted> {
     match request {
         PropertyRequest::All => Some(Wanted::Value),
-        PropertyRequest::Named(names) => names.get(&property.name).copied(),
+        PropertyRequest::Named(names) => names.get(&*property.name).copied(),
     }
 }
 
@@ -249,7 +249,7 @@ mod tests {
         let attendee = event.property("ATTENDEE").expect("asked for");
         let name = "A very long name: it goes on, and on, and on, and on, until the line is full";
         assert_eq!(
-            (attendee.parameter_value("CN"), attendee.value.as_str()),
+            (attendee.parameter_value("CN"), &*attendee.value),
             (Some(name), "")
         );
         assert!(text.contains("\r\nUID:\r\n"), "{text}");

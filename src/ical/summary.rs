@@ -177,7 +177,7 @@ fn rules_end(recurrence: &Recurrence, zones: &Zones) -> Instant {
 }
 
 fn other_extent(component: &Component, zones: &Zones, extent: &mut Extent) {
-    match component.name.as_str() {
+    match &*component.name {
         "VAVAILABILITY" => {
             let (from, until) = availability(component, zones);
             extent.reach(from, until);

@@ -116,6 +116,17 @@ impl Date {
         u8::try_from((self.days() + 3).rem_euclid(7)).expect("a remainder of 7 fits")
     }
 
+    /// `YYYYMMDD`; `None` of a year that has not four digits.
+    fn digits(self) -> Option<[u8; 8]> {
+        let year = u16::try_from(self.year)
+            .ok()
+            .filter(|year| *year < 10_000)?;
+        let part = |number: u16| two((number % 100) as u8);
+        let ([a, b], [c, d]) = (part(year / 100), part(year));
+        let ([e, f], [g, h]) = (two(self.month), two(self.day));
+        Some([a, b, c, d, e, f, g, h])
+    }
+
     /// Midnight at its start.
     pub fn midnight(self) -> LocalTime {
         LocalTime {
@@ -129,12 +140,25 @@ impl Date {
 
 impl fmt::Display for Date {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            formatter,
-            "{:04}{:02}{:02}",
-            self.year, self.month, self.day
-        )
+        match self.digits() {
+            Some(digits) => formatter.write_str(ascii(&digits)),
+            None => write!(
+                formatter,
+                "{:04}{:02}{:02}",
+                self.year, self.month, self.day
+            ),
+        }
     }
+}
+
+/// Digits that were just written.
+fn ascii(digits: &[u8]) -> &str {
+    std::str::from_utf8(digits).expect("digits are ASCII")
+}
+
+/// Two digits; of more than 99, the last two.
+fn two(number: u8) -> [u8; 2] {
+    [b'0' + number / 10 % 10, b'0' + number % 10]
 }
 
 /// Days of a month (1 to 12; 0 for any other number).
@@ -217,11 +241,19 @@ impl LocalTime {
 
 impl fmt::Display for LocalTime {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            formatter,
-            "{}T{:02}{:02}{:02}",
-            self.date, self.hour, self.minute, self.second
-        )
+        let Some(date) = self.date.digits() else {
+            return write!(
+                formatter,
+                "{}T{:02}{:02}{:02}",
+                self.date, self.hour, self.minute, self.second
+            );
+        };
+        let mut text = *b"00000000T000000";
+        text[..8].copy_from_slice(&date);
+        text[9..11].copy_from_slice(&two(self.hour));
+        text[11..13].copy_from_slice(&two(self.minute));
+        text[13..].copy_from_slice(&two(self.second));
+        formatter.write_str(ascii(&text))
     }
 }
 

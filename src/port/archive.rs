@@ -10,6 +10,7 @@ use zip::{CompressionMethod, ZipWriter};
 
 use super::described::{self, Described, DescribedObject, Manifest};
 use super::names::FileNames;
+use super::past::{self, PastContents};
 use super::{
     Answer, Answers, Ask, CollectionHead, Kind, ObjectHead, PortError, PropertyText, unexpected,
 };
@@ -26,6 +27,15 @@ pub enum Merged {
     No,
 }
 
+/// What an export is to hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Contents {
+    /// As one file too.
+    pub merged: Merged,
+    /// What is kept of before.
+    pub past: PastContents,
+}
+
 /// What an export wrote.
 #[derive(Debug, Default)]
 pub struct Exported {
@@ -35,6 +45,12 @@ pub struct Exported {
     pub objects: u64,
     /// Bytes of their bodies.
     pub bytes: u64,
+    /// Earlier versions of objects that are there or were in a deleted collection.
+    pub versions: u64,
+    /// Deleted objects, each with all its versions.
+    pub deleted: u64,
+    /// Deleted collections.
+    pub trashed: usize,
     /// What is not in the archive, or not in a merged file: sentences.
     pub missing: Vec<String>,
 }
@@ -49,7 +65,7 @@ pub fn export(
     user: &str,
     now: &str,
     to: File,
-    merged: Merged,
+    contents: Contents,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Exported, PortError> {
     let (Answer::Collections { collections }, _) = answers.ask(&Ask::Collections, &[])? else {
@@ -60,7 +76,11 @@ pub fn export(
         done: Exported::default(),
         all: collections.iter().map(|one| one.objects).sum(),
     };
-    let mut folders = FileNames::new(&[described::MANIFEST]);
+    let mut folders = match contents.past {
+        PastContents::No => FileNames::new(&[described::MANIFEST]),
+        PastContents::Yes => FileNames::new(&[described::MANIFEST, past::HISTORY, past::TRASH]),
+    };
+    let mut live = Vec::new();
     let mut manifest = Manifest {
         format: described::FORMAT,
         program: format!("sealdav {}", env!("CARGO_PKG_VERSION")),
@@ -72,7 +92,11 @@ pub fn export(
         let parts: Vec<_> = collection.path.iter().map(Segment::as_str).collect();
         let folder = folders.give(&parts.join("+"), "");
         manifest.folders.push(folder.clone());
-        writer.collection(answers, &folder, collection, merged, progress)?;
+        live.push((folder.clone(), collection.clone()));
+        writer.collection(answers, &folder, collection, contents.merged, progress)?;
+    }
+    if contents.past == PastContents::Yes {
+        writer.past(answers, live)?;
     }
     writer.json(described::MANIFEST, &manifest)?;
     let file = writer.zip.finish().map_err(lost)?;
@@ -80,18 +104,18 @@ pub fn export(
     Ok(writer.done)
 }
 
-fn lost(error: impl std::fmt::Display) -> PortError {
+pub(super) fn lost(error: impl std::fmt::Display) -> PortError {
     PortError::Lost(format!("the archive cannot be written: {error}"))
 }
 
-struct Writer {
-    zip: ZipWriter<File>,
-    done: Exported,
+pub(super) struct Writer {
+    pub zip: ZipWriter<File>,
+    pub done: Exported,
     all: u64,
 }
 
 impl Writer {
-    fn begin(&mut self, name: &str, bytes: Option<u64>) -> Result<(), PortError> {
+    pub fn begin(&mut self, name: &str, bytes: Option<u64>) -> Result<(), PortError> {
         let options = SimpleFileOptions::default()
             .compression_method(CompressionMethod::Deflated)
             .unix_permissions(0o600)
@@ -99,7 +123,7 @@ impl Writer {
         self.zip.start_file(name, options).map_err(lost)
     }
 
-    fn json(&mut self, name: &str, value: &impl serde::Serialize) -> Result<(), PortError> {
+    pub fn json(&mut self, name: &str, value: &impl serde::Serialize) -> Result<(), PortError> {
         let text = serde_json::to_vec_pretty(value).map_err(lost)?;
         self.begin(name, Some(text.len() as u64))?;
         self.zip.write_all(&text).map_err(lost)
@@ -174,7 +198,7 @@ impl Writer {
                 return Ok(());
             };
             for component in &calendar.root.components {
-                let zone = component.property("TZID").map(|id| id.value.clone());
+                let zone = component.property("TZID").map(|id| id.value.to_string());
                 if component.name == "VTIMEZONE" && !zones.insert(zone.unwrap_or_default()) {
                     continue;
                 }
@@ -191,7 +215,7 @@ impl Writer {
 }
 
 /// What is said of an object besides its file.
-fn more(object: &ObjectHead, name: &str, file: String) -> Option<DescribedObject> {
+pub(super) fn more(object: &ObjectHead, name: &str, file: String) -> Option<DescribedObject> {
     let name = (file != name).then(|| name.to_owned());
     if name.is_none() && object.content_type.is_none() && object.properties.is_empty() {
         return None;

@@ -13,7 +13,7 @@ use crate::ical::ComponentKind;
 use crate::ids::Segment;
 use crate::limits;
 use crate::vault::{
-    AccountStore, Collection, CollectionKind, Node, Properties, Summary, VaultError,
+    AccountStore, Collection, CollectionKind, Node, Past, Properties, Summary, VaultError,
 };
 use crate::xml::{XmlLimits, parse};
 
@@ -21,7 +21,8 @@ use crate::xml::{XmlLimits, parse};
 pub struct Desk {
     pub(super) dav: Arc<Dav>,
     pub(super) account: AccountStore,
-    reading: Option<Reading>,
+    pub(super) reading: Option<Reading>,
+    pub(super) past: Option<Past>,
     /// Collections that a trial would have made.
     pub(super) planned: HashMap<Vec<Segment>, CollectionKind>,
     /// Objects that a trial would have stored.
@@ -29,7 +30,7 @@ pub struct Desk {
 }
 
 /// The collection that is being read. Its names are a snapshot, its objects are as they are.
-struct Reading {
+pub(super) struct Reading {
     collection: Arc<Collection>,
     objects: VecDeque<Arc<Summary>>,
 }
@@ -40,6 +41,10 @@ impl Answers for Desk {
             Ask::Collections => self.collections(),
             Ask::Begin { path } => self.begin(path),
             Ask::Next => return self.next(),
+            Ask::Trashed => self.trashed(),
+            Ask::BeginPast { path } => self.begin_past(path),
+            Ask::BeginTrashed { id } => self.begin_trashed(id),
+            Ask::NextPast => return self.next_past(),
             Ask::Make {
                 path,
                 kind,
@@ -65,6 +70,7 @@ impl Desk {
             dav,
             account,
             reading: None,
+            past: None,
             planned: HashMap::new(),
             seen: Seen::default(),
         }
@@ -168,15 +174,19 @@ impl Desk {
 }
 
 fn head(collection: &Collection, object: &Summary) -> ObjectHead {
-    let usual = collection.is_calendar() && object.content_type == CALENDAR_TYPE;
+    head_of(collection, &object.segment, &object.content_type)
+}
+
+pub(super) fn head_of(collection: &Collection, name: &Segment, content_type: &str) -> ObjectHead {
+    let usual = collection.is_calendar() && content_type == CALENDAR_TYPE;
     ObjectHead {
-        name: Some(object.segment.as_str().to_owned()),
-        content_type: (!usual).then(|| object.content_type.clone()),
+        name: Some(name.as_str().to_owned()),
+        content_type: (!usual).then(|| content_type.to_owned()),
         ..ObjectHead::default()
     }
 }
 
-fn kind(kind: CollectionKind) -> Kind {
+pub(super) fn kind(kind: CollectionKind) -> Kind {
     match kind {
         CollectionKind::Calendar(set) => {
             let names = set.iter().map(ComponentKind::as_str).map(str::to_owned);
@@ -186,7 +196,7 @@ fn kind(kind: CollectionKind) -> Kind {
     }
 }
 
-fn texts(properties: &Properties) -> Vec<PropertyText> {
+pub(super) fn texts(properties: &Properties) -> Vec<PropertyText> {
     let limits = XmlLimits::default();
     let text = |xml: &String| parse(xml.as_bytes(), &limits).map(|element| element.text());
     let property = |(name, xml): (&crate::xml::Name, &String)| PropertyText {

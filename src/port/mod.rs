@@ -12,7 +12,7 @@
 //!
 //! - `desk`, `put`: the account's side; `wire`: between two processes;
 //! - `source`, `folders`, `zipped`, `described`: what is imported, as a list of collections;
-//! - `import`, `archive`, `names`: the other side.
+//! - `import`, `archive`, `past`, `names`: the other side.
 
 mod archive;
 mod described;
@@ -20,14 +20,16 @@ mod desk;
 mod folders;
 mod import;
 mod names;
+mod past;
 mod put;
 mod source;
 pub mod wire;
 mod zipped;
 
-pub use archive::{Exported, Merged, export};
+pub use archive::{Contents, Exported, Merged, export};
 pub use desk::Desk;
 pub use import::{Imported, Refused, import};
+pub use past::PastContents;
 pub use source::{Found, Source};
 
 use std::fmt;
@@ -49,6 +51,20 @@ pub enum Ask {
     },
     /// The next objects of it.
     Next,
+    /// The deleted collections, parents first.
+    Trashed,
+    /// Begins to read what is kept of a collection: earlier versions, deleted objects.
+    BeginPast {
+        /// Below the home.
+        path: Vec<Segment>,
+    },
+    /// The same of a deleted one, with what was in it.
+    BeginTrashed {
+        /// As `Trashed` told it.
+        id: String,
+    },
+    /// The next of it.
+    NextPast,
     /// Makes a collection, unless it is there.
     Make {
         /// Below the home.
@@ -116,6 +132,47 @@ pub struct CollectionHead {
     pub kind: Kind,
     /// Its objects.
     pub objects: u64,
+}
+
+/// A deleted collection.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct TrashedHead {
+    /// For `BeginTrashed`.
+    pub id: String,
+    /// Where it was, and what it is for.
+    #[serde(flatten)]
+    pub head: CollectionHead,
+    /// When it was deleted, in milliseconds since 1970.
+    pub deleted: i64,
+}
+
+/// What something that is kept was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Was {
+    /// In a deleted collection.
+    Member,
+    /// An earlier version of an object that is there.
+    Overwritten,
+    /// A version of a deleted object.
+    Deleted,
+    /// A version of an object that was moved elsewhere.
+    Moved,
+}
+
+/// What is said of something that is kept, besides its body.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PastHead {
+    /// Its name when it was replaced, and so on.
+    pub object: ObjectHead,
+    /// The id of its object.
+    pub id: String,
+    /// What it was.
+    pub was: Was,
+    /// When it was stored, in milliseconds since 1970.
+    pub stored: i64,
+    /// When it was replaced or deleted; of a member: when it last changed.
+    pub replaced: i64,
 }
 
 /// A stored property.
@@ -189,6 +246,16 @@ pub enum Answer {
     Objects {
         /// What is said of each; none at the end.
         objects: Vec<ObjectHead>,
+    },
+    /// To `Trashed`.
+    Trashed {
+        /// Parents first.
+        collections: Vec<TrashedHead>,
+    },
+    /// To `NextPast`; the bodies follow.
+    Past {
+        /// What is said of each; none at the end.
+        objects: Vec<PastHead>,
     },
     /// To `Make`.
     Made {

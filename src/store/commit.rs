@@ -221,8 +221,10 @@ pub(super) struct Committer {
 }
 
 impl Committer {
-    /// Writes until the line is closed and empty, or until something fails.
-    pub(super) fn run(mut self) {
+    /// Writes until the line is closed and empty, or until something fails. Returns the file that
+    /// it synced, if nothing failed.
+    pub(super) fn run(mut self) -> Option<File> {
+        let mut whole = true;
         let mut rhythm = Rhythm::default();
         while let Some(group) = self.line.take(rhythm.wait()) {
             rhythm.took(group.batches.len());
@@ -255,11 +257,13 @@ impl Committer {
                     tracing::error!(%cause, "a write failed; nothing is written until the store is reopened");
                     self.known.get_or_init(|| std::mem::take(&mut self.undo));
                     self.line.fail(cause);
+                    whole = false;
                     break;
                 }
             }
         }
         rows::close(self.db);
+        whole.then_some(self.file)
     }
 
     /// Makes a group durable.

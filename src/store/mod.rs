@@ -39,7 +39,7 @@ mod tests;
 
 use std::fs::File;
 use std::ops::Bound;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
@@ -149,7 +149,9 @@ struct Running {
     /// `None` once it was closed.
     db: Option<sled::Db>,
     line: Arc<Line>,
-    committer: Option<JoinHandle<()>>,
+    committer: Option<JoinHandle<Option<File>>>,
+    /// Where the database is.
+    dir: PathBuf,
     rouser: Rouser,
     /// After a failure: what the rows of the failed group were before it.
     known: Arc<OnceLock<Undo>>,
@@ -489,17 +491,24 @@ impl Running {
     /// Lets the commit thread finish and closes the database. May be called again.
     fn end(&mut self) {
         self.line.close();
-        if let Some(committer) = self.committer.take()
-            && committer.join().is_err()
-        {
-            // It catches panics itself, so this one came from the line.
-            tracing::error!("the commit thread panicked");
-            self.line.fail(StoreError::Failed);
-        }
+        let synced = match self.committer.take().map(JoinHandle::join) {
+            Some(Ok(synced)) => synced,
+            Some(Err(_)) => {
+                // It catches panics itself, so this one came from the line.
+                tracing::error!("the commit thread panicked");
+                self.line.fail(StoreError::Failed);
+                None
+            }
+            None => None,
+        };
         // Not before: the commit thread may be the one to be roused.
         self.rouser.end();
-        if let Some(db) = self.db.take() {
-            rows::close(db);
+        match (self.db.take(), synced) {
+            (Some(db), Some(file)) => rows::close_whole(db, &self.dir, &file),
+            (Some(db), None) => {
+                rows::close(db);
+            }
+            (None, _) => {}
         }
     }
 }

@@ -6,6 +6,7 @@
 
 use std::fs::{self, File};
 use std::io;
+use std::num::NonZeroU64;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
@@ -15,13 +16,16 @@ use std::time::{Duration, Instant};
 use super::error::{StoreError, advice};
 use super::layout::sync_dir;
 use crate::limits::{
-    STORE_CLEAN_MILLIS, STORE_CLOSE_SECONDS, STORE_LET_GO_MILLIS, STORE_SEGMENT_BYTES,
+    STORE_CLEAN_MILLIS, STORE_CLOSE_SECONDS, STORE_LET_GO_MILLIS, STORE_READ_AHEAD_BYTES,
+    STORE_SEGMENT_BYTES,
 };
 
 /// How often a database that is still being let go of is tried again.
 const TRY_AGAIN: Duration = Duration::from_millis(5);
 /// What sled says while its own lock is held.
 const SLED_LOCKED: &str = "could not acquire lock";
+/// A file beside the database file while nobody has it open and all of it is known to be on the disk.
+const WHOLE: &str = "whole";
 /// A snapshot that sled was writing when it was killed; it would read it and fail.
 const SLED_UNFINISHED: &str = ".generating";
 
@@ -45,7 +49,11 @@ pub(super) fn open(dir: &Path, cache_bytes: u64) -> Result<Rows, StoreError> {
         }
         refuse_blobs(&dir.join("blobs"))?;
         remove_unfinished(dir)?;
-        forget_unwritten(&database)?;
+        // After a power cut it may be there once more; nothing is in memory then either.
+        let whole = remove_if_there(&dir.join(WHOLE))?;
+        if !whole {
+            forget_unwritten(&database)?;
+        }
     }
     let db = open_apart(dir.to_owned(), cache_bytes)?;
     match make_durable(dir, &database) {
@@ -70,10 +78,24 @@ fn make_durable(dir: &Path, database: &Path) -> Result<File, StoreError> {
     Ok(file)
 }
 
-/// Closes the database. A panic is logged: what had to be durable is so already. So is a handle
+/// Closes the database by its last handle and says that it is whole, if it is: `file` was opened
+/// before anything was written, so its sync tells of every write that did not reach the disk.
+pub(super) fn close_whole(db: sled::Db, dir: &Path, file: &File) {
+    if !close(db) {
+        return;
+    }
+    let written = file
+        .sync_all()
+        .and_then(|()| File::create(dir.join(WHOLE)).map(drop));
+    if let Err(error) = written {
+        tracing::warn!(%error, "the database was closed, but it cannot be said that all of it is on the disk");
+    }
+}
+
+/// Closes the database; whether that ended well. A panic is logged: what had to be durable is so already. So is a handle
 /// that does not close, which is left behind: sled waits for ever for its cleaner when that has
 /// panicked.
-pub(super) fn close(db: sled::Db) {
+pub(super) fn close(db: sled::Db) -> bool {
     let (tell, told) = mpsc::channel();
     let closer = thread::Builder::new()
         .name("store-close".to_owned())
@@ -84,11 +106,12 @@ pub(super) fn close(db: sled::Db) {
         });
     let closed = closer.map(|_| told.recv_timeout(Duration::from_secs(STORE_CLOSE_SECONDS)));
     match closed {
-        Ok(Ok(true)) => {}
+        Ok(Ok(true)) => return true,
         Ok(Ok(false)) => tracing::error!("the database panicked while it was closed"),
         Ok(Err(_)) => tracing::error!("the database did not close; restart the server"),
         Err(error) => tracing::error!(%error, "no thread to close the database in"),
     }
+    false
 }
 
 /// Whether a write of a thread of sled's own failed, after which nothing can be written any more.
@@ -124,6 +147,15 @@ pub(super) fn refuse_blobs(blobs: &Path) -> Result<(), StoreError> {
     }
 }
 
+/// Removes a file; whether it was there.
+fn remove_if_there(path: &Path) -> Result<bool, StoreError> {
+    match fs::remove_file(path) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(StoreError::io("open its database")(error)),
+    }
+}
+
 fn remove_unfinished(dir: &Path) -> Result<(), StoreError> {
     let doing = "tidy its database";
     for entry in fs::read_dir(dir).map_err(StoreError::io(doing))? {
@@ -150,13 +182,24 @@ pub(super) fn probe(dir: &Path) -> Result<(), StoreError> {
 }
 
 /// After a failed sync the kernel keeps pages that look written but are not. They are synced if
-/// they can be and dropped from memory, so that only what the disk has is read.
+/// they can be and dropped from memory, so that only what the disk has is read. The beginning is
+/// read again at once, in order: sled would read it piece by piece.
 fn forget_unwritten(database: &Path) -> Result<(), StoreError> {
     let doing = "sync its database";
     let file = File::open(database).map_err(StoreError::io(doing))?;
     file.sync_all().map_err(StoreError::io(doing))?;
     rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed)
-        .map_err(|error| StoreError::io("reread its database")(error.into()))
+        .map_err(|error| StoreError::io("reread its database")(error.into()))?;
+    let ahead = move || {
+        let bytes = NonZeroU64::new(STORE_READ_AHEAD_BYTES);
+        // Only advice: what it did not read is read when it is needed.
+        let _ = rustix::fs::fadvise(&file, 0, bytes, rustix::fs::Advice::WillNeed);
+    };
+    let reader = thread::Builder::new().name("store-ahead".to_owned());
+    reader
+        .spawn(ahead)
+        .map_err(StoreError::io("start a thread"))?;
+    Ok(())
 }
 
 /// Opens sled on a thread of its own, whose panic is an error here.

@@ -104,6 +104,7 @@ fn start_rows(
             db: Some(rows.db),
             line,
             committer: Some(committer),
+            dir: layout.rows(),
             rouser,
             known,
             readable: AtomicBool::new(false),

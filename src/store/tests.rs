@@ -425,6 +425,29 @@ fn a_row_that_would_become_a_blob_is_a_mistake() {
 }
 
 /// The largest rows in the worst numbers: a leaf with all it may hold before it splits.
+/// Only a database that was closed with all of it on the disk says so, and only until it is opened.
+#[test]
+fn a_database_is_called_whole_when_it_is() {
+    let scratch = Scratch::new();
+    let whole = scratch.store().join("rows/whole");
+    let store = open(&scratch.store()).unwrap();
+    put(&store, name(1, 1), b"row");
+    assert!(!whole.exists());
+    store.close().unwrap();
+    assert!(whole.exists());
+    let failing = StoreOptions {
+        sync: |_| Err(std::io::Error::other("no")),
+        ..StoreOptions::default()
+    };
+    let store = Store::open(&scratch.store(), &failing).unwrap();
+    assert!(!whole.exists());
+    let mut batch = Batch::new();
+    batch.put(name(1, 2), value(b"row"));
+    store.commit(batch).wait().unwrap_err();
+    store.close().unwrap_err();
+    assert!(!whole.exists());
+}
+
 #[test]
 fn no_blobs_come_from_the_largest_rows() {
     let scratch = Scratch::new();

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::audit::Action;
+use super::keyfile::mark;
 use super::model::{CollectionKind, NewCollection, VaultError};
 use super::rows::{DirectoryRow, decode, encode};
 use super::tree::scanned_place;
@@ -174,6 +175,7 @@ impl Vault {
         let file = KeyFile {
             generation: 1,
             slots,
+            holds: Some(mark(&key.pair().public())),
         };
         self.put_slots(id, file).map_err(CreateError::KeyFile)?;
         let filled = self.fill_account(&record, key).and_then(|()| {

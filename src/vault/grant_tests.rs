@@ -169,15 +169,23 @@ fn a_limited_device_reaches_nothing_by_ids() {
             device.grant(device.device(), pair.public(), &[shown]),
             device.history(shown, own.id).map(drop),
             device.version_body(shown, own.id, 1).map(drop),
+            device.past(shown).map(drop),
+            device.past_of_trashed(shown).map(drop),
+            device.trash_figures().map(drop),
             device.write(|tx| tx.restore_version(shown, own.id, 1, None).map(drop)),
             device.write(|tx| tx.purge_history(shown, own.id)),
-            device.purge_histories(shown).map(drop),
+            device.purge_histories(shown, &AtomicU64::new(0)).map(drop),
             device.trashed_objects().map(drop),
             device.trashed_collections().map(drop),
             device.restore_collection(id, None).map(drop),
             device.purge_collection(id),
             device
-                .undo(device.device(), device.home().created, Undo::Apply)
+                .undo(
+                    device.device(),
+                    device.home().created,
+                    Undo::Apply,
+                    &AtomicU64::new(0),
+                )
                 .map(drop),
         ];
         for (number, refusal) in refused.iter().enumerate() {

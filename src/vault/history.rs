@@ -159,6 +159,9 @@ impl AccountStore {
         let vault = &self.inner.vault;
         for row in vault.store.scan(&state.names.prefix(Kind::History)) {
             let (name, stored) = row?;
+            if name == state.annals_name() {
+                continue;
+            }
             if let Some(row) = state.open_history(&name, &stored) {
                 each(row);
             }

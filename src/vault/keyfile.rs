@@ -11,10 +11,20 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{AccountId, SlotId};
 use crate::limits;
-use crate::seal::Slot;
+use crate::seal::{PublicKey, Slot};
 
 const MAGIC: &[u8] = b"sealdav key slots\n";
 const VERSION: u8 = 1;
+
+/// Tells account keys apart: the beginning of a hash of the public key of their pair.
+pub type KeyMark = [u8; 16];
+
+/// The mark of the account key whose pair has this public key.
+pub(super) fn mark(public: &PublicKey) -> KeyMark {
+    let bytes = postcard::to_stdvec(public).expect("writing to memory, of a type of 32 bytes");
+    let hash = blake3::derive_key("sealdav 1 mark of an account key", &bytes);
+    std::array::from_fn(|at| hash[at])
+}
 
 /// An account's key slots at one moment.
 #[derive(Clone, Serialize, Deserialize)]
@@ -23,13 +33,17 @@ pub struct KeyFile {
     pub generation: u64,
     /// The slots, oldest first.
     pub slots: Vec<Slot>,
+    /// Which account key they hold, so that a restore notices when its rows have another one; none
+    /// in a file of before. It stands behind the rest, where older programs do not look.
+    #[serde(skip)]
+    pub holds: Option<KeyMark>,
 }
 
 impl KeyFile {
     /// Whether it is byte for byte the same.
     pub fn is(&self, other: &KeyFile) -> bool {
         let bytes = |file| postcard::to_stdvec::<KeyFile>(file).ok();
-        bytes(self) == bytes(other)
+        bytes(self) == bytes(other) && self.holds == other.holds
     }
 
     /// The slot with this id.
@@ -97,8 +111,9 @@ impl KeyFiles {
         let content = bytes
             .strip_prefix(MAGIC)
             .and_then(|rest| rest.strip_prefix(&[VERSION]));
-        let file = content.and_then(|content| postcard::from_bytes(content).ok());
-        file.map(Some)
+        content
+            .and_then(parse)
+            .map(Some)
             .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))
     }
 
@@ -106,8 +121,9 @@ impl KeyFiles {
     pub fn replace(&self, account: AccountId, file: &KeyFile) -> io::Result<()> {
         let mut start = MAGIC.to_vec();
         start.push(VERSION);
-        let bytes = postcard::to_extend(file, start)
+        let mut bytes = postcard::to_extend(file, start)
             .expect("writing to memory, of types that postcard takes");
+        bytes.extend(file.holds.iter().flatten());
         let new = self.path_new(account);
         let mut handle = OpenOptions::new()
             .write(true)
@@ -153,6 +169,14 @@ impl KeyFiles {
     }
 }
 
+fn parse(content: &[u8]) -> Option<KeyFile> {
+    let (mut file, rest) = postcard::take_from_bytes::<KeyFile>(content).ok()?;
+    if !rest.is_empty() {
+        file.holds = Some(rest.try_into().ok()?);
+    }
+    Some(file)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -169,10 +193,19 @@ mod tests {
                 &KeyFile {
                     generation: 7,
                     slots: Vec::new(),
+                    holds: Some([9; 16]),
                 },
             )
             .unwrap();
-        assert_eq!(files.read(account).unwrap().unwrap().generation, 7);
+        let file = files.read(account).unwrap().unwrap();
+        assert_eq!((file.generation, file.holds), (7, Some([9; 16])));
+        // One of before has no mark; part of one is none.
+        let whole = fs::read(files.path(account)).unwrap();
+        let (old, torn) = whole.split_at(whole.len() - 16);
+        fs::write(files.path(account), old).unwrap();
+        assert_eq!(files.read(account).unwrap().unwrap().holds, None);
+        fs::write(files.path(account), [old, &torn[1..]].concat()).unwrap();
+        assert!(files.read(account).is_err());
         fs::write(files.path(account), b"sealdav key slots\n\x02").unwrap();
         assert_eq!(
             files.read(account).err().unwrap().kind(),

@@ -11,6 +11,7 @@
 //!   it saw waits for `AccountStore::barrier` first; this holds for reads too.
 //! - One `Inner` exists per unlocked account (`registry`), or there would be two gates.
 
+mod annals;
 mod audit;
 mod chunks;
 mod copy;
@@ -27,9 +28,13 @@ mod history;
 mod history_tests;
 mod host_check;
 mod index;
+mod kept;
+#[cfg(test)]
+mod kept_tests;
 mod keyfile;
 mod locks;
 mod model;
+mod past;
 mod purge;
 mod read;
 mod rekey;
@@ -49,6 +54,9 @@ mod transaction;
 mod trash;
 mod tree;
 mod undo;
+mod undo_collections;
+#[cfg(test)]
+mod undo_tests;
 mod unlock;
 mod verify;
 
@@ -61,12 +69,14 @@ pub use erase::{CertificateCheck, Erasure, KeyBackup};
 pub use erased::{Erased, replace_file};
 pub use history::TrashedObject;
 pub use index::IndexFigures;
+pub use kept::TrashFigures;
 pub use keyfile::KeyFile;
 pub use model::{
     CalendarFacts, Change, Changes, Collection, CollectionKind, Destination, Etag, Lock, LockDepth,
     LockScope, Members, NewCollection, NewObject, Node, Properties, Retention, Summary, VaultError,
     Version,
 };
+pub use past::{Past, PastObject, Was};
 pub use read::AccountStore;
 pub use rekey::Rekeyed;
 pub use transaction::{Resealed, Resealing, Transaction};

@@ -156,13 +156,17 @@ pub struct Version {
     pub by: SlotId,
 }
 
-/// How long and how many past versions are kept, and deleted collections. Zero of either: none.
+/// How long and how many past versions are kept, and deleted collections. Zero of the first two: none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retention {
     /// Days after the deletion or replacement.
     pub days: u32,
     /// Versions of one object.
     pub versions: u32,
+    /// Versions of all objects of an account; the oldest go when there are more.
+    pub items: u64,
+    /// Bytes of them and of deleted collections, the same.
+    pub bytes: u64,
 }
 
 impl Retention {
@@ -170,6 +174,8 @@ impl Retention {
     pub const NOTHING: Retention = Retention {
         days: 0,
         versions: 0,
+        items: 0,
+        bytes: 0,
     };
 
     /// Whether nothing is kept.
@@ -189,6 +195,8 @@ impl Default for Retention {
         Retention {
             days: crate::limits::TRASH_DAYS,
             versions: crate::limits::TRASH_VERSIONS,
+            items: crate::limits::TRASH_ITEMS,
+            bytes: crate::limits::TRASH_MIB << 20,
         }
     }
 }

@@ -407,7 +407,7 @@ impl AccountStore {
         if self.terms.access == Access::ReadOnly {
             return Err(VaultError::Denied.into());
         }
-        let _gate = self.inner.gate.lock();
+        let gate = self.inner.gate.lock();
         if self.inner.dead.load(Ordering::Acquire) {
             return Err(VaultError::Locked.into());
         }
@@ -417,7 +417,11 @@ impl AccountStore {
         }
         let mut transaction = transaction::Transaction::new(self.clone());
         let value = work(&mut transaction)?;
-        transaction.commit();
+        let flooded = transaction.commit();
+        drop(gate);
+        if flooded {
+            self.inner.tidy();
+        }
         Ok(value)
     }
 

@@ -102,6 +102,7 @@ impl Vault {
         Ok(KeyFile {
             generation: file.generation + 1,
             slots: slots.collect::<Result<_, _>>()?,
+            holds: file.holds,
         })
     }
 }

@@ -1,7 +1,11 @@
 //! What a restore needs of the vault: which sealed rows are an account's, in this state and in
 //! another one, and the entry of the audit trail that tells of it.
 
+use std::sync::Arc;
+
 use super::audit::Action;
+use super::directory::AccountRecord;
+use super::keyfile::mark;
 use super::model::VaultError;
 use super::rows::{RosterRow, decode};
 use super::tree::scanned_place;
@@ -67,6 +71,22 @@ impl Vault {
     /// cannot be opened with the key slots of now.
     pub fn has_other_key(&self, id: AccountId, root: Option<Stored>) -> bool {
         self.had_another_key(id, root)
+    }
+
+    /// The accounts whose key file holds another account key than the one of their rows, so that no
+    /// secret opens them: the key was replaced between the two. Key files of an early version do
+    /// not tell.
+    pub fn with_other_keys(&self) -> Vec<Arc<AccountRecord>> {
+        let mut accounts = self.accounts();
+        accounts.retain(|record| {
+            let file = self.key_file(record.id);
+            let holds = file.and_then(|file| file.holds);
+            let rows = self.public_of(record.id).map(|public| mark(&public));
+            // A tree for the next key stands beside that of the key before until it is first opened.
+            let both = self.rekeyed.lock().contains_key(&record.id);
+            !both && holds.is_some() && rows.is_some() && holds != rows
+        });
+        accounts
     }
 
     /// Writes into the audit trail of administration, and into the account's, that its rows were

@@ -1,21 +1,14 @@
 //! How long what was deleted or overwritten is kept.
 //!
 //! Past versions of objects are cut by number in the commit that adds one, and by age once a day in
-//! accounts that are open whole, since a history opens with its collection's key alone; the trash of
+//! accounts that are open, since a history opens with its collection's key alone; the trash of
 //! an account that nobody opens waits for its next unlock. Deleted collections need no key: their
-//! roster rows say since when they are in the trash.
-
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
+//! roster rows say since when they are in the trash. `kept` bounds how much there is of it all.
 
 use super::Vault;
 use super::model::{Retention, VaultError};
-use super::read::AccountStore;
 use super::rows::{RosterRow, RosterState};
-use crate::ambient::UnixMillis;
-use crate::ids::{AccountId, CollectionId, ObjectId, SlotId};
-use crate::limits;
-use crate::seal::Terms;
+use crate::ids::{AccountId, CollectionId};
 use crate::store::{Batch, StoreError};
 
 impl Vault {
@@ -86,77 +79,6 @@ impl Vault {
         drop(trashed);
         receipt.wait()?;
         gone.into_iter().for_each(|row| self.doom(row));
-        Ok(())
-    }
-
-    /// Once a day, and soon after it was opened: cuts by age what the histories of each account
-    /// hold that is open whole. What fails is logged, and tried again the next day.
-    pub fn cut_histories(self: &Arc<Self>) {
-        let today = self.ambient.now().0.div_euclid(86_400_000);
-        let held: Vec<_> = self.registry.lock().values().cloned().collect();
-        for inner in held.iter().filter_map(std::sync::Weak::upgrade) {
-            let dead = inner.dead.load(Ordering::Acquire);
-            if dead || inner.keys.is_none() || inner.cut_on.swap(today, Ordering::Relaxed) == today
-            {
-                continue;
-            }
-            let id = inner.id;
-            let account = AccountStore::new(inner, SlotId::NONE, Terms::default(), None);
-            match account.cut_histories(self.retention()) {
-                Ok(()) | Err(VaultError::Locked) => {}
-                Err(error) => {
-                    tracing::error!(account = %id, ?error, "old versions of an account's objects could not be removed");
-                }
-            }
-        }
-    }
-}
-
-impl AccountStore {
-    /// Removes what is older than `retention` says from the histories of all collections, and the
-    /// keys of deleted collections that are purged.
-    fn cut_histories(&self, retention: Retention) -> Result<(), VaultError> {
-        let ends = retention.ends(self.inner.vault.ambient.now());
-        for state in self.states() {
-            let mut due: Vec<ObjectId> = Vec::new();
-            let mut gone: Vec<(UnixMillis, ObjectId)> = Vec::new();
-            self.each_history(&state, |row| {
-                let Some(oldest) = row.versions.last() else {
-                    return;
-                };
-                let many = row.versions.len() > retention.versions as usize;
-                if many || retention.is_off() || oldest.replaced < ends {
-                    due.push(row.id);
-                } else if row.gone.is_some() {
-                    gone.push((row.versions[0].replaced, row.id));
-                }
-            })?;
-            let excess = gone.len().saturating_sub(limits::TRASHED_OBJECTS);
-            gone.sort_unstable();
-            let excess = gone
-                .iter()
-                .take(excess)
-                .map(|(_, id)| (*id, Retention::NOTHING));
-            let due: Vec<_> = due
-                .into_iter()
-                .map(|id| (id, retention))
-                .chain(excess)
-                .collect();
-            for step in due.chunks(limits::HISTORY_STEP) {
-                for (object, retention) in step {
-                    // Not once it was deleted itself, or is no longer ours to write.
-                    self.state(state.id)?;
-                    self.write(|tx| tx.cut_history(&state, *object, *retention))?;
-                }
-                self.barrier().wait()?;
-            }
-        }
-        let listed = self.inner.tree.read().trashed.clone();
-        for one in listed {
-            if self.inner.vault.is_purged(self.inner.id, one.id)? {
-                self.write(|tx| tx.forget_trashed(one.id))?;
-            }
-        }
         Ok(())
     }
 }

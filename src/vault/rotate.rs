@@ -19,6 +19,7 @@ use std::sync::Arc;
 use zeroize::Zeroize;
 
 use super::directory::CreateError;
+use super::keyfile::mark;
 use super::model::VaultError;
 use super::purge::without;
 use super::rows::{LinkRow, RosterRow, RosterState, decode, encode};
@@ -74,6 +75,7 @@ impl Vault {
         let file = KeyFile {
             generation: file.generation + 1,
             slots,
+            holds: Some(mark(&key.pair().public())),
         };
         let staged = self
             .stage_tree(&inner, old, &key, file.generation)

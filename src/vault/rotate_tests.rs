@@ -206,6 +206,7 @@ fn a_stop_before_the_key_file_changes_nothing_and_one_after_it_is_made_up_for() 
             let file = KeyFile {
                 generation: next,
                 slots,
+                holds: None,
             };
             vault.put_slots(record.id, file).unwrap();
         }
@@ -349,6 +350,7 @@ fn trash_and_history_are_restored_after_it() {
     vault.vault.retain(Retention {
         days: 30,
         versions: 10,
+        ..Retention::default()
     });
     let alice = vault.add("alice");
     let account = vault.unlock("alice", &alice);
@@ -358,6 +360,12 @@ fn trash_and_history_are_restored_after_it() {
     }
     let b = put(&account, event(id, "b", "b", "deleted"));
     account.write(|tx| tx.delete_object(id, &b)).unwrap();
+    for text in ["once", "now"] {
+        let set = super::tests::property(text);
+        account
+            .write(|tx| tx.set_collection_properties(id, set))
+            .unwrap();
+    }
     let files = super::tests::plain(&account, account.home().id, "files");
     put(&account, event(files, "c", "c", "below"));
     account.write(|tx| tx.delete_collection(files)).unwrap();
@@ -375,6 +383,9 @@ fn trash_and_history_are_restored_after_it() {
     let versions = account.history(id, a.id).unwrap();
     let body = account.version_body(id, a.id, versions[0].revision);
     assert_eq!(body.unwrap(), b"first");
+    let annals = account.annals(&account.state(id).unwrap()).unwrap();
+    let before: Vec<_> = annals.before.iter().map(|one| &one.properties).collect();
+    assert_eq!(before[0], &super::tests::property("once"));
     let gone = &account.trashed_objects().unwrap()[0];
     let (object, version) = (gone.object, gone.last.revision);
     let restored = account.write(|tx| tx.restore_version(id, object, version, None));

@@ -204,6 +204,32 @@ pub(super) struct HistoryRow {
     pub versions: Vec<Version>,
 }
 
+/// A state of a collection.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct CollectionState {
+    /// None for the home.
+    pub parent: Option<CollectionId>,
+    /// The same.
+    pub segment: Option<Segment>,
+    pub properties: Properties,
+    /// Which device made it what it was, and when.
+    pub by: SlotId,
+    pub at: UnixMillis,
+}
+
+/// Collection: what it was before, by its own id among the histories of its objects.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Annals {
+    pub id: CollectionId,
+    /// NONE where an earlier program made it.
+    pub made_by: SlotId,
+    /// Which device made it what it is, and when.
+    pub by: SlotId,
+    pub at: UnixMillis,
+    /// Newest first.
+    pub before: Vec<CollectionState>,
+}
+
 /// Encodes a row's content.
 pub(super) fn encode<T: Serialize>(value: &T) -> Zeroizing<Vec<u8>> {
     let bytes = postcard::to_extend(value, vec![VERSION])

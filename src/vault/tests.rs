@@ -1,6 +1,7 @@
 //! Tests of the vault over a real store.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use super::testing::{TestVault, account};
 use super::*;
@@ -540,11 +541,13 @@ fn a_second_account_sees_nothing_of_the_first() {
         bob.grant(bob.device(), pair.public(), &[id]),
         bob.history(id, object.id).map(drop),
         bob.version_body(id, object.id, 1).map(drop),
+        bob.past(id).map(drop),
+        bob.past_of_trashed(gone).map(drop),
         bob.write(|tx| tx.restore_version(id, object.id, 1, None).map(drop)),
         bob.write(|tx| tx.restore_version(own, object.id, 1, None).map(drop)),
         bob.write(|tx| tx.purge_history(id, object.id)),
         bob.write(|tx| tx.purge_history(own, object.id)),
-        bob.purge_histories(id).map(drop),
+        bob.purge_histories(id, &AtomicU64::new(0)).map(drop),
         bob.restore_collection(gone, None).map(drop),
         bob.purge_collection(gone),
     ];

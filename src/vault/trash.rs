@@ -9,12 +9,14 @@
 //! `retention` has what the host does.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::Action;
-use super::model::{Collection, CollectionKind, VaultError};
+use super::kept::TrashFigures;
+use super::model::{Collection, CollectionKind, Retention, VaultError};
 use super::read::AccountStore;
 use super::rows::{TrashedRow, decode};
-use super::tree::{Tree, scanned_place};
+use super::tree::{Entry, Tree, scanned_place};
 use super::unlock::Inner;
 use crate::ambient::UnixMillis;
 use crate::ids::{CollectionId, Segment, SlotId};
@@ -96,6 +98,21 @@ impl Inner {
 }
 
 impl AccountStore {
+    /// A deleted collection, as it was deleted.
+    ///
+    /// # Errors
+    /// `Missing` when it is not in the trash (any more), `Damaged` when its keys or its head do not
+    /// open.
+    pub(super) fn trashed_entry(&self, id: CollectionId) -> Result<Entry, VaultError> {
+        self.barrier().wait()?;
+        let name = self.inner.trashed_name(id)?;
+        let stored = self.inner.vault.store.get(&name)?;
+        let row = self
+            .inner
+            .open_trashed(&name, stored.ok_or(VaultError::Missing)?)?;
+        self.inner.vault.load_collection(self.inner.id, &row.link)
+    }
+
     /// The deleted collections that can be restored, those that went with another one too; the
     /// newest first.
     ///
@@ -113,6 +130,16 @@ impl AccountStore {
         drop(held);
         found.sort_by_key(|one| (std::cmp::Reverse(one.since), one.path.clone()));
         Ok(found)
+    }
+
+    /// What the trash holds, counted now: past versions, deleted objects, and all deleted collections
+    /// but the last.
+    ///
+    /// # Errors
+    /// `Denied` for a device with chosen calendars; `Store`.
+    pub fn trash_figures(&self) -> Result<TrashFigures, VaultError> {
+        self.whole()?;
+        self.figures()
     }
 
     /// Restores a deleted collection with all that was deleted with it: where it was, or in the
@@ -161,11 +188,12 @@ impl AccountStore {
         })
     }
 
-    /// Removes all past versions of a live collection's objects, and its deleted objects, for good.
+    /// Removes all past versions of a live collection's objects, and its deleted objects, for good;
+    /// `done` counts them meanwhile.
     ///
     /// # Errors
     /// `Missing` without the collection, `Denied` as `restore_collection`.
-    pub fn purge_histories(&self, id: CollectionId) -> Result<usize, VaultError> {
+    pub fn purge_histories(&self, id: CollectionId, done: &AtomicU64) -> Result<usize, VaultError> {
         let state = self.state(id)?;
         self.whole()?;
         let mut found = Vec::new();
@@ -176,9 +204,11 @@ impl AccountStore {
                     Ok(()) | Err(VaultError::Missing) => {}
                     Err(error) => return Err(error),
                 }
+                done.fetch_add(1, Ordering::Relaxed);
             }
             self.barrier().wait()?;
         }
+        self.write(|tx| tx.cut_annals(&state, Retention::NOTHING))?;
         Ok(found.len())
     }
 }

@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use super::grant::Grant;
 use super::index::Index;
 use super::model::{Collection, Lock};
-use super::rows::{HeadRow, HistoryRow, LinkRow, decode};
+use super::rows::{Annals, HeadRow, HistoryRow, LinkRow, decode};
 use super::trash::Trashed;
 use crate::ids::{AccountId, CollectionId, ObjectId, Segment};
 use crate::seal::{
@@ -42,6 +42,8 @@ pub(super) struct State {
     pub used: AtomicU64,
     /// Histories that were committed and may not be in the store yet.
     pub recent: Mutex<Recent>,
+    /// What it was before, once that changed.
+    pub annals: Mutex<Option<Arc<Annals>>>,
     /// Whether its roster row names its histories too; one of an earlier program does not.
     pub rostered: AtomicBool,
 }
@@ -76,6 +78,7 @@ impl State {
             index: RwLock::new(None),
             used: AtomicU64::new(0),
             recent: Mutex::default(),
+            annals: Mutex::default(),
             rostered: AtomicBool::new(false),
         }
     }

@@ -1,6 +1,7 @@
 //! Undoing what one device changed since a time: what it made goes, what it overwrote gets back
-//! the version from before, what it deleted comes back. What another device changed later stays
-//! as it is and is told of.
+//! the version from before, what it deleted comes back, what it moved from one calendar into another is
+//! where it was. What another device changed later stays as it is and is told of.
+//! `undo_collections` has collections, which come first.
 //!
 //! Each object is looked at for itself, once to plan and again in the commit that changes it, so
 //! that nothing is undone that changed meanwhile. Every commit changes one object; what is held in
@@ -8,11 +9,12 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::history::author;
 use super::model::{Summary, VaultError};
 use super::read::AccountStore;
-use super::rows::HistoryRow;
+use super::rows::{Ended, HistoryRow};
 use super::tree::State;
 use super::{Action, Transaction};
 use crate::ambient::UnixMillis;
@@ -41,8 +43,10 @@ pub enum Undone {
     ChangedLater,
     /// Left: the version from before is no longer kept.
     NotKept,
-    /// Left: the device changed its name or properties, of which no versions are kept.
+    /// Left: the device changed its name or properties, of which no versions are kept for objects.
     NameOrProperties,
+    /// Left: the device made this collection, and another one has written into it since.
+    OthersWrote,
     /// Left: its name or its UID is in use.
     InTheWay,
     /// Left: its rows are damaged, or it changed at that moment.
@@ -77,7 +81,7 @@ pub struct UndoReport {
 }
 
 impl UndoReport {
-    fn add(&mut self, path: String, undone: Undone) {
+    pub(super) fn add(&mut self, path: String, undone: Undone) {
         match undone.is_left() {
             true => self.left += 1,
             false => self.changed += 1,
@@ -90,9 +94,9 @@ impl UndoReport {
 
 /// Which changes are undone.
 #[derive(Debug, Clone, Copy)]
-struct Of {
-    device: SlotId,
-    since: UnixMillis,
+pub(super) struct Of {
+    pub device: SlotId,
+    pub since: UnixMillis,
 }
 
 impl Of {
@@ -187,8 +191,8 @@ fn decide(live: Option<&Summary>, row: Option<&HistoryRow>, of: Of) -> Decision 
 }
 
 impl AccountStore {
-    /// Undoes what a device changed since a time, or tells what would be done. Durable when it
-    /// returns. Run again after an interruption it goes on.
+    /// Undoes what a device changed since a time, or tells what would be done; `done` counts the
+    /// lines of the report meanwhile. Durable when it returns. Run again after an interruption it goes on.
     ///
     /// # Errors
     /// `Denied` for a device with chosen calendars or that may only read; `Store`, `Locked`: part
@@ -198,13 +202,17 @@ impl AccountStore {
         device: SlotId,
         since: UnixMillis,
         undo: Undo,
+        done: &AtomicU64,
     ) -> Result<UndoReport, VaultError> {
         self.whole()?;
         let of = Of { device, since };
         let mut report = UndoReport::default();
-        self.undo_collections(of, undo, &mut report)?;
+        let gone = self.undo_collections(of, undo, &mut report)?;
         for state in self.states() {
-            match self.undo_objects(&state, of, undo, &mut report) {
+            if gone.contains(&state.id) {
+                continue;
+            }
+            match self.undo_objects(&state, of, undo, &mut report, done) {
                 // The collection went meanwhile, or is damaged: the others are undone.
                 Ok(()) | Err(VaultError::Missing) => {}
                 Err(VaultError::Damaged(_)) => {
@@ -217,30 +225,6 @@ impl AccountStore {
         Ok(report)
     }
 
-    /// Restores the collections that the device deleted.
-    fn undo_collections(
-        &self,
-        of: Of,
-        undo: Undo,
-        report: &mut UndoReport,
-    ) -> Result<(), VaultError> {
-        let mut deleted = self.trashed_collections()?;
-        deleted.retain(|one| one.root == one.id && one.by == of.device && one.since >= of.since);
-        // What was deleted last may be within what was deleted before.
-        for one in deleted {
-            let path = text(&one.path, None);
-            let done = match undo {
-                Undo::DryRun => Ok(()),
-                Undo::Apply => self.restore_trashed(one.id, None, Action::Undo).map(drop),
-            };
-            match done {
-                Ok(()) => report.add(path, Undone::Restored),
-                Err(error) => report.add(path, left(error)?),
-            }
-        }
-        Ok(())
-    }
-
     /// Undoes what was done to the objects of one collection: first what makes names and UIDs
     /// free, then what needs them.
     fn undo_objects(
@@ -249,6 +233,7 @@ impl AccountStore {
         of: Of,
         undo: Undo,
         report: &mut UndoReport,
+        done: &AtomicU64,
     ) -> Result<(), VaultError> {
         let (mut first, mut then) = (Vec::new(), Vec::new());
         let mut seen: HashSet<ObjectId> = HashSet::new();
@@ -276,6 +261,7 @@ impl AccountStore {
         })?;
         for (number, object) in first.into_iter().chain(then).enumerate() {
             self.undo_object(state, object, of, undo, report)?;
+            done.store(report.changed + report.left, Ordering::Relaxed);
             if number % limits::UNDO_STEP == limits::UNDO_STEP - 1 {
                 self.barrier().wait()?;
             }
@@ -299,7 +285,12 @@ impl AccountStore {
             let was = row.as_ref().and_then(|row| row.versions.first());
             let was = was.map(|version| &version.segment);
             name = live.as_ref().map(|live| &live.segment).or(was).cloned();
-            let decision = decide(live.as_deref(), row.as_ref(), of);
+            let mut decision = decide(live.as_deref(), row.as_ref(), of);
+            if let (Decision::Restore(_), Some(row)) = (&decision, &row)
+                && self.stays_moved(id, row, of)?
+            {
+                decision = Decision::Leave(Undone::ChangedLater);
+            }
             Ok((live, decision))
         };
         let done = match undo {
@@ -319,19 +310,34 @@ impl AccountStore {
         Ok(())
     }
 
+    /// Whether an object that the device moved elsewhere was changed there by another one.
+    fn stays_moved(
+        &self,
+        from: CollectionId,
+        row: &HistoryRow,
+        of: Of,
+    ) -> Result<bool, VaultError> {
+        let moved = row.gone.is_some_and(|gone| gone.ended == Ended::Moved);
+        let facts = row.versions.first().and_then(|last| last.calendar.as_ref());
+        match facts {
+            Some(facts) if moved => self.is_changed_elsewhere(from, &facts.uid, of),
+            _ => Ok(false),
+        }
+    }
+
     fn text_path(&self, id: CollectionId, name: Option<&str>) -> String {
         text(&self.path_of(id), name)
     }
 }
 
-fn text(path: &[crate::ids::Segment], name: Option<&str>) -> String {
+pub(super) fn text(path: &[crate::ids::Segment], name: Option<&str>) -> String {
     let mut parts: Vec<_> = path.iter().map(|segment| segment.as_str()).collect();
     parts.extend(name);
     format!("/{}", parts.join("/"))
 }
 
 /// What an error of one object or collection is in the report; others end the undo.
-fn left(error: VaultError) -> Result<Undone, VaultError> {
+pub(super) fn left(error: VaultError) -> Result<Undone, VaultError> {
     match error {
         VaultError::Exists | VaultError::UidConflict(_) => Ok(Undone::InTheWay),
         VaultError::Missing | VaultError::Damaged(_) | VaultError::Limit(_) => Ok(Undone::Failed),

@@ -9,6 +9,7 @@ use parking_lot::{Mutex, ReentrantMutex, RwLock};
 use super::audit::Chain;
 use super::directory::AccountRecord;
 use super::grant::View;
+use super::kept::Kept;
 use super::model::{Collection, CollectionKind, Properties, VaultError};
 use super::read::AccountStore;
 use super::rows::{HeadRow, LinkRow, RosterRow, RosterState, decode, digest_add, encode};
@@ -42,6 +43,8 @@ pub(super) struct Inner {
     pub dead: AtomicBool,
     /// The day on which old versions were last cut; 0 before the first time.
     pub cut_on: AtomicI64,
+    /// How much trash it has.
+    pub kept: Kept,
 }
 
 /// What only the account key gives.
@@ -354,6 +357,7 @@ impl Vault {
             audit: self.chain(record.id),
             dead: AtomicBool::new(false),
             cut_on: AtomicI64::new(0),
+            kept: Kept::default(),
         }
     }
 

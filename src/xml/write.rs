@@ -62,7 +62,9 @@ fn is_noncharacter(bytes: &[u8]) -> bool {
 /// Writes character data. CR is written as a reference, because a reader would turn it into
 /// LF (XML 1.0 section 2.11) and calendar data has to arrive with its CR LF.
 pub(super) fn escape_text(text: &str, out: &mut Vec<u8>) {
-    escape(text, out, |byte| match byte {
+    let special =
+        |byte: u8| is_markup(byte) | (is_control(byte) & (byte != b'\t') & (byte != b'\n'));
+    escape(text, out, special, |byte| match byte {
         b'&' => Some(b"&amp;"),
         b'<' => Some(b"&lt;"),
         b'>' => Some(b"&gt;"),
@@ -74,7 +76,8 @@ pub(super) fn escape_text(text: &str, out: &mut Vec<u8>) {
 /// Writes an attribute value, for double quotes. White space is written as references, because
 /// a reader would turn it into spaces (XML 1.0 section 3.3.3).
 pub(super) fn escape_attribute(text: &str, out: &mut Vec<u8>) {
-    escape(text, out, |byte| match byte {
+    let special = |byte: u8| is_markup(byte) | is_control(byte) | (byte == b'"') | (byte == b'\'');
+    escape(text, out, special, |byte| match byte {
         b'&' => Some(b"&amp;"),
         b'<' => Some(b"&lt;"),
         b'>' => Some(b"&gt;"),
@@ -87,34 +90,42 @@ pub(super) fn escape_attribute(text: &str, out: &mut Vec<u8>) {
     });
 }
 
+// Without branches, so that a block of bytes is asked at once.
+fn is_markup(byte: u8) -> bool {
+    // U+FFFE and U+FFFF begin with 0xEF
+    (byte == b'&') | (byte == b'<') | (byte == b'>') | (byte == 0xEF)
+}
+
+fn is_control(byte: u8) -> bool {
+    byte < b' '
+}
+
 /// Copies `text`, with references in place of what `reference` names and U+FFFD in place of
-/// what XML cannot carry; everything between two of these is copied at once.
-fn escape(text: &str, out: &mut Vec<u8>, reference: impl Fn(u8) -> Option<&'static [u8]>) {
+/// what XML cannot carry; everything between two of these is copied at once. Only what is
+/// `special` is looked at for itself.
+fn escape(
+    text: &str,
+    out: &mut Vec<u8>,
+    special: impl Fn(u8) -> bool,
+    reference: impl Fn(u8) -> Option<&'static [u8]>,
+) {
     const REPLACEMENT: &[u8] = "\u{FFFD}".as_bytes();
     let bytes = text.as_bytes();
     out.reserve(bytes.len());
-    let mut copied = 0;
-    for (number, block) in bytes.chunks(BLOCK).enumerate() {
-        // A fold over a whole block is a few instructions, and most blocks are plain.
-        if !block
-            .iter()
-            .fold(false, |any, byte| any | is_special(*byte))
-        {
-            continue;
-        }
-        for (within, &byte) in block.iter().enumerate() {
-            let at = number * BLOCK + within;
-            let (instead, width) = match (reference(byte), byte) {
-                (Some(reference), _) => (reference, 1),
-                (None, b'\t' | b'\n' | b'\r') => continue,
-                (None, 0..=0x1F) => (REPLACEMENT, 1),
-                (None, 0xEF) if is_noncharacter(&bytes[at..]) => (REPLACEMENT, 3),
-                (None, _) => continue,
-            };
-            out.extend_from_slice(&bytes[copied..at]);
-            out.extend_from_slice(instead);
-            copied = at + width;
-        }
+    let (mut copied, mut looked) = (0, 0);
+    while let Some(at) = find(bytes, looked, &special) {
+        looked = at + 1;
+        let byte = bytes[at];
+        let (instead, width) = match (reference(byte), byte) {
+            (Some(reference), _) => (reference, 1),
+            (None, 0..=0x1F) => (REPLACEMENT, 1),
+            (None, 0xEF) if is_noncharacter(&bytes[at..]) => (REPLACEMENT, 3),
+            (None, _) => continue,
+        };
+        out.extend_from_slice(&bytes[copied..at]);
+        out.extend_from_slice(instead);
+        copied = at + width;
+        looked = copied;
     }
     out.extend_from_slice(&bytes[copied..]);
 }
@@ -122,9 +133,15 @@ fn escape(text: &str, out: &mut Vec<u8>, reference: impl Fn(u8) -> Option<&'stat
 /// Bytes that are looked at together.
 const BLOCK: usize = 16;
 
-/// Whether more than copying may have to be done about a byte, in text or in an attribute.
-fn is_special(byte: u8) -> bool {
-    byte < b' ' || matches!(byte, b'&' | b'<' | b'>' | b'"' | b'\'' | 0xEF)
+/// The first special byte from `start` on.
+fn find(bytes: &[u8], start: usize, special: impl Fn(u8) -> bool) -> Option<usize> {
+    let rest = &bytes[start..];
+    // A fold over a whole block is a few instructions, and most blocks are plain.
+    let plain = |block: &&[u8; BLOCK]| !block.iter().fold(false, |any, byte| any | special(*byte));
+    let (blocks, _) = rest.as_chunks::<BLOCK>();
+    let plain = blocks.iter().take_while(plain).count() * BLOCK;
+    let found = rest[plain..].iter().position(|byte| special(*byte))?;
+    Some(start + plain + found)
 }
 
 /// Whether the root, which carries the declarations, has been written.

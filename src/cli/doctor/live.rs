@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::super::commands::date;
 use super::{Findings, words};
 use crate::account::{Accounts, Trouble, Who};
 use crate::store::Condition;
@@ -51,6 +52,9 @@ pub(in crate::cli) struct Live {
     pub swappable: bool,
     /// Files that it may have open.
     pub files: Option<u64>,
+    /// Accounts whose trash is full, and until when everything in it went (milliseconds since 1970).
+    #[serde(default)]
+    pub full_trash: Vec<(String, i64)>,
     /// What is refused to whom.
     pub refused: Vec<Refused>,
 }
@@ -86,6 +90,12 @@ impl Live {
             dumps_off: getrlimit(Resource::Core).current == Some(0),
             swappable: getrlimit(Resource::Memlock).current.is_some(),
             files: getrlimit(Resource::Nofile).current,
+            full_trash: vault
+                .full_trash()
+                .into_iter()
+                .take(crate::limits::TROUBLES_TOLD)
+                .map(|(name, cut)| (name, cut.0))
+                .collect(),
             refused: refused(accounts),
         }
     }
@@ -112,6 +122,14 @@ impl Live {
                 "accounts",
                 format!("the key file of {name} cannot be read: nobody can open this account"),
                 "restore its key file from a backup",
+            );
+        }
+        for (name, cut) in &self.full_trash {
+            let before = date(*cut);
+            findings.warn(
+                "trash",
+                format!("that of {name} is full: what was deleted or replaced before {before} went before its time"),
+                "if it is no device gone wild, raise items or megabytes under [trash]",
             );
         }
         words::tell(&self.refused, findings);

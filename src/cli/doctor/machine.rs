@@ -14,6 +14,16 @@ const MIB: u64 = 1024 * 1024;
 const MINUTE: i64 = 60 * 1000;
 const DAY: i64 = 24 * 60 * MINUTE;
 
+/// Programs that set the clock from the network, as the kernel names their processes.
+const TIME_DAEMONS: [&str; 6] = [
+    "chronyd",
+    "ntpd",
+    "ntp-daemon",
+    "openntpd",
+    "systemd-timesyn",
+    "ptp4l",
+];
+
 /// Looks at the disk, without a server that watches it.
 pub(super) fn disk(config: &Config, findings: &mut Findings) {
     let about = "disk";
@@ -132,12 +142,10 @@ fn listening(table: &str, port: u16) -> Option<u64> {
 
 /// Looks at the clock: what was written before must not be of a later time.
 pub(super) fn clock(config: &Config, now: UnixMillis, findings: &mut Findings) {
-    let data = config.data_dir();
-    let written = ["db/witness", "audit.heads", "tls/cert.pem"].map(|name| data.join(name));
     let program = std::env::current_exe().unwrap_or_default();
     judge_clock(
         now,
-        written.iter().filter_map(|file| modified(file)).max(),
+        written(&config.data_dir()),
         modified(&program),
         findings,
     );
@@ -148,11 +156,37 @@ pub(super) fn clock(config: &Config, now: UnixMillis, findings: &mut Findings) {
             "is not set from the network",
             "turn it on: timedatectl set-ntp true",
         ),
-        None => findings.ok(
-            "clock",
-            "whether it is set from the network is not known here",
-        ),
+        None => match time_daemon() {
+            Some(daemon) => findings.ok("clock", format!("{daemon} runs, which sets it")),
+            None => findings.ok(
+                "clock",
+                "whether it is set from the network is not known here, and no program that does so was seen",
+            ),
+        },
     }
+}
+
+/// A program that sets the clock from the network, if one runs. In a container it may be the
+/// host's, which is not seen.
+fn time_daemon() -> Option<String> {
+    let processes = std::fs::read_dir("/proc").ok()?.flatten();
+    let names = processes.filter_map(|one| std::fs::read_to_string(one.path().join("comm")).ok());
+    let mut names = names.map(|name| name.trim().to_owned());
+    names.find(|name| TIME_DAEMONS.contains(&name.as_str()))
+}
+
+/// When the data was last written, by the clock of then.
+fn written(data: &Path) -> Option<UnixMillis> {
+    let names = [
+        "db/witness",
+        "db/rows/db",
+        "audit.heads",
+        "backups",
+        "erased",
+        "tls/cert.pem",
+    ];
+    let times = names.iter().filter_map(|name| modified(&data.join(name)));
+    times.max()
 }
 
 fn modified(file: &Path) -> Option<UnixMillis> {
@@ -244,6 +278,23 @@ mod tests {
             judge_clock(now, data, program, &mut findings);
             assert_eq!(findings.worst(), level, "{findings:?}");
         }
+    }
+
+    #[test]
+    fn the_newest_file_of_the_data_counts() {
+        let data = tempfile::tempdir().unwrap();
+        assert_eq!(written(data.path()), None);
+        std::fs::create_dir_all(data.path().join("db/rows")).unwrap();
+        for (name, seconds) in [
+            ("db/witness", 1_000),
+            ("db/rows/db", 3_000),
+            ("erased", 2_000),
+        ] {
+            let file = std::fs::File::create(data.path().join(name)).unwrap();
+            file.set_modified(UNIX_EPOCH + Duration::from_secs(seconds))
+                .unwrap();
+        }
+        assert_eq!(written(data.path()), Some(UnixMillis(3_000_000)));
     }
 
     #[test]

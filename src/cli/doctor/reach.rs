@@ -1,6 +1,7 @@
 //! How the server is reached: the settings, the certificate, the names.
 
-use std::net::ToSocketAddrs;
+use std::io::ErrorKind;
+use std::net::{IpAddr, ToSocketAddrs, UdpSocket};
 use std::path::PathBuf;
 use std::sync::mpsc;
 use std::time::Duration;
@@ -111,34 +112,139 @@ pub(super) fn names(config: &Config, findings: &mut Findings) {
         );
     };
     let host = url.host().to_owned();
-    if host.parse::<std::net::IpAddr>().is_ok() || host.starts_with('[') {
+    if host.parse::<IpAddr>().is_ok() || host.starts_with('[') {
         return findings.ok(about, format!("clients use the address {host}"));
     }
+    let outgoing = outgoing();
     match resolves(host.clone()) {
-        Some(true) => findings.ok(
-            about,
-            format!("{host} resolves; `sealdav dns --host {host} --domain DOMAIN` prints the records by which calendar apps find it from an e-mail address"),
-        ),
-        Some(false) => findings.warn(
-            about,
-            format!("{host} does not resolve here"),
-            "make an A or AAAA record for it",
-        ),
         None => findings.warn(
             about,
             format!("whether {host} resolves is not known: the resolver does not answer"),
             "look at this machine's DNS settings",
         ),
+        Some(found) if found.is_empty() && outgoing.is_empty() => findings.ok(
+            about,
+            format!("whether {host} resolves is not known: this machine has no network now"),
+        ),
+        Some(found) if found.is_empty() => findings.warn(
+            about,
+            format!("{host} does not resolve here"),
+            "make an A or AAAA record for it",
+        ),
+        Some(found) => {
+            let found = found
+                .into_iter()
+                .map(|ip| (ip, is_own(ip)))
+                .collect::<Vec<_>>();
+            let proxied = !config.trusted_proxies.is_empty();
+            judge_addresses(&host, &found, &outgoing, proxied, findings);
+        }
     }
 }
 
-/// Whether a name has an address; none if nobody answers in time.
-fn resolves(host: String) -> Option<bool> {
+/// Whether the addresses of a name, of which it is known whether this machine has them, lead here;
+/// `outgoing` are those that it uses itself.
+fn judge_addresses(
+    host: &str,
+    found: &[(IpAddr, bool)],
+    outgoing: &[IpAddr],
+    proxied: bool,
+    findings: &mut Findings,
+) {
+    let about = "names";
+    let list = |ips: &mut dyn Iterator<Item = IpAddr>| {
+        let texts: Vec<String> = ips.map(|ip| ip.to_string()).collect();
+        texts.join(", ")
+    };
+    let all = list(&mut found.iter().map(|(ip, _)| *ip));
+    let records = format!(
+        "`sealdav dns --host {host} --domain DOMAIN` prints the records by which calendar apps find it from an e-mail address"
+    );
+    let behind_router = |ip: &IpAddr| {
+        let own = outgoing.iter().find(|own| own.is_ipv4() == ip.is_ipv4());
+        ip.is_ipv4() && !is_private(ip) && own.is_some_and(is_private)
+    };
+    let elsewhere: Vec<IpAddr> = found
+        .iter()
+        .filter(|(_, own)| !own)
+        .map(|(ip, _)| *ip)
+        .collect();
+    if found.iter().all(|(ip, _)| ip.is_loopback()) {
+        findings.ok(
+            about,
+            format!("{host} is {all} here, as /etc/hosts or the like says; what other devices are told cannot be seen from here; {records}"),
+        );
+    } else if elsewhere.is_empty() {
+        findings.ok(
+            about,
+            format!("{host} resolves to {all}, which this machine has; {records}"),
+        );
+    } else if proxied {
+        findings.ok(
+            about,
+            format!("{host} resolves to {all}, which should be the reverse proxy; {records}"),
+        );
+    } else if elsewhere.iter().all(behind_router) {
+        let (away, own) = (
+            list(&mut elsewhere.iter().copied()),
+            list(&mut outgoing.iter().copied()),
+        );
+        findings.ok(
+            about,
+            format!("{host} resolves to {away}, which should be the router; it must pass the port on to this machine ({own}); {records}"),
+        );
+    } else {
+        let unknown = list(&mut elsewhere.iter().copied().filter(|ip| !behind_router(ip)));
+        findings.warn(
+            about,
+            format!("{host} resolves to {unknown}, which this machine does not have"),
+            "correct its A or AAAA record; if that is a proxy or router in front of this server, all is well",
+        );
+    }
+}
+
+/// Whether an address is of a local network: RFC 1918, 3927, 6598 (IPv4), 4193, 4291 (IPv6).
+fn is_private(ip: &IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => {
+            let [first, second, ..] = ip.octets();
+            ip.is_private() || ip.is_link_local() || (first == 100 && second & 0xc0 == 64)
+        }
+        IpAddr::V6(ip) => ip.is_unique_local() || ip.is_unicast_link_local(),
+    }
+}
+
+/// Whether this machine has an address: others cannot be bound to.
+fn is_own(ip: IpAddr) -> bool {
+    match UdpSocket::bind((ip, 0)) {
+        Ok(_) => true,
+        Err(error) => error.kind() != ErrorKind::AddrNotAvailable,
+    }
+}
+
+/// The addresses from which this machine would speak to the internet, one of each kind; none
+/// without a network. Nothing is sent: the kernel looks into its table of routes.
+fn outgoing() -> Vec<IpAddr> {
+    // Addresses for documentation (RFC 5737, RFC 3849), to which the default route leads.
+    let ways = [("0.0.0.0:0", "192.0.2.1:9"), ("[::]:0", "[2001:db8::1]:9")];
+    let own = |(from, to): (&str, &str)| {
+        let socket = UdpSocket::bind(from).ok()?;
+        socket.connect(to).ok()?;
+        Some(socket.local_addr().ok()?.ip())
+    };
+    ways.into_iter().filter_map(own).collect()
+}
+
+/// The addresses of a name, each once; none if nobody answers in time.
+fn resolves(host: String) -> Option<Vec<IpAddr>> {
     let (tell, told) = mpsc::channel();
     std::thread::spawn(move || {
         let found = (host.as_str(), 443).to_socket_addrs();
+        let mut found: Vec<IpAddr> = found.into_iter().flatten().map(|at| at.ip()).collect();
+        found.sort_unstable();
+        found.dedup();
         // Nobody listens any more when it took too long.
-        let _ = tell.send(found.is_ok_and(|mut found| found.next().is_some()));
+        let _ = tell.send(found);
     });
     told.recv_timeout(Duration::from_secs(5)).ok()
 }
@@ -181,6 +287,70 @@ mod tests {
         ] {
             let findings = looked(url, days);
             assert_eq!(findings.worst(), level, "{url:?} {days} {findings:?}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_leads_elsewhere_is_told() {
+        let ip = |text: &str| text.parse::<IpAddr>().unwrap();
+        let (public, home) = (&[ip("203.0.113.7")][..], &[ip("192.168.1.7")][..]);
+        let (own, away) = (("203.0.113.7", true), ("203.0.113.9", false));
+        let inside = ("192.168.1.9", false);
+        for (found, outgoing, proxied, level, words) in [
+            (
+                &[own][..],
+                public,
+                false,
+                Level::Ok,
+                "which this machine has",
+            ),
+            (&[away], public, false, Level::Warning, "203.0.113.9, which"),
+            (
+                &[own, away],
+                public,
+                false,
+                Level::Warning,
+                " 203.0.113.9, which",
+            ),
+            (&[away], public, true, Level::Ok, "proxy"),
+            // A router has the public address.
+            (&[away], home, false, Level::Ok, "router"),
+            (&[inside], home, false, Level::Warning, "192.168.1.9"),
+            (
+                &[("2001:db8::9", false)],
+                home,
+                false,
+                Level::Warning,
+                "2001:db8::9",
+            ),
+            (&[("127.0.1.1", true)], home, false, Level::Ok, "/etc/hosts"),
+        ] {
+            let found: Vec<_> = found.iter().map(|(text, own)| (ip(text), *own)).collect();
+            let mut findings = Findings::default();
+            judge_addresses("cal.example.org", &found, outgoing, proxied, &mut findings);
+            assert_eq!(findings.worst(), level, "{findings:?}");
+            let says = &findings.0[0].says;
+            assert!(says.contains(words), "{says}");
+        }
+    }
+
+    #[test]
+    fn own_addresses_are_known() {
+        assert!(is_own(IpAddr::from([127, 0, 0, 1])));
+        // An address for documentation, which nobody has (RFC 5737).
+        assert!(!is_own(IpAddr::from([192, 0, 2, 1])));
+        assert!(outgoing().into_iter().all(is_own));
+        for private in [
+            "10.1.2.3",
+            "100.64.0.1",
+            "169.254.1.1",
+            "fd00::1",
+            "fe80::1",
+        ] {
+            assert!(is_private(&private.parse().unwrap()), "{private}");
+        }
+        for public in ["100.128.0.1", "203.0.113.7", "2001:db8::1"] {
+            assert!(!is_private(&public.parse().unwrap()), "{public}");
         }
     }
 }

@@ -38,6 +38,7 @@ pub struct Zone(Kind);
 
 #[derive(Debug, Clone)]
 enum Kind {
+    Utc,
     /// Seconds east of UTC.
     Fixed(i32, Arc<str>),
     Known(TimeZone),
@@ -47,7 +48,7 @@ enum Kind {
 impl Zone {
     /// Coordinated universal time.
     pub fn utc() -> Zone {
-        Zone(Kind::Fixed(0, "UTC".into()))
+        Zone(Kind::Utc)
     }
 
     /// Always so many seconds east of UTC, less than a day.
@@ -78,6 +79,7 @@ impl Zone {
     /// The IANA name, `UTC`, `UTC+0100` or the like, or the TZID of a VTIMEZONE.
     pub fn name(&self) -> &str {
         match &self.0 {
+            Kind::Utc => "UTC",
             Kind::Fixed(_, name) => name,
             Kind::Known(zone) => zone.iana_name().unwrap_or("UTC"),
             Kind::Custom(zone) => &zone.name,
@@ -89,6 +91,7 @@ impl Zone {
     pub fn local_to_instant(&self, local: LocalTime) -> Instant {
         let seconds = local.seconds();
         match &self.0 {
+            Kind::Utc => Instant(seconds),
             Kind::Fixed(offset, _) => Instant(seconds - i64::from(*offset)),
             Kind::Custom(zone) => zone.local_to_instant(seconds),
             Kind::Known(zone) => {
@@ -112,6 +115,7 @@ impl Zone {
     /// Seconds east of UTC at an instant.
     pub fn offset_at(&self, instant: Instant) -> i32 {
         match &self.0 {
+            Kind::Utc => 0,
             Kind::Fixed(offset, _) => *offset,
             Kind::Custom(zone) => i32::try_from(zone.offset_at(instant.0)).unwrap_or(0),
             Kind::Known(zone) => {
@@ -199,7 +203,30 @@ pub struct Zones(Arc<Inner>);
 struct Inner {
     definitions: Vec<ZoneDefinition>,
     default: Zone,
-    resolved: Mutex<HashMap<String, (Zone, ZoneOrigin)>>,
+    resolved: Mutex<Resolved>,
+}
+
+/// What TZIDs were found to mean. The first one is nearly always the only one.
+#[derive(Debug, Default)]
+struct Resolved {
+    first: Option<(String, (Zone, ZoneOrigin))>,
+    others: HashMap<String, (Zone, ZoneOrigin)>,
+}
+
+impl Resolved {
+    fn get(&self, tzid: &str) -> Option<&(Zone, ZoneOrigin)> {
+        match &self.first {
+            Some((first, found)) if first == tzid => Some(found),
+            _ => self.others.get(tzid),
+        }
+    }
+
+    fn insert(&mut self, tzid: &str, found: (Zone, ZoneOrigin)) {
+        match &self.first {
+            None => self.first = Some((tzid.to_owned(), found)),
+            Some(_) => drop(self.others.insert(tzid.to_owned(), found)),
+        }
+    }
 }
 
 impl Zones {
@@ -209,7 +236,32 @@ impl Zones {
         Zones(Arc::new(Inner {
             definitions,
             default,
-            resolved: Mutex::new(HashMap::new()),
+            resolved: Mutex::default(),
+        }))
+    }
+
+    /// The same of VTIMEZONEs by their TZIDs, of which `read` reads only those whose TZID is no
+    /// name of a known zone: what the others say is never asked for.
+    pub fn reading<T>(
+        own: impl Iterator<Item = (String, T)>,
+        read: impl Fn(String, T) -> ZoneDefinition,
+        default: Zone,
+    ) -> Zones {
+        let mut resolved = Resolved::default();
+        let mut definitions = Vec::new();
+        for (tzid, zone) in own {
+            if resolved.get(&tzid).is_some() {
+                continue;
+            }
+            match known(name_in(&tzid)) {
+                Some(found) => resolved.insert(&tzid, found),
+                None => definitions.push(read(tzid, zone)),
+            }
+        }
+        Zones(Arc::new(Inner {
+            definitions,
+            default,
+            resolved: Mutex::new(resolved),
         }))
     }
 
@@ -225,20 +277,14 @@ impl Zones {
             return known.clone();
         }
         let found = self.look_up(tzid);
-        resolved.insert(tzid.to_owned(), found.clone());
+        resolved.insert(tzid, found.clone());
         found
     }
 
     fn look_up(&self, tzid: &str) -> (Zone, ZoneOrigin) {
-        let name = tzid.trim().trim_matches('"').trim();
-        if let Some(zone) = Zone::iana(name) {
-            return (zone, ZoneOrigin::Iana);
-        }
-        if let Some(zone) = inside(name) {
-            return (zone, ZoneOrigin::Alias);
-        }
-        if let Some(zone) = windows(name) {
-            return (zone, ZoneOrigin::Windows);
+        let name = name_in(tzid);
+        if let Some(found) = known(name) {
+            return found;
         }
         let mut definitions = self.0.definitions.iter();
         let own = definitions.find(|definition| definition.tzid == tzid);
@@ -270,6 +316,20 @@ impl Zones {
             _ => self.zone_of(time).local_to_instant(time.local()),
         }
     }
+}
+
+/// A TZID without what does not belong to a name.
+fn name_in(tzid: &str) -> &str {
+    tzid.trim().trim_matches('"').trim()
+}
+
+/// The zone of a name that is known, whatever the object's own VTIMEZONE says.
+fn known(name: &str) -> Option<(Zone, ZoneOrigin)> {
+    let found = |origin| move |zone| (zone, origin);
+    Zone::iana(name)
+        .map(found(ZoneOrigin::Iana))
+        .or_else(|| inside(name).map(found(ZoneOrigin::Alias)))
+        .or_else(|| windows(name).map(found(ZoneOrigin::Windows)))
 }
 
 /// An IANA name at the end of a longer id: `/freeassociation.sourceforge.net/Europe/Berlin`,

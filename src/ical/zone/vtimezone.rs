@@ -35,7 +35,7 @@ struct ChangeKind {
 pub fn to_calendar(zone: &Zone) -> Option<String> {
     let (name, known) = match &zone.0 {
         Kind::Known(known) => (known.iana_name()?, known),
-        Kind::Fixed(..) | Kind::Custom(_) => return None,
+        Kind::Utc | Kind::Fixed(..) | Kind::Custom(_) => return None,
     };
     let mut text = "BEGIN:VCALENDAR\r\nVERSION:2.0\r\n".to_owned();
     text.push_str(&content_line("PRODID", &[], "-//sealdav//sealdav//EN"));

@@ -44,7 +44,7 @@ use super::{AccountStore, Vault};
 use crate::ambient::UnixMillis;
 use crate::ids::{AccountId, CollectionId, SlotId};
 use crate::limits;
-use crate::seal::{AccountKey, NameKey, RowName, Stored};
+use crate::seal::{AccountKey, NameKey, PublicKey, RowName, Stored};
 use crate::store::{Batch, Receipt, StoreError};
 
 /// What may be told of. The order is part of the stored format: add at the end.
@@ -460,6 +460,13 @@ impl Vault {
         Ok(chain)
     }
 
+    /// The public key of the pair of an account's key, as its rows have it.
+    pub(super) fn public_of(&self, id: AccountId) -> Option<PublicKey> {
+        let chain = self.chain(id);
+        let state = chain.state.lock();
+        state.root().and_then(|root| root.public)
+    }
+
     /// Whether an account had another key in another state, whose root of the audit trail is
     /// `root`; no, where either is unknown.
     pub(super) fn had_another_key(&self, id: AccountId, root: Option<Stored>) -> bool {
@@ -467,8 +474,7 @@ impl Vault {
         let name = chain.rows.root();
         let then = root.and_then(|stored| self.open_root(&name, stored));
         let then = then.and_then(|root| root.public);
-        let state = chain.state.lock();
-        let now = state.root().and_then(|root| root.public);
+        let now = self.public_of(id);
         then.is_some() && now.is_some() && then != now
     }
 

@@ -16,7 +16,9 @@ use zeroize::Zeroizing;
 use super::{Action, Happening};
 use crate::ambient::{Ambient, UnixMillis};
 use crate::ids::{AccountId, CollectionId, ObjectId, SlotId};
-use crate::seal::{Boxed, DayKey, HostKey, Kind, NameKey, PairKey, Place, PublicKey, RowName};
+use crate::seal::{
+    Boxed, DayKey, HostKey, Kind, NameKey, PairKey, Place, PublicKey, RowKey, RowName,
+};
 use crate::vault::rows::{decode, encode};
 
 /// Milliseconds of an hour.
@@ -161,11 +163,11 @@ fn entries_place(account: AccountId, number: u64) -> Place {
     }
 }
 
-/// The key of a day, and the box in which its user finds it.
+/// The key of a day for its rows, and the box in which its user finds it.
 pub(super) struct Day {
     pub day: i64,
     pub public: PublicKey,
-    key: DayKey,
+    rows: RowKey,
     boxed: Boxed,
 }
 
@@ -176,7 +178,7 @@ impl Day {
         Day {
             day,
             public,
-            key,
+            rows: key.rows(),
             boxed,
         }
     }
@@ -194,7 +196,7 @@ impl Day {
         ambient: &Ambient,
     ) -> Vec<u8> {
         let place = entries_place(account, number);
-        let sealed = self.key.rows().seal_by(&place, &encode(&entries), ambient);
+        let sealed = self.rows.seal_by(&place, &encode(&entries), ambient);
         sealed.bytes().to_vec()
     }
 }

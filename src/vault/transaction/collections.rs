@@ -96,9 +96,10 @@ impl Transaction {
             collection: collection.clone(),
             head,
             children: BTreeMap::new(),
-            state,
+            state: state.clone(),
         };
         self.effects.push(Effect::Linked(Box::new(entry)));
+        self.begin_annals(&state);
         Ok(collection)
     }
 
@@ -200,6 +201,9 @@ impl Transaction {
         self.account.inner.vault.store.room()?;
         let state = self.account.state(id)?;
         let collection = self.account.collection(id).ok_or(VaultError::Missing)?;
+        if *collection.properties != properties {
+            self.keep_annals(&state, &collection)?;
+        }
         let revision = self.next(id)?;
         let mut changed_in_parent = collection.changed_in_parent;
         if let Some(parent) = collection.parent {
@@ -326,6 +330,7 @@ impl Transaction {
         };
         let state = self.account.state(id)?;
         self.put_link(&state, &moved)?;
+        self.keep_annals(&state, &collection)?;
         self.effects.push(Effect::Changed(Arc::new(moved)));
         Ok(!replaced)
     }

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::super::model::{NewObject, Properties, Retention, Summary, VaultError, Version};
+use super::super::kept::{Keep, Weight};
+use super::super::model::{NewObject, Properties, Summary, VaultError, Version};
 use super::super::rows::{Ended, Gone, HistoryRow, decode, encode, encode_properties};
 use super::super::tree::State;
 use super::super::unlock::live;
@@ -51,30 +52,30 @@ impl Transaction {
         let row = self.history_row(state, old.id)?;
         let mut row = row.unwrap_or_else(|| HistoryRow::new(old.id));
         let version = Version::of(old, self.now, self.account.device());
+        self.grown += Weight::of(&version);
         row.versions.insert(0, version);
         row.gone = ended.map(|ended| Gone {
             ended,
             properties_revision: old.properties_revision,
             properties_bytes: old.properties_bytes,
         });
-        self.cut(state, &mut row, retention);
+        if ended.is_some() {
+            self.grown += Weight::of_properties(old.properties_bytes);
+        }
+        self.cut(state, &mut row, Keep::of(retention, self.now));
         self.put_history(state, row);
         Ok(())
     }
 
     /// Removes versions that are too many or too old.
-    fn cut(&mut self, state: &State, row: &mut HistoryRow, retention: Retention) {
-        let ends = retention.ends(self.now);
-        loop {
-            let Some(oldest) = row.versions.last() else {
-                return;
-            };
-            let many = row.versions.len() > retention.versions as usize;
+    fn cut(&mut self, state: &State, row: &mut HistoryRow, keep: Keep) {
+        while let Some(oldest) = row.versions.last() {
             let large = encode(row).len() > CHUNK_CONTENT_BYTES;
-            if !(many || large || retention.is_off() || oldest.replaced < ends) {
+            if !large && !keep.drops_oldest(row) {
                 return;
             }
             let (revision, size) = (oldest.revision, oldest.size);
+            self.grown += Weight::of(oldest).negative();
             self.delete_chunks(state, Kind::Body, row.id, revision, size);
             if row.versions.len() == 1 {
                 self.drop_properties(state, row);
@@ -89,6 +90,7 @@ impl Transaction {
         if let Some(gone) = row.gone.filter(|gone| gone.properties_revision != 0) {
             let (revision, bytes) = (gone.properties_revision, gone.properties_bytes);
             self.delete_chunks(state, Kind::ObjectProperties, row.id, revision, bytes);
+            self.grown += Weight::of_properties(bytes).negative();
         }
     }
 
@@ -115,7 +117,7 @@ impl Transaction {
     pub(super) fn put_rosters(&mut self) {
         let inner = self.account.inner.clone();
         for effect in &self.effects {
-            let Effect::History(id, _, Some(_)) = effect else {
+            let (Effect::History(id, _, Some(_)) | Effect::Annals(id, _)) = effect else {
                 continue;
             };
             let unlinked =
@@ -271,24 +273,24 @@ impl Transaction {
         self.account.whole()?;
         let row = self.history_row(&state, object)?;
         let mut row = row.ok_or(VaultError::Missing)?;
-        self.cut(&state, &mut row, Retention::NOTHING);
+        self.cut(&state, &mut row, Keep::NOTHING);
         self.put_history(&state, row);
         self.purged.insert(id);
         Ok(())
     }
 
-    /// Removes what is too old from a history, or with `Retention::NOTHING` everything.
+    /// Removes what is too old from a history, or too many.
     pub(in crate::vault) fn cut_history(
         &mut self,
         state: &State,
         object: ObjectId,
-        retention: Retention,
+        keep: Keep,
     ) -> Result<(), VaultError> {
         let Some(mut row) = self.history_row(state, object)? else {
             return Ok(());
         };
         let before = row.versions.len();
-        self.cut(state, &mut row, retention);
+        self.cut(state, &mut row, keep);
         if row.versions.len() != before {
             self.put_history(state, row);
         }

@@ -20,9 +20,10 @@ use std::sync::Arc;
 use super::Action;
 use super::grant::Grant;
 use super::index::IndexEffect;
+use super::kept::Weight;
 use super::model::{Collection, Lock, VaultError};
 use super::read::AccountStore;
-use super::rows::{HeadRow, HistoryRow, RosterRow};
+use super::rows::{Annals, HeadRow, HistoryRow, RosterRow};
 use super::trash::Trashed;
 use super::tree::{Entry, Tree};
 use crate::ambient::UnixMillis;
@@ -33,7 +34,7 @@ use crate::store::Batch;
 const GROWTH: usize = 256;
 
 /// What a commit does to the memory of the account, besides the heads.
-enum Effect {
+pub(super) enum Effect {
     Index(CollectionId, IndexEffect),
     Linked(Box<Entry>),
     /// Another name, parent, place in its parent's changes, or other properties.
@@ -44,6 +45,8 @@ enum Effect {
     Granted(Vec<Grant>),
     /// What became of an object's history; none when it is deleted.
     History(CollectionId, ObjectId, Option<Arc<HistoryRow>>),
+    /// What a collection was before.
+    Annals(CollectionId, Arc<Annals>),
     /// A collection that is also `Unlinked` can be restored.
     Trashed(Arc<Trashed>, RosterRow),
     /// One can no longer, or is.
@@ -64,6 +67,8 @@ pub struct Transaction {
     action: Option<Action>,
     /// Collections of which something was purged.
     purged: BTreeSet<CollectionId>,
+    /// By how much the histories grow.
+    grown: Weight,
 }
 
 impl Transaction {
@@ -79,6 +84,7 @@ impl Transaction {
             properties: None,
             action: None,
             purged: BTreeSet::new(),
+            grown: Weight::default(),
         }
     }
 
@@ -106,6 +112,10 @@ impl Transaction {
             &hex[20..],
         ]
         .join("-")
+    }
+
+    pub(super) fn push(&mut self, effect: Effect) {
+        self.effects.push(effect);
     }
 
     /// What the audit trail calls the changes of this transaction.
@@ -143,8 +153,9 @@ impl Transaction {
         Ok(self.head(id)?.next(now))
     }
 
-    /// Enqueues the commit, then brings the memory up to it.
-    pub(super) fn commit(mut self) {
+    /// Enqueues the commit, then brings the memory up to it. Gives whether the account has so much
+    /// trash now that whoever writes must cut it.
+    pub(super) fn commit(mut self) -> bool {
         let inner = self.account.inner.clone();
         self.put_rosters();
         let mut linked = HashMap::new();
@@ -166,7 +177,7 @@ impl Transaction {
                 .put(state.head_name(), inner.seal_head(&state, head));
         }
         if self.batch.is_empty() {
-            return;
+            return false;
         }
         let mut writing = inner.vault.audit.writing(&inner.audit);
         self.record(&mut writing);
@@ -183,6 +194,8 @@ impl Transaction {
         for row in self.dooms.drain(..) {
             inner.vault.doom(row);
         }
+        inner.kept.add(self.grown);
+        self.grown.items > 0 && inner.kept.is_flooded(inner.vault.retention())
     }
 
     fn apply(&self, effect: Effect) {
@@ -239,11 +252,18 @@ impl Transaction {
                 recent.retain(|_, (receipt, _)| !receipt.is_durable());
                 recent.insert(object, (receipt, row));
             }
+            Effect::Annals(id, row) => {
+                if let Ok(state) = self.account.state(id) {
+                    *state.annals.lock() = Some(row);
+                }
+            }
             Effect::Trashed(trashed, row) => {
                 inner.vault.trashed.lock().push(row);
+                inner.kept.recount();
                 inner.tree.write().trashed.push(trashed);
             }
             Effect::Untrashed(id) => {
+                inner.kept.recount();
                 inner.tree.write().trashed.retain(|one| one.id != id);
                 // Of the oldest that made room; others are taken before.
                 let of = |row: &RosterRow| row.account == inner.id && row.collection == id;

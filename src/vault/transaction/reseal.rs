@@ -283,6 +283,7 @@ impl Transaction {
                 self.batch.put(name, row);
             }
         }
+        self.reseal_annals(state)?;
         if head.properties_revision == 0 {
             return Ok(true);
         }

@@ -49,6 +49,7 @@ impl Transaction {
                 | Effect::Unlocked(_)
                 | Effect::Granted(_)
                 | Effect::History(..)
+                | Effect::Annals(..)
                 | Effect::Trashed(..)
                 | Effect::Untrashed(_) => {}
             }

@@ -119,6 +119,14 @@ impl Transaction {
         Ok(())
     }
 
+    /// The same where it goes because there is too much.
+    pub(in crate::vault) fn drop_trashed(&mut self, id: CollectionId) -> Result<(), VaultError> {
+        for one in self.trashed_below(id)? {
+            self.doom_trashed(one.id)?;
+        }
+        Ok(())
+    }
+
     /// Drops the key row of a deleted collection whose rows are purged.
     pub(in crate::vault) fn forget_trashed(&mut self, id: CollectionId) -> Result<(), VaultError> {
         let name = self.account.inner.trashed_name(id)?;

@@ -312,6 +312,12 @@ impl<'w, 'a> CollectionWalk<'w, 'a> {
         for row in vault.store.scan(&self.state.names.prefix(Kind::History)) {
             let (name, stored) = row?;
             self.check.read(stored.bytes().len())?;
+            if name == self.state.annals_name() {
+                if self.state.open_annals(&stored).is_none() {
+                    damaged.push((name, "the row does not open"));
+                }
+                continue;
+            }
             let what = match self.open_history(&name, &stored) {
                 None => Some("the row does not open"),
                 Some(row) => self.damaged_version(&row)?,
