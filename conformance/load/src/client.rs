@@ -5,6 +5,7 @@ use std::io;
 use std::sync::Arc;
 
 use memchr::memmem;
+use rustls::client::Resumption;
 use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -19,10 +20,12 @@ pub struct Address {
     pub authority: String,
     /// With TLS, verified by this.
     pub tls: Option<TlsConnector>,
+    /// Whether each request has a connection of its own.
+    pub fresh: bool,
 }
 
-/// A TLS client that trusts the authorities in a PEM file.
-pub fn connector(file: &str) -> TlsConnector {
+/// A TLS client that trusts the authorities in a PEM file, and comes back to former sessions or not.
+pub fn connector(file: &str, resumption: Resumption) -> TlsConnector {
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_file_iter(file).expect("a readable authority") {
         roots
@@ -30,11 +33,12 @@ pub fn connector(file: &str) -> TlsConnector {
             .expect("an authority");
     }
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
+    let mut config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .expect("the provider has suites")
         .with_root_certificates(roots)
         .with_no_client_auth();
+    config.resumption = resumption;
     TlsConnector::from(Arc::new(config))
 }
 
@@ -168,7 +172,7 @@ impl Connection {
             Length::Chunked => self.chunks(&mut stream, head.bytes).await?,
             Length::UntilClose => while self.more(&mut stream).await.is_ok() {},
         }
-        if !head.close && head.length != Length::UntilClose {
+        if !self.address.fresh && !head.close && head.length != Length::UntilClose {
             self.stream = Some(stream);
         }
         Ok(head)

@@ -4,7 +4,10 @@
 //!
 //! `load WORKLOAD --base http://127.0.0.1:1234 --home /dav/calendars/ann/ --user ann --password P --journal FILE`
 //! with `--ca FILE` (TLS), `--exact` (the server keeps every byte), `--objects N`, `--connections N`,
-//! `--seconds S`. `load bare-server --listen ADDRESS` and `load disk --directory D` are the machine's limits.
+//! `--seconds S`, `--fresh` (a connection for each request), `--no-resumption` (of TLS sessions).
+//! `load bare-server --listen ADDRESS` and `load disk --directory D` are the machine's limits.
+//! `load users-WORKLOAD --accounts FILE`, with the path that homes are in as `--home`, goes from account to account.
+//! `load event --objects N --number N` prints an object, `load rows --directory D` the lengths of a database's rows.
 
 mod check;
 mod client;
@@ -12,7 +15,9 @@ mod data;
 mod limits;
 mod oracle;
 mod plan;
+mod rows;
 mod target;
+mod users;
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -21,19 +26,43 @@ use std::process::ExitCode;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use rustls::client::Resumption;
 use serde_json::json;
 
 use check::Wrong;
-use client::{Address, Connection};
+use client::{Address, Answer, Connection};
 use data::Corpus;
 use oracle::Oracle;
 use plan::{CHANGED, Found, Plan};
 use target::{LARGE, Target, WRITES};
+use users::Users;
 
 /// Before the first measured request.
 const WARM_UP: Duration = Duration::from_millis(300);
 /// Calendars in the home.
 const CALENDARS: usize = 10;
+
+/// What connections do: asks, and looks at the answers.
+trait Work {
+    /// A request that is under way.
+    type Job;
+
+    /// The next request into `request`; none when there is nothing left to do.
+    fn next(&mut self, request: &mut Vec<u8>) -> Option<Self::Job>;
+
+    /// Whether the answer to a request is right; tells the oracle of acknowledged writes.
+    fn done(&mut self, job: Self::Job, answer: &Answer<'_>) -> Result<(), Wrong>;
+
+    /// Writes the journal.
+    fn finish(&mut self);
+}
+
+/// How a workload is run: whether to its end, and from and until when.
+struct Run {
+    connections: usize,
+    from: Instant,
+    until: Instant,
+}
 
 struct Options(HashMap<String, String>);
 
@@ -80,6 +109,17 @@ fn main() -> ExitCode {
         files(&options);
         return ExitCode::SUCCESS;
     }
+    if workload == "rows" {
+        println!("{}", rows::lengths(Path::new(options.text("directory"))));
+        return ExitCode::SUCCESS;
+    }
+    if workload == "event" {
+        let count = options.number("objects", 10_000.0) as u64;
+        let number = options.number("number", 0.0) as u64;
+        println!("{}", data::name(LARGE, number));
+        print!("{}", Corpus { count }.event(LARGE, number, 0));
+        return ExitCode::SUCCESS;
+    }
     if workload == "disk" {
         let group = options.number("group", 1.0) as usize;
         let rate = limits::durable_writes(Path::new(options.text("directory")), group, seconds);
@@ -111,41 +151,70 @@ async fn load(
 ) -> Result<serde_json::Value, Wrong> {
     let base = options.text("base");
     let (scheme, authority) = base.split_once("://").expect("a URL");
-    let tls = (scheme == "https").then(|| client::connector(options.text("ca")));
+    let resumption = match options.0.contains_key("no-resumption") {
+        true => Resumption::disabled(),
+        false => Resumption::default(),
+    };
+    let tls = (scheme == "https").then(|| client::connector(options.text("ca"), resumption));
     let address = Address {
         authority: authority.to_owned(),
         tls,
+        fresh: options.0.contains_key("fresh"),
     };
-    let exact = options.0.contains_key("exact");
-    let target = Target::new(
-        authority,
-        options.text("home"),
-        options.text("user"),
-        options.text("password"),
-        exact,
-    );
     let corpus = Corpus {
         count: options.number("objects", 10_000.0) as u64,
     };
     let mut oracle = Oracle::open(Path::new(options.text("journal")));
+    let home = options.text("home");
+    if let Some(users) = workload.strip_prefix("users-") {
+        let accounts = Path::new(options.text("accounts"));
+        let users = Users::new(users, (authority, home), accounts, oracle, corpus);
+        let run = Run::new(workload, options, time);
+        return drive(workload, users, address, run).await;
+    }
+    let exact = options.0.contains_key("exact");
+    let (user, password) = (options.text("user"), options.text("password"));
+    let target = Target::new(authority, home, user, password, exact);
     let found = prepare(workload, &address, &target, &mut oracle, corpus).await?;
-    let all = matches!(workload, "fill" | "verify");
-    let plan = Rc::new(RefCell::new(Plan::new(
-        workload, target, oracle, corpus, found,
-    )));
-    let began = Instant::now();
-    let from = if all || workload == "delete" {
-        began
-    } else {
-        began + WARM_UP
-    };
-    let until = if all {
-        began + Duration::from_secs(24 * 3_600)
-    } else {
-        from + time
-    };
-    let tasks: Vec<_> = (0..options.number("connections", 8.0) as usize)
-        .map(|_| tokio::task::spawn_local(converse(Rc::clone(&plan), address.clone(), from, until)))
+    let plan = Plan::new(workload, target, oracle, corpus, found);
+    let run = Run::new(workload, options, time);
+    drive(workload, plan, address, run).await
+}
+
+impl Run {
+    fn new(workload: &str, options: &Options, time: Duration) -> Run {
+        let whole = ["fill", "verify", "make"];
+        let all = whole.iter().any(|end| workload.ends_with(end));
+        let began = Instant::now();
+        let from = if all || workload == "delete" {
+            began
+        } else {
+            began + WARM_UP
+        };
+        let time = if all {
+            Duration::from_secs(24 * 3_600)
+        } else {
+            time
+        };
+        Run {
+            connections: options.number("connections", 8.0) as usize,
+            from,
+            until: from + time,
+        }
+    }
+}
+
+/// Runs it on all connections, and says how it went.
+async fn drive<W: Work + 'static>(
+    workload: &str,
+    work: W,
+    address: Address,
+    run: Run,
+) -> Result<serde_json::Value, Wrong> {
+    let Run { from, until, .. } = run;
+    let work = Rc::new(RefCell::new(work));
+    let tasks: Vec<_> = (0..run.connections)
+        .map(|_| tokio::task::spawn_local(converse(Rc::clone(&work), address.clone(), from, until)))
         .collect();
     let mut took: Vec<Duration> = Vec::new();
     let mut last = from;
@@ -159,7 +228,7 @@ async fn load(
             Err(text) => wrong = Some(text),
         }
     }
-    plan.borrow_mut().oracle.flush();
+    work.borrow_mut().finish();
     if let Some(wrong) = wrong {
         return Err(wrong);
     }
@@ -182,8 +251,8 @@ async fn load(
 }
 
 /// One connection asks until the time is over; gives how long each measured answer took, and when the last came.
-async fn converse(
-    plan: Rc<RefCell<Plan>>,
+async fn converse<W: Work>(
+    work: Rc<RefCell<W>>,
     address: Address,
     from: Instant,
     until: Instant,
@@ -196,7 +265,7 @@ async fn converse(
         if begin >= until {
             return Ok((took, last));
         }
-        let Some(job) = plan.borrow_mut().next(&mut request) else {
+        let Some(job) = work.borrow_mut().next(&mut request) else {
             return Ok((took, last));
         };
         let asked = Instant::now();
@@ -205,7 +274,7 @@ async fn converse(
             .await
             .map_err(|error| error.to_string())?;
         let now = Instant::now();
-        plan.borrow_mut().done(job, &answer)?;
+        work.borrow_mut().done(job, &answer)?;
         // One that takes longer than the warm-up and the run is measured all the same.
         if asked >= from || now >= until {
             took.push(now - asked);

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
+use crate::Work;
 use crate::check::{self, Expect, Wrong};
 use crate::client::Answer;
 use crate::data::{self, Corpus, MONTH};
@@ -83,74 +84,6 @@ impl Plan {
         self.dice % sides
     }
 
-    /// The next request into `request`; none when there is nothing left to do.
-    pub fn next(&mut self, request: &mut Vec<u8>) -> Option<Job> {
-        request.clear();
-        let number = CHANGED + self.roll(self.corpus.count.saturating_sub(CHANGED).max(1));
-        match &mut self.kind {
-            Kind::Get(objects) => {
-                let objects = Rc::clone(objects);
-                self.target.get(request, LARGE, &data::name(LARGE, number));
-                Some(Job::Get { number, objects })
-            }
-            Kind::Bare => {
-                self.target.get(request, LARGE, "x.ics");
-                Some(Job::Bare)
-            }
-            Kind::Fixed {
-                request: fixed,
-                expect,
-                right,
-            } => {
-                request.extend_from_slice(fixed);
-                Some(Job::Fixed(Rc::clone(expect), Rc::clone(right)))
-            }
-            Kind::Multiget => Some(self.multiget(request)),
-            Kind::PutNew { next, end, .. } if next == end => None,
-            Kind::PutNew { calendar, next, .. } => {
-                let (calendar, number) = (*calendar, *next);
-                *next += 1;
-                let body = self.corpus.event(calendar, number, 0);
-                self.target.put(
-                    request,
-                    calendar,
-                    &data::name(calendar, number),
-                    "If-None-Match: *\r\n",
-                    &body,
-                );
-                Some(Job::Put {
-                    calendar,
-                    number,
-                    revision: 0,
-                })
-            }
-            Kind::Over(idle) => {
-                let place = self.dice as usize % idle.len().max(1);
-                let (number, revision) = (place < idle.len()).then(|| idle.swap_remove(place))?;
-                let body = self.corpus.event(WRITES, number, revision + 1);
-                self.target
-                    .put(request, WRITES, &data::name(WRITES, number), "", &body);
-                Some(Job::Put {
-                    calendar: WRITES,
-                    number,
-                    revision: revision + 1,
-                })
-            }
-            Kind::Delete(left) => {
-                let number = left.pop()?;
-                self.target
-                    .delete(request, WRITES, &data::name(WRITES, number));
-                Some(Job::Delete(number))
-            }
-            Kind::Verify(left) => {
-                let (calendar, number, revision) = left.pop()?;
-                self.target
-                    .get(request, &calendar, &data::name(&calendar, number));
-                Some(Job::Verify(calendar, number, revision))
-            }
-        }
-    }
-
     fn multiget(&mut self, request: &mut Vec<u8>) -> Job {
         let first = CHANGED + self.roll(self.corpus.count - CHANGED - HREFS);
         let numbers = first..first + HREFS;
@@ -171,42 +104,6 @@ impl Plan {
         self.target
             .xml(request, "REPORT", &self.target.path(LARGE), "1", &body);
         Job::Multiget(numbers.map(|number| data::uid(LARGE, number)).collect())
-    }
-
-    /// Whether the answer to a request is right; tells the oracle of acknowledged writes.
-    pub fn done(&mut self, job: Job, answer: &Answer<'_>) -> Result<(), Wrong> {
-        match job {
-            Job::Get { number, objects } => self.got(number, &objects, answer),
-            Job::Bare if answer.status == 200 && answer.body.len() == 2_100 => Ok(()),
-            Job::Bare => Err(check::said(answer)),
-            Job::Fixed(expect, right) => {
-                // The same bytes as of an answer that was found right need no second look.
-                if answer.status / 100 != 2 || *right.borrow() != answer.body {
-                    expect.check(answer)?;
-                    *right.borrow_mut() = answer.body.to_vec();
-                }
-                Ok(())
-            }
-            Job::Multiget(uids) if answer.status == 207 => {
-                check::data(answer.body, &uids, uids.len())
-            }
-            Job::Multiget(_) => Err(check::said(answer)),
-            Job::Put {
-                calendar,
-                number,
-                revision,
-            } => self.put(calendar, number, revision, answer),
-            Job::Delete(number) => {
-                if !matches!(answer.status, 200 | 204) {
-                    return Err(check::said(answer));
-                }
-                self.oracle.acknowledged(WRITES, number, None);
-                Ok(())
-            }
-            Job::Verify(calendar, number, revision) => {
-                self.verified(&calendar, number, revision, answer)
-            }
-        }
     }
 
     fn got(
@@ -288,6 +185,116 @@ impl Plan {
     }
 }
 
+impl Work for Plan {
+    type Job = Job;
+
+    fn next(&mut self, request: &mut Vec<u8>) -> Option<Job> {
+        request.clear();
+        let number = CHANGED + self.roll(self.corpus.count.saturating_sub(CHANGED).max(1));
+        match &mut self.kind {
+            Kind::Get(objects) => {
+                let objects = Rc::clone(objects);
+                self.target.get(request, LARGE, &data::name(LARGE, number));
+                Some(Job::Get { number, objects })
+            }
+            Kind::Bare => {
+                self.target.get(request, LARGE, "x.ics");
+                Some(Job::Bare)
+            }
+            Kind::Fixed {
+                request: fixed,
+                expect,
+                right,
+            } => {
+                request.extend_from_slice(fixed);
+                Some(Job::Fixed(Rc::clone(expect), Rc::clone(right)))
+            }
+            Kind::Multiget => Some(self.multiget(request)),
+            Kind::PutNew { next, end, .. } if next == end => None,
+            Kind::PutNew { calendar, next, .. } => {
+                let (calendar, number) = (*calendar, *next);
+                *next += 1;
+                let body = self.corpus.event(calendar, number, 0);
+                self.target.put(
+                    request,
+                    calendar,
+                    &data::name(calendar, number),
+                    "If-None-Match: *\r\n",
+                    &body,
+                );
+                Some(Job::Put {
+                    calendar,
+                    number,
+                    revision: 0,
+                })
+            }
+            Kind::Over(idle) => {
+                let place = self.dice as usize % idle.len().max(1);
+                let (number, revision) = (place < idle.len()).then(|| idle.swap_remove(place))?;
+                let body = self.corpus.event(WRITES, number, revision + 1);
+                self.target
+                    .put(request, WRITES, &data::name(WRITES, number), "", &body);
+                Some(Job::Put {
+                    calendar: WRITES,
+                    number,
+                    revision: revision + 1,
+                })
+            }
+            Kind::Delete(left) => {
+                let number = left.pop()?;
+                self.target
+                    .delete(request, WRITES, &data::name(WRITES, number));
+                Some(Job::Delete(number))
+            }
+            Kind::Verify(left) => {
+                let (calendar, number, revision) = left.pop()?;
+                self.target
+                    .get(request, &calendar, &data::name(&calendar, number));
+                Some(Job::Verify(calendar, number, revision))
+            }
+        }
+    }
+
+    fn done(&mut self, job: Job, answer: &Answer<'_>) -> Result<(), Wrong> {
+        match job {
+            Job::Get { number, objects } => self.got(number, &objects, answer),
+            Job::Bare if answer.status == 200 && answer.body.len() == 2_100 => Ok(()),
+            Job::Bare => Err(check::said(answer)),
+            Job::Fixed(expect, right) => {
+                // The same bytes as of an answer that was found right need no second look.
+                if answer.status / 100 != 2 || *right.borrow() != answer.body {
+                    expect.check(answer)?;
+                    *right.borrow_mut() = answer.body.to_vec();
+                }
+                Ok(())
+            }
+            Job::Multiget(uids) if answer.status == 207 => {
+                check::data(answer.body, &uids, uids.len())
+            }
+            Job::Multiget(_) => Err(check::said(answer)),
+            Job::Put {
+                calendar,
+                number,
+                revision,
+            } => self.put(calendar, number, revision, answer),
+            Job::Delete(number) => {
+                if !matches!(answer.status, 200 | 204) {
+                    return Err(check::said(answer));
+                }
+                self.oracle.acknowledged(WRITES, number, None);
+                Ok(())
+            }
+            Job::Verify(calendar, number, revision) => {
+                self.verified(&calendar, number, revision, answer)
+            }
+        }
+    }
+
+    fn finish(&mut self) {
+        self.oracle.flush();
+    }
+}
+
 /// What was asked before the run.
 #[derive(Default)]
 pub struct Found {
@@ -340,7 +347,8 @@ fn kind(name: &str, target: &Target, oracle: &Oracle, corpus: Corpus, found: Fou
     }
 }
 
-const POLL: &str = "<D:propfind xmlns:D=\"DAV:\" xmlns:S=\"http://calendarserver.org/ns/\"><D:prop><S:getctag/><D:sync-token/></D:prop></D:propfind>";
+/// ctag and sync-token.
+pub const POLL: &str = "<D:propfind xmlns:D=\"DAV:\" xmlns:S=\"http://calendarserver.org/ns/\"><D:prop><S:getctag/><D:sync-token/></D:prop></D:propfind>";
 const HOME: &str = "<D:propfind xmlns:D=\"DAV:\" xmlns:S=\"http://calendarserver.org/ns/\"><D:prop><D:resourcetype/><D:displayname/><S:getctag/><D:sync-token/></D:prop></D:propfind>";
 /// The ETags of all members.
 pub const LIST: &str = "<D:propfind xmlns:D=\"DAV:\"><D:prop><D:getetag/></D:prop></D:propfind>";
@@ -447,7 +455,8 @@ fn fixed(name: &str, target: &Target, corpus: Corpus, found: Found) -> Kind {
     }
 }
 
-fn query(data: &str) -> String {
+/// A calendar-query of the month, with this beside the ETags.
+pub fn query(data: &str) -> String {
     let (start, end) = MONTH;
     format!(
         "<C:calendar-query xmlns:D=\"DAV:\" xmlns:C=\"urn:ietf:params:xml:ns:caldav\"><D:prop><D:getetag/>{data}</D:prop>\
