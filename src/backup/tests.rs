@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::thread;
 
@@ -593,7 +594,7 @@ fn one_account_is_put_back_with_its_trash() {
     // Since then all of it went, and something else into the trash.
     alice.purge_collection(tasks).unwrap();
     let id = calendar(&alice).id;
-    alice.purge_histories(id).unwrap();
+    alice.purge_histories(id, &AtomicU64::new(0)).unwrap();
     put(&alice, &["later"], "x");
     delete(&alice, "later");
     drop(alice);
