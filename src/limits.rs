@@ -173,8 +173,7 @@ pub const FILTER_ELEMENTS: usize = 200;
 
 /// Commits waiting for the commit thread; a writer beyond it waits, which slows the sender.
 pub const COMMIT_QUEUE: usize = 1_024;
-/// Bytes of writes that one sync may gather: far less than the two segments that sled writes before
-/// it uses one again whose rows it has moved, so that these are on the disk by then.
+/// Bytes of writes that one sync may gather: enough that large bodies do not pay for a sync each.
 pub const COMMIT_BATCH_BYTES: usize = STORE_SEGMENT_BYTES / 2;
 /// Bytes of commits waiting for the commit thread, beyond which a writer waits as well.
 pub const COMMIT_QUEUE_BYTES: usize = 16 * COMMIT_BATCH_BYTES;
@@ -234,7 +233,7 @@ pub const DISK_SECONDS: u64 = 5;
 /// Seconds after which a group of commits that is being written counts as stuck.
 pub const COMMIT_STUCK_SECONDS: u64 = 30;
 /// Milliseconds from one turn of sled's cleaner to the next; it moves rows for half of that at most
-/// and then syncs the file. In 100 ms it writes less than a segment.
+/// and then syncs the file.
 pub const STORE_CLEAN_MILLIS: u64 = 200;
 /// Bytes of the database file that are read into the system's memory when it is opened after a crash.
 pub const STORE_READ_AHEAD_BYTES: u64 = 512 * 1024 * 1024;
