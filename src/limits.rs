@@ -235,8 +235,6 @@ pub const COMMIT_STUCK_SECONDS: u64 = 30;
 /// Milliseconds from one turn of sled's cleaner to the next; it moves rows for half of that at most
 /// and then syncs the file.
 pub const STORE_CLEAN_MILLIS: u64 = 200;
-/// Bytes of the database file that are read into the system's memory when it is opened after a crash.
-pub const STORE_READ_AHEAD_BYTES: u64 = 512 * 1024 * 1024;
 /// Seconds for a database to close, its cleaner included.
 pub const STORE_CLOSE_SECONDS: u64 = 30;
 /// Milliseconds for sled's threads to let go of a database that was closed in this process.

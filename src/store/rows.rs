@@ -7,7 +7,6 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::num::NonZeroU64;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
@@ -17,8 +16,7 @@ use std::time::{Duration, Instant};
 use super::error::{StoreError, advice};
 use super::layout::sync_dir;
 use crate::limits::{
-    STORE_CLEAN_MILLIS, STORE_CLOSE_SECONDS, STORE_LET_GO_MILLIS, STORE_READ_AHEAD_BYTES,
-    STORE_SEGMENT_BYTES,
+    STORE_CLEAN_MILLIS, STORE_CLOSE_SECONDS, STORE_LET_GO_MILLIS, STORE_SEGMENT_BYTES,
 };
 
 /// How often a database that is still being let go of is tried again.
@@ -183,24 +181,13 @@ pub(super) fn probe(dir: &Path) -> Result<(), StoreError> {
 }
 
 /// After a failed sync the kernel keeps pages that look written but are not. They are synced if
-/// they can be and dropped from memory, so that only what the disk has is read. The beginning is
-/// read again at once, in order: sled would read it piece by piece.
+/// they can be and dropped from memory, so that only what the disk has is read.
 fn forget_unwritten(database: &Path) -> Result<(), StoreError> {
     let doing = "sync its database";
     let file = File::open(database).map_err(StoreError::io(doing))?;
     file.sync_all().map_err(StoreError::io(doing))?;
     rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed)
-        .map_err(|error| StoreError::io("reread its database")(error.into()))?;
-    let ahead = move || {
-        let bytes = NonZeroU64::new(STORE_READ_AHEAD_BYTES);
-        // Only advice: what it did not read is read when it is needed.
-        let _ = rustix::fs::fadvise(&file, 0, bytes, rustix::fs::Advice::WillNeed);
-    };
-    let reader = thread::Builder::new().name("store-ahead".to_owned());
-    reader
-        .spawn(ahead)
-        .map_err(StoreError::io("start a thread"))?;
-    Ok(())
+        .map_err(|error| StoreError::io("reread its database")(error.into()))
 }
 
 /// Opens sled on a thread of its own, whose panic is an error here.
