@@ -24,6 +24,10 @@ const GROWTH: u64 = 3;
 /// Bytes that an empty database takes.
 const LEAST: u64 = 32 * 1024 * 1024;
 
+/// Times that a new database is written over again: to have no gaps, and then to be at the front of its
+/// file. Measured: of 278 MB of rows 548 MB without, 377 with three; of 28 MB 69 and 57.
+const PACKINGS: u32 = 3;
+
 /// What a rewriting did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rewritten {
@@ -137,6 +141,9 @@ impl Filler {
         self.rows.file.sync_all().map_err(StoreError::io(doing))?;
         drop(self.rouser);
         rows::close(self.rows.db);
+        for _ in 0..PACKINGS {
+            pack(dir)?;
+        }
         let again = rows::open(dir, STORE_CACHE_BYTES)?;
         let found = Tally::of(&again.db);
         rows::close(again.db);
@@ -148,6 +155,24 @@ impl Filler {
         }
         Ok(self.tally)
     }
+}
+
+/// Writes every row of a database over again, without the gaps that were in its file, and closes it.
+/// What became free is used by the next packing, or cut off at the next opening.
+fn pack(dir: &Path) -> Result<(), StoreError> {
+    let rows = rows::open(dir, STORE_CACHE_BYTES)?;
+    let rouser = Rouser::start(rows.db.clone()).map_err(StoreError::io("start a thread"))?;
+    let rouser = Roused(rouser);
+    let packed = guarded(|| {
+        rows.db.rewrite_all()?;
+        rows.db.flush()
+    });
+    drop(rouser);
+    rows::close(rows.db);
+    packed?;
+    rows.file
+        .sync_all()
+        .map_err(StoreError::io("sync a new database"))
 }
 
 /// Makes a store in `dir`, with a new epoch, of the rows that `add` puts. Until it returns there

@@ -421,6 +421,14 @@ impl Db {
         Ok(hasher.finalize())
     }
 
+    /// sealdav: writes each page anew, as one piece. Twice, with a
+    /// flush after each, the second moves all to the front of the
+    /// file, whose end is cut off when it is opened again. Nothing else
+    /// may write meanwhile.
+    pub fn rewrite_all(&self) -> Result<()> {
+        self.context.pagecache.rewrite_all()
+    }
+
     /// Returns the on-disk size of the storage files
     /// for this database.
     pub fn size_on_disk(&self) -> Result<u64> {

@@ -874,6 +874,26 @@ impl PageCache {
         ret
     }
 
+    /// sealdav: writes each page anew, as one piece, so that all
+    /// segments of before become free. Nothing else may write
+    /// meanwhile.
+    pub(crate) fn rewrite_all(&self) -> Result<()> {
+        for pid in 0..*self.next_pid_to_allocate.lock() {
+            let guard = pin();
+            let _cc = concurrency_control::read();
+            let place = self.inner.get(pid, &guard).and_then(|view| {
+                let infos = unsafe { &view.read.deref().cache_infos };
+                infos.first().map(|info| info.pointer.lid())
+            });
+            if let Some(lid) = place {
+                let segment_size = self.config.segment_size as u64;
+                self.rewrite_page(pid, lid / segment_size * segment_size, &guard)?;
+            }
+            guard.flush();
+        }
+        Ok(())
+    }
+
     /// Initiate an atomic sequence of writes to the
     /// underlying log. Returns a `RecoveryGuard` which,
     /// when dropped, will record the current max reserved

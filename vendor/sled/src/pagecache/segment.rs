@@ -635,17 +635,27 @@ impl SegmentAccountant {
         for segment_base in to_free {
             self.free_segment(segment_base)?;
             io_fail!(self.config, "zero garbage segment SA");
-            pwrite_all(
-                &self.config.file,
-                &*vec![MessageKind::Corrupted.into(); self.config.segment_size],
-                segment_base,
-            )?;
+            // sealdav: without its head a segment is not read, and
+            // writing all of each took most of a start. What was cut
+            // off the end of the file is not written at all.
+            if segment_base < self.tip {
+                pwrite_all(
+                    &self.config.file,
+                    &*vec![MessageKind::Corrupted.into(); SEG_HEADER_LEN],
+                    segment_base,
+                )?;
+            }
         }
 
         // we want to complete all truncations because
         // they could cause calls to `next` to block.
         for (_, promise) in self.async_truncations.split_off(&0) {
             promise.wait().expect("threadpool should not crash")?;
+        }
+
+        // sealdav: they may have been done in any order.
+        if self.config.file.metadata()?.len() > self.tip {
+            self.config.file.set_len(self.tip)?;
         }
 
         for (idx, segment_lsn) in maybe_clean {
