@@ -181,8 +181,8 @@ def ours(server: Sealdav, texts: list[tuple[str, str]]) -> set[tuple[str, str, s
     window = f"start='{YEAR}0101T000000Z' end='{YEAR + 1}0101T000000Z'"
     found = set()
     # hrefs in several requests, since an answer holds a bounded number of instances
-    for first in range(0, len(texts), 50):
-        hrefs = "".join(f"<D:href>{account.calendar}{uid}.ics</D:href>" for uid, _ in texts[first : first + 50])
+    for first in range(0, len(texts), 5):
+        hrefs = "".join(f"<D:href>{account.calendar}{uid}.ics</D:href>" for uid, _ in texts[first : first + 5])
         body = (
             f"<C:calendar-multiget xmlns:D='DAV:' xmlns:C='{CALDAV}'><D:prop><C:calendar-data>"
             f"<C:expand {window}/></C:calendar-data></D:prop>{hrefs}</C:calendar-multiget>"
