@@ -35,6 +35,9 @@ ACCOUNTS = 10
 OBJECTS = 200
 # Growth that is allowed from the second quarter to the last one: a share, and MB or a number.
 GROWTH, GROWTH_MB, GROWTH_FILES = 0.10, 8.0, 5
+# MB of memory that the tombstone of a deleted object may take: it is kept for 180 days, since clients with
+# an old sync-token have to be told (RFC 6578 section 3.4).
+TOMBSTONE_MB = 1 / 1024
 # The same for the data on the disk: some of the database's segments of 8 MiB.
 GROWTH_DISK_MB = 32.0
 # What a compacted database may take: so many times its rows, and MiB of an empty one.
@@ -75,7 +78,7 @@ class Client(threading.Thread):
         self.calendar = f"{account.home}soak-{number}/"
         self.dav = Dav(account, None)
         self.replica, self.token, self.next = {}, "", 0
-        self.requests, self.faults = 0, []
+        self.requests, self.deleted, self.faults = 0, 0, []
 
     def ask(self, good, method: str, path: str, body=b"", **headers):
         """One request; anything but `good` is a fault."""
@@ -127,7 +130,7 @@ class Client(threading.Thread):
         elif kind == "query":
             self.ask((207,), "REPORT", self.calendar, QUERY, Content_Type=XML, Depth="1")
         elif kind in ("delete", "put") and known:
-            self.ask((204, 404), "DELETE", self.random.choice(known))
+            self.deleted += self.ask((204, 404), "DELETE", self.random.choice(known)).status == 204
         elif kind == "calendar":
             other = f"{self.account.home}soak-{self.number}-{self.next}-other/"
             if self.ask((201, 405), "MKCALENDAR", other).status == 201:
@@ -153,13 +156,14 @@ class Client(threading.Thread):
             self.faults.append(f"{self.calendar}: {error!r}")
 
 
-def sample(server: rig.Rig) -> dict[str, float]:
+def sample(server: rig.Rig, clients: list[Client]) -> dict[str, float]:
     """What the server holds now."""
     process = Path(f"/proc/{server.process.pid}")
     return {
         "rss_mb": server.memory()["VmRSS"],
         "files": len(list((process / "fd").iterdir())),
         "threads": len(list((process / "task").iterdir())),
+        "tombstones": sum(client.deleted for client in clients),
         "disk_mb": sum(file.stat().st_size for file in server.data.rglob("*") if file.is_file()) / 2**20,
     }
 
@@ -212,7 +216,7 @@ def main() -> int:
             samples = []
             while time.monotonic() < until and server.alive():
                 time.sleep(min(SAMPLE_SECONDS, max(0.5, options.minutes * 60 / 40)))
-                samples.append(sample(server))
+                samples.append(sample(server, clients))
             for client in clients:
                 client.join(120)
             faults = [fault for client in clients for fault in client.faults]
@@ -225,6 +229,9 @@ def main() -> int:
     requests = sum(client.requests for client in clients)
     print(f"{requests} requests in {options.minutes:g} minutes by {options.clients} clients")
     bounds = {"rss_mb": GROWTH_MB, "files": GROWTH_FILES, "threads": GROWTH_FILES, "disk_mb": GROWTH_DISK_MB}
+    early, late, _ = grown(samples, "tombstones", 0)
+    bounds["rss_mb"] += (late - early) * TOMBSTONE_MB
+    print(f"tombstones: {early:.0f} in the second quarter, {late:.0f} in the last")
     for key, most in bounds.items():
         before, after, too_much = grown(samples, key, most)
         print(f"{key}: {before:.1f} in the second quarter, {after:.1f} in the last, peak {max(one[key] for one in samples):.1f}")
