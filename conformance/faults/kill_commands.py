@@ -49,6 +49,8 @@ LASTING, WRITERS, OBJECTS = 150, 2, 6
 WRITING = 0.1
 # Seconds until a backup that goes on in the server must have ended.
 PATIENCE = 30.0
+# Seconds without a trace of a backup after which none is under way.
+QUIET = 3.0
 
 
 class Broken(Exception):
@@ -283,11 +285,13 @@ class Backup:
 
     def await_end(self, before) -> None:
         """A command that was killed leaves its backup to the server, which ends it."""
-        began = time.monotonic()
+        began = idle = time.monotonic()
         while not self.listed() - before:
-            if time.monotonic() - began > PATIENCE:
-                return  # it was killed before it had asked
-            if time.monotonic() - began > 1.0 and not any((self.to / "tmp").glob("*")):
+            now = time.monotonic()
+            if any((self.to / "tmp").glob("*")):
+                idle = now
+            # Nothing for that long: it was killed before it had asked. A busy machine takes its time to begin.
+            if now - began > PATIENCE or now - idle > QUIET:
                 return
             time.sleep(0.02)
 
