@@ -339,16 +339,16 @@ class Backup:
             at = place.chance.randrange(len(whole))
             pack.write_bytes(whole[:at] + bytes([whole[at] ^ (1 << place.chance.randrange(8))]) + whole[at + 1 :])
         status, said, _ = place.finish("backup", "verify", str(self.to), "--data", str(place.server.store))
-        gone = not pack.exists()
         pack.write_bytes(whole)
-        # A pack of no backup, left by one that was cut off, may be missing.
-        named = pack.name in said
-        if (status == 0 or not named) and not (gone and status == 0 and not self.names(pack.name)):
+        # A pack of no backup, left by one that was cut off, is not looked at.
+        named = status != 0 and pack.name in said
+        if not named and self.names(pack.name):
             raise Broken(f"verify did not name the damaged pack {pack.name}: {status} {said[-300:]}")
 
     def names(self, pack: str) -> bool:
-        """Whether a backup has that pack."""
-        return any(f"pack {pack} " in found.read_text() for found in (self.to / "backups").iterdir())
+        """Whether a finished backup has that pack."""
+        backups = self.to / "backups"
+        return any(f"pack {pack} " in (backups / name).read_text() for name in self.listed())
 
     def check_restored(self, figures) -> None:
         """The newest backup holds what had been acknowledged before it."""
