@@ -252,9 +252,10 @@ class Backup:
 
     def round(self, figures) -> None:
         """One kill."""
-        place, before = self.place, self.listed()
-        user = place.chance.choice(place.users)
-        place.mark(user)
+        place = self.place
+        place.mark(place.chance.choice(place.users))
+        # After the mark: a backup that the last round left to the server and that ended before it has none.
+        before = self.listed()
         way = place.chance.choice(("server", "server", "command", "stopped"))
         known = {name: dict(objects) for name, objects in place.lasting.items()}
         if place.chance.random() < 0.5:
