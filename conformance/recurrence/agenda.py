@@ -241,15 +241,21 @@ def later_length(text: str, ours_only: set, theirs_only: set) -> bool:
 
 def other_clock(text: str, ours_only: set, theirs_only: set) -> bool:
     """A3: instances left out whose clock reading in UTC, or in the zone, is the reading in the zone,
-    or in UTC, of an EXDATE; all else is the same, or of class A1."""
-    master = icalendar.Calendar.from_ical(text).walk("VEVENT")[0]
+    or in UTC, of an EXDATE or a RECURRENCE-ID; all else is the same, or of class A1."""
+    master, *overrides = icalendar.Calendar.from_ical(text).walk("VEVENT")
     lines = master.get("EXDATE", [])
-    excluded = [item.dt for line in (lines if isinstance(lines, list) else [lines]) for item in line.dts]
+    named = [item.dt for line in (lines if isinstance(lines, list) else [lines]) for item in line.dts]
+    named += [override["RECURRENCE-ID"].dt for override in overrides]
     zone = getattr(master["DTSTART"].dt, "tzinfo", None)
-    if zone is None or not excluded:
+    if zone is None or not named:
         return False
-    readings = {moment.replace(tzinfo=None) for moment in excluded}
-    readings |= {moment.astimezone(timezone.utc).replace(tzinfo=None) for moment in excluded}
+    readings = {moment.replace(tzinfo=None) for moment in named}
+    readings |= {moment.astimezone(timezone.utc).replace(tzinfo=None) for moment in named}
+    # an instance that a change of all future ones has moved still goes by where it was
+    for override in overrides:
+        if override["RECURRENCE-ID"].params.get("RANGE") == "THISANDFUTURE":
+            moved = override["DTSTART"].dt.replace(tzinfo=None) - override["RECURRENCE-ID"].dt.replace(tzinfo=None)
+            readings |= {reading + moved for reading in readings}
     known = {entry[:2] for entry in theirs_only}
     left_out = {entry for entry in ours_only if entry[:2] not in known}
     for _, start, _ in left_out:
