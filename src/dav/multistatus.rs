@@ -28,6 +28,14 @@ use crate::limits;
 use crate::vault::{AccountStore, Collection, Summary, VaultError};
 use crate::xml::{Writer, caldav, dav};
 
+// What stands around the properties of each resource, ready-made. All of it is written below the
+// root that `DAV:multistatus` is, which declares the prefix.
+const RESPONSE: &str = "<D:response><D:href>";
+const HREF_END: &str = "</D:href>";
+const FOUND: &str = "<D:propstat><D:prop>";
+const FOUND_END: &str = "</D:prop><D:status>HTTP/1.1 200 OK</D:status></D:propstat>";
+const RESPONSE_END: &str = "</D:response>";
+
 /// Whether a source has more to write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Progress {
@@ -102,7 +110,7 @@ pub fn respond(source: Source) -> Result<Response, DavError> {
     };
     let first = stream.next().transpose()?.unwrap_or_default();
     if stream.writer.is_none() {
-        return Ok(Response::xml(StatusCode::MULTI_STATUS, first.to_vec()));
+        return Ok(Response::xml(StatusCode::MULTI_STATUS, first));
     }
     let late = std::iter::from_fn(move || stream.late());
     Ok(Response::multistatus(Box::new(
@@ -342,6 +350,9 @@ impl Responder {
             return self.write_loaded(href, resource, Data::NotWanted, writer);
         }
         match current_body(&self.scene.account, parent, object)? {
+            Body::There(newer, bytes) if Arc::ptr_eq(&newer, object) => {
+                self.write_loaded(href, resource, Data::Bytes(bytes), writer)
+            }
             Body::There(newer, bytes) => {
                 let resource = Resource::Object(parent.clone(), newer);
                 self.write_loaded(href, &resource, Data::Bytes(bytes), writer)
@@ -386,8 +397,9 @@ impl Responder {
             write_status_response(href, StatusCode::NOT_FOUND, writer);
             return Ok(());
         };
-        writer.start(dav("response"));
-        writer.element_text(dav("href"), href);
+        writer.raw(RESPONSE);
+        writer.text(href);
+        writer.raw(HREF_END);
         match &self.selection {
             Selection::Propname => self.write_names(&subject, writer)?,
             Selection::Allprop(include) => {
@@ -396,7 +408,7 @@ impl Responder {
             }
             Selection::Named(items) => self.write_items(&subject, items, &data, writer)?,
         }
-        writer.end();
+        writer.raw(RESPONSE_END);
         Ok(())
     }
 
@@ -427,8 +439,7 @@ impl Responder {
         let possible =
             !told || items.is_empty() || items.iter().any(|item| may_have(subject, item));
         if possible {
-            writer.start(dav("propstat"));
-            writer.start(dav("prop"));
+            writer.raw(FOUND);
             for item in items {
                 let written = match item {
                     Item::Property(wanted) => subject.write(wanted, writer).map(Written::from),
@@ -444,9 +455,7 @@ impl Responder {
                     Err(error) => return Err(error),
                 }
             }
-            writer.end();
-            write_status(StatusCode::OK, writer);
-            writer.end();
+            writer.raw(FOUND_END);
         } else {
             absent.extend(items);
         }

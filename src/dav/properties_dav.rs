@@ -140,7 +140,7 @@ fn getetag(subject: &Subject<'_>, writer: &mut Writer) -> Result<Found, VaultErr
     let Resource::Object(_, object) = subject.resource else {
         return Ok(Found::No);
     };
-    write_text(dav("getetag"), &object.etag.to_string(), writer)
+    write_text(dav("getetag"), object.etag.text().as_str(), writer)
 }
 
 fn getlastmodified(subject: &Subject<'_>, writer: &mut Writer) -> Result<Found, VaultError> {

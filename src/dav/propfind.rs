@@ -10,6 +10,7 @@ use super::message::Response;
 use super::multistatus::{self, Item, Progress, Responder, Selection};
 use super::property::Wanted;
 use super::target::{self, CALENDARS, DAV_ROOT, HrefForm, PRINCIPALS, encode_segment};
+use crate::ids::Segment;
 use crate::limits;
 use crate::vault::{AccountStore, Collection, Summary, VaultError};
 use crate::xml::{Element, Writer, dav};
@@ -107,23 +108,70 @@ impl Listing {
     pub fn source(self, responder: Responder) -> multistatus::Source {
         let mut others = self.others.into_iter();
         let mut objects = self.objects.into_iter();
-        let parent = self.parent;
-        let mut href = String::new();
+        let mut members = self
+            .parent
+            .map(|(parent, base)| MemberHrefs::new(parent, base));
         let account = responder.scene.account.clone();
         multistatus::Source::new(account, move |writer: &mut Writer| {
             if let Some((href, resource)) = others.next() {
                 responder.write(&href, &resource, writer)?;
                 return Ok(Progress::More);
             }
-            let (Some((parent, base)), Some(object)) = (&parent, objects.next()) else {
+            let (Some(members), Some(object)) = (&mut members, objects.next()) else {
                 return Ok(Progress::Done);
             };
-            href.clear();
-            href.push_str(base);
-            encode_segment(&object.segment, &mut href);
-            responder.write(&href, &Resource::Object(parent.clone(), object), writer)?;
+            let (href, resource) = members.of(object);
+            responder.write(href, resource, writer)?;
             Ok(Progress::More)
         })
+    }
+}
+
+/// The objects of one collection, one after the other, each with its href: what they have in common
+/// is made once.
+pub struct MemberHrefs {
+    parent: Arc<Collection>,
+    href: String,
+    /// Bytes of the collection's own href.
+    base: usize,
+    /// The object at hand.
+    resource: Resource,
+}
+
+impl MemberHrefs {
+    /// Of a collection with that href.
+    pub fn new(parent: Arc<Collection>, href: String) -> MemberHrefs {
+        MemberHrefs {
+            parent,
+            base: href.len(),
+            href,
+            resource: Resource::Nowhere,
+        }
+    }
+
+    /// The collection's own href.
+    pub fn base(&self) -> &str {
+        &self.href[..self.base]
+    }
+
+    /// The href of a name in the collection.
+    pub fn href(&mut self, segment: &Segment) -> &str {
+        self.href.truncate(self.base);
+        encode_segment(segment, &mut self.href);
+        &self.href
+    }
+
+    /// An object with its href.
+    pub fn of(&mut self, object: Arc<Summary>) -> (&str, &Resource) {
+        self.href.truncate(self.base);
+        encode_segment(&object.segment, &mut self.href);
+        match &mut self.resource {
+            Resource::Object(_, at_hand) => *at_hand = object,
+            // the collection's count of holders is asked for once, not for each member: all threads
+            // that list it would wait for each other
+            none => *none = Resource::Object(Arc::clone(&self.parent), object),
+        }
+        (&self.href, &self.resource)
     }
 }
 

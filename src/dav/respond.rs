@@ -24,9 +24,9 @@ impl Response {
     }
 
     /// An answer with an XML document.
-    pub fn xml(status: StatusCode, document: Vec<u8>) -> Self {
+    pub fn xml(status: StatusCode, document: impl Into<Bytes>) -> Self {
         let mut response = Response::new(status).with(CONTENT_TYPE, XML_TYPE);
-        response.body = Body::Full(Bytes::from(document));
+        response.body = Body::Full(document.into());
         response
     }
 

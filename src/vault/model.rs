@@ -64,17 +64,33 @@ impl Collection {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Etag(pub [u8; 16]);
 
-impl fmt::Display for Etag {
+impl Etag {
     /// With its quotes, as it stands in a header or in DAV:getetag (RFC 9110 section 8.8.3).
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        // All at once: a listing writes one for each member.
+    pub fn text(&self) -> EtagText {
+        // Without a table, so that all digits are made at once: a listing writes one for each member.
+        let digit = |half: u8| half + b'0' + u8::from(half > 9) * (b'a' - b'0' - 10);
         let mut text = [b'"'; 34];
         for (byte, pair) in self.0.iter().zip(text[1..33].chunks_exact_mut(2)) {
-            pair[0] = DIGITS[usize::from(byte >> 4)];
-            pair[1] = DIGITS[usize::from(byte & 15)];
+            pair[0] = digit(byte >> 4);
+            pair[1] = digit(byte & 15);
         }
-        formatter.write_str(std::str::from_utf8(&text).expect("quotes and digits"))
+        EtagText(text)
+    }
+}
+
+impl fmt::Display for Etag {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.text().as_str())
+    }
+}
+
+/// An entity tag as text, on the stack.
+pub struct EtagText([u8; 34]);
+
+impl EtagText {
+    /// The text, with quotes.
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).expect("quotes and digits")
     }
 }
 

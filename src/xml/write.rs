@@ -2,13 +2,13 @@
 
 use super::{Name, QName, ns};
 
-/// Namespace and prefix of what we write ourselves.
-const PREFIXES: [(&str, &str); 4] = [
-    (ns::DAV, "D"),
-    (ns::CALDAV, "C"),
-    (ns::CS, "CS"),
-    (ns::APPLE, "A"),
-];
+const DAV_PREFIX: &str = "D";
+const CALDAV_PREFIX: &str = "C";
+const CS_PREFIX: &str = "CS";
+const APPLE_PREFIX: &str = "A";
+
+/// The namespaces of what we write ourselves, which have a prefix.
+const KNOWN: [&str; 4] = [ns::DAV, ns::CALDAV, ns::CS, ns::APPLE];
 
 /// The prefix for all other namespaces, declared on each element that needs one.
 const OTHER_PREFIX: &str = "x";
@@ -18,8 +18,14 @@ const DECLARATION: &[u8] = b"<?xml version=\"1.0\" encoding=\"utf-8\"?>\n";
 
 /// The fixed prefix of a namespace.
 pub(super) fn prefix_of(namespace: &str) -> Option<&'static str> {
-    let (_, prefix) = PREFIXES.iter().find(|(known, _)| *known == namespace)?;
-    Some(prefix)
+    // A match over constants compares lengths first, and no loop is needed for each tag written.
+    match namespace {
+        ns::DAV => Some(DAV_PREFIX),
+        ns::CALDAV => Some(CALDAV_PREFIX),
+        ns::CS => Some(CS_PREFIX),
+        ns::APPLE => Some(APPLE_PREFIX),
+        _ => None,
+    }
 }
 
 /// Writes the declaration of a namespace that has a fixed prefix.
@@ -232,6 +238,11 @@ impl Writer {
         self.end();
     }
 
+    /// Makes room for so many bytes at once.
+    pub fn reserve(&mut self, bytes: usize) {
+        self.out.reserve(bytes);
+    }
+
     /// XML that is already self-contained, as [`Element::to_xml`](super::Element::to_xml) gives.
     pub fn raw(&mut self, xml: &str) {
         self.out.extend_from_slice(xml.as_bytes());
@@ -249,8 +260,9 @@ impl Writer {
 
     /// Takes what is written so far; open elements remain open.
     pub fn take(&mut self) -> Vec<u8> {
-        // the next step of a stream is about as long as this one
-        let next = Vec::with_capacity(self.out.len());
+        // The next step of a stream is about as long as this one; one that is a little longer must
+        // not be copied for it.
+        let next = Vec::with_capacity(self.out.len() + self.out.len() / 8);
         std::mem::replace(&mut self.out, next)
     }
 
@@ -268,7 +280,7 @@ impl Writer {
         self.name(namespace, local);
         if self.root == Root::Missing {
             self.root = Root::Written;
-            for (known, _) in PREFIXES {
+            for known in KNOWN {
                 declare_known(known, &mut self.out);
             }
         }

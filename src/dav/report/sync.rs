@@ -12,8 +12,7 @@ use super::super::multistatus::{
 use super::super::precondition::{
     NUMBER_OF_MATCHES_WITHIN_LIMITS, SUPPORTED_REPORT, SYNC_TRAVERSAL_SUPPORTED, TRUNCATED,
 };
-use super::super::propfind::member_href;
-use super::super::target::encode_segment;
+use super::super::propfind::{MemberHrefs, member_href};
 use super::calendar_data;
 use crate::limits;
 use crate::vault::{Change, Changes, CollectionKind};
@@ -87,17 +86,16 @@ fn limit(body: &Element) -> Result<usize, DavError> {
 fn source(responder: Responder, base: String, changes: Changes, level: Level) -> Source {
     let mut rest = changes.changes.into_iter();
     let collection = changes.collection;
+    let mut members = MemberHrefs::new(collection.clone(), base);
     let mut end = Some((changes.token, changes.truncated));
     Source::new(responder.scene.account.clone(), move |writer| {
         match rest.next() {
             Some(Change::Object(object)) => {
-                let mut href = base.clone();
-                encode_segment(&object.segment, &mut href);
-                let object = Resource::Object(collection.clone(), object);
-                responder.write(&href, &object, writer)?;
+                let (href, resource) = members.of(object);
+                responder.write(href, resource, writer)?;
             }
             Some(Change::Collection(member)) => {
-                let href = member_href(&base, &member);
+                let href = member_href(members.base(), &member);
                 match (level, member.kind) {
                     (Level::One, _) => {
                         responder.write(&href, &Resource::Collection(member), writer)?;
@@ -114,8 +112,7 @@ fn source(responder: Responder, base: String, changes: Changes, level: Level) ->
                 }
             }
             Some(Change::Gone(segment)) => {
-                let mut href = base.clone();
-                encode_segment(&segment, &mut href);
+                let mut href = members.href(&segment).to_owned();
                 // what goes from a home is a collection
                 if !collection.is_calendar() {
                     href.push('/');
@@ -125,7 +122,8 @@ fn source(responder: Responder, base: String, changes: Changes, level: Level) ->
             None => {
                 if let Some((token, truncated)) = end.take() {
                     if truncated {
-                        write_error_response(&base, &DavError::Named(&TRUNCATED), writer);
+                        let error = DavError::Named(&TRUNCATED);
+                        write_error_response(members.base(), &error, writer);
                     }
                     writer.element_text(dav("sync-token"), &token);
                 }
