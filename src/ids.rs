@@ -221,7 +221,7 @@ impl From<Email> for String {
 /// Never empty, ".", "..", never with '/', '\\' or a control character (HARDENING H1).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct Segment(String);
+pub struct Segment(Box<str>);
 
 impl Segment {
     /// Checks a decoded segment.
@@ -235,7 +235,7 @@ impl Segment {
         if text.len() > crate::limits::SEGMENT_BYTES {
             return Err(NameError("a name may have at most 255 bytes"));
         }
-        Ok(Segment(text.to_owned()))
+        Ok(Segment(text.into()))
     }
 
     /// The decoded name.
@@ -252,7 +252,7 @@ impl TryFrom<String> for Segment {
 }
 impl From<Segment> for String {
     fn from(segment: Segment) -> String {
-        segment.0
+        segment.0.into_string()
     }
 }
 

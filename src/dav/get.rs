@@ -270,7 +270,7 @@ pub(super) fn content_type(object: &Summary) -> String {
                 facts.component.as_str()
             )
         }
-        None => object.content_type.clone(),
+        None => object.content_type.as_str().to_owned(),
     }
 }
 

@@ -87,7 +87,7 @@ impl World {
                         body: b"x".to_vec(),
                         content_type: "text/calendar".into(),
                         calendar: Some(CalendarFacts {
-                            uid: format!("uid-{number}"),
+                            uid: format!("uid-{number}").into(),
                             component: ComponentKind::Event,
                             extent: Extent {
                                 first: 0,

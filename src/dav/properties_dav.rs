@@ -130,7 +130,7 @@ fn getcontenttype(subject: &Subject<'_>, writer: &mut Writer) -> Result<Found, V
             writer.text("text/calendar; charset=utf-8; component=");
             writer.text(facts.component.as_str());
         }
-        None => writer.text(&object.content_type),
+        None => writer.text(object.content_type.as_str()),
     }
     writer.end();
     Ok(Found::Yes)

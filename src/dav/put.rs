@@ -221,7 +221,7 @@ pub fn judge(
         return Err(DavError::Named(&named::MAX_ATTENDEES_PER_INSTANCE));
     }
     let facts = CalendarFacts {
-        uid: found.uid,
+        uid: found.uid.into(),
         component: found.kind,
         extent: extent(&calendar),
         moments: Memo::default(),

@@ -174,7 +174,7 @@ impl Desk {
 }
 
 fn head(collection: &Collection, object: &Summary) -> ObjectHead {
-    head_of(collection, &object.segment, &object.content_type)
+    head_of(collection, &object.segment, object.content_type.as_str())
 }
 
 pub(super) fn head_of(collection: &Collection, name: &Segment, content_type: &str) -> ObjectHead {

@@ -240,7 +240,7 @@ impl Desk {
         };
         let uid = match kind {
             CollectionKind::Calendar(_) => match judge(&self.dav.settings, body, kind) {
-                Ok(facts) => Some(facts.uid),
+                Ok(facts) => Some(facts.uid.into()),
                 Err(error) => return Ok(unfit(head, body, &error)),
             },
             CollectionKind::Home | CollectionKind::Plain => None,

@@ -91,7 +91,7 @@ impl Version {
             epoch: old.epoch,
             etag: old.etag,
             size: old.size,
-            content_type: old.content_type.clone(),
+            content_type: old.content_type.as_str().to_owned(),
             segment: old.segment.clone(),
             calendar: old.calendar.clone(),
             created: old.created,

@@ -1,8 +1,12 @@
 //! The in-memory index of one collection: its members by name, by UID and by change. Built from
 //! the sealed summaries on first use, updated by every commit, dropped when memory or keys go.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::Ordering;
+use std::borrow::Borrow;
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::hash::{Hash, Hasher};
+use std::ops::Bound;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Weak};
 
 use super::model::Summary;
@@ -32,13 +36,16 @@ pub(super) enum IndexEffect {
 }
 
 /// See the module.
+///
+/// Names, UIDs and ids are those of the summaries themselves; nothing is held twice.
 #[derive(Default)]
 pub(super) struct Index {
-    pub objects: BTreeMap<Segment, Arc<Summary>>,
-    pub uids: HashMap<String, Segment>,
+    names: HashSet<Named>,
+    order: BTreeSet<Named>,
+    uids: HashSet<WithUid>,
     pub gone: HashMap<Segment, Arc<Tombstone>>,
     pub changes: BTreeMap<u64, At>,
-    by_id: HashMap<ObjectId, Arc<Summary>>,
+    ids: HashSet<WithId>,
     times: TimeIndex,
     /// Rows of the collection that do not open; the others are served (HARDENING H32).
     pub damaged: usize,
@@ -47,7 +54,34 @@ pub(super) struct Index {
 impl Index {
     /// Summaries and tombstones held, for the bound on all indexes together.
     pub fn len(&self) -> usize {
-        self.objects.len() + self.gone.len()
+        self.ids.len() + self.gone.len()
+    }
+
+    /// How many objects there are.
+    pub fn objects(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// The object of this name.
+    pub fn named(&self, segment: &Segment) -> Option<&Arc<Summary>> {
+        self.names.get(segment).map(|named| &named.0)
+    }
+
+    /// The object of this UID.
+    pub fn of_uid(&self, uid: &str) -> Option<&Arc<Summary>> {
+        self.uids.get(uid).map(|with| &with.0)
+    }
+
+    /// The objects by name.
+    pub fn in_order(&self) -> impl Iterator<Item = &Arc<Summary>> {
+        self.order.iter().map(|named| &named.0)
+    }
+
+    /// The objects whose names follow that one, by name; all without one.
+    pub fn named_after(&self, segment: Option<&Segment>) -> impl Iterator<Item = &Arc<Summary>> {
+        let from = segment.map_or(Bound::Unbounded, Bound::Excluded);
+        let rest = self.order.range::<Segment, _>((from, Bound::Unbounded));
+        rest.map(|named| &named.0)
     }
 
     pub fn apply(&mut self, effect: &IndexEffect) {
@@ -59,31 +93,33 @@ impl Index {
     }
 
     fn live(&mut self, summary: Arc<Summary>) {
-        if let Some(old) = self.by_id.insert(summary.id, summary.clone()) {
+        if let Some(WithId(old)) = self.ids.replace(WithId(summary.clone())) {
             self.forget_live(&old);
         }
         self.times.insert(&summary);
-        if let Some(facts) = &summary.calendar {
-            self.uids.insert(facts.uid.clone(), summary.segment.clone());
+        if summary.calendar.is_some() {
+            self.uids.replace(WithUid(summary.clone()));
         }
         self.changes
             .insert(summary.revision, At::Live(summary.clone()));
-        self.objects.insert(summary.segment.clone(), summary);
+        self.names.replace(Named(summary.clone()));
+        self.order.replace(Named(summary));
     }
 
     fn forget_live(&mut self, old: &Summary) {
         self.changes.remove(&old.revision);
-        self.objects.remove(&old.segment);
+        self.names.remove(&old.segment);
+        self.order.remove(&old.segment);
         self.times.remove(old);
         if let Some(facts) = &old.calendar {
-            self.uids.remove(&facts.uid);
+            self.uids.remove(&*facts.uid);
         }
     }
 
     /// The calendar objects whose extent touches a range, by name.
     pub fn touching(&self, range: TimeRange) -> Vec<Arc<Summary>> {
         if range == TimeRange::ALL {
-            return self.objects.values().cloned().collect();
+            return self.in_order().cloned().collect();
         }
         let mut found = self.times.touching(range);
         found.sort_unstable_by(|one, other| one.segment.cmp(&other.segment));
@@ -92,7 +128,7 @@ impl Index {
 
     fn bury(&mut self, tombstone: Arc<Tombstone>) {
         // The tombstone of an object has its id; that of a rename or a collection has its own.
-        if let Some(old) = self.by_id.remove(&tombstone.id) {
+        if let Some(WithId(old)) = self.ids.take(&tombstone.id) {
             self.forget_live(&old);
         }
         self.changes
@@ -113,7 +149,7 @@ impl Index {
 
     /// The object of this id.
     pub fn object(&self, id: ObjectId) -> Option<&Arc<Summary>> {
-        self.by_id.get(&id)
+        self.ids.get(&id).map(|with| &with.0)
     }
 
     /// The oldest tombstone, which is dropped when there are too many.
@@ -138,49 +174,143 @@ impl Index {
     }
 }
 
+/// A summary by its name.
+struct Named(Arc<Summary>);
+
+impl Borrow<Segment> for Named {
+    fn borrow(&self) -> &Segment {
+        &self.0.segment
+    }
+}
+
+impl PartialEq for Named {
+    fn eq(&self, other: &Named) -> bool {
+        self.0.segment == other.0.segment
+    }
+}
+
+impl Eq for Named {}
+
+impl Hash for Named {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.segment.hash(state);
+    }
+}
+
+impl PartialOrd for Named {
+    fn partial_cmp(&self, other: &Named) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Named {
+    fn cmp(&self, other: &Named) -> Ordering {
+        self.0.segment.cmp(&other.0.segment)
+    }
+}
+
+/// A summary by its id.
+struct WithId(Arc<Summary>);
+
+impl Borrow<ObjectId> for WithId {
+    fn borrow(&self) -> &ObjectId {
+        &self.0.id
+    }
+}
+
+impl PartialEq for WithId {
+    fn eq(&self, other: &WithId) -> bool {
+        self.0.id == other.0.id
+    }
+}
+
+impl Eq for WithId {}
+
+impl Hash for WithId {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.id.hash(state);
+    }
+}
+
+/// A summary by its UID; what has none is in no set of these.
+struct WithUid(Arc<Summary>);
+
+impl Borrow<str> for WithUid {
+    fn borrow(&self) -> &str {
+        self.0.calendar.as_ref().map_or("", |facts| &facts.uid)
+    }
+}
+
+impl PartialEq for WithUid {
+    fn eq(&self, other: &WithUid) -> bool {
+        let uid: &str = self.borrow();
+        uid == <WithUid as Borrow<str>>::borrow(other)
+    }
+}
+
+impl Eq for WithUid {}
+
+impl Hash for WithUid {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let uid: &str = self.borrow();
+        uid.hash(state);
+    }
+}
+
 /// The calendar objects by when they begin, those of similar length together: what touches a range
 /// begins at most that length before it, so that a question costs what it finds.
 #[derive(Default)]
-struct TimeIndex(BTreeMap<(Length, i64, ObjectId), Arc<Summary>>);
+struct TimeIndex(BTreeMap<Length, BTreeMap<Begin, Arc<Summary>>>);
+
+/// When an object begins, and the half of its id, which tells those of one moment apart.
+type Begin = (i64, u64);
 
 /// The bits of an extent's length in seconds: one of `n` is shorter than `1 << n`.
 type Length = u32;
 
 impl TimeIndex {
-    fn place(summary: &Summary) -> Option<(Length, i64, ObjectId)> {
+    fn place(summary: &Summary) -> Option<(Length, Begin)> {
         let extent = summary.calendar.as_ref()?.extent;
+        let (half, _) = summary.id.bytes().split_first_chunk()?;
+        let id = u64::from_be_bytes(*half);
         if extent.rules == RULES && extent.first <= extent.last {
             let length = extent.last.saturating_sub(extent.first);
-            return Some((i64::BITS - length.leading_zeros(), extent.first, summary.id));
+            return Some((i64::BITS - length.leading_zeros(), (extent.first, id)));
         }
         // of other rules, which rule nothing out
         let always = extent.rules != RULES;
-        always.then_some((i64::BITS, i64::MIN, summary.id))
+        always.then_some((i64::BITS, (i64::MIN, id)))
     }
 
     fn insert(&mut self, summary: &Arc<Summary>) {
-        if let Some(place) = TimeIndex::place(summary) {
-            self.0.insert(place, summary.clone());
+        if let Some((length, begin)) = TimeIndex::place(summary) {
+            let alike = self.0.entry(length).or_default();
+            alike.insert(begin, summary.clone());
         }
     }
 
     fn remove(&mut self, summary: &Summary) {
-        if let Some(place) = TimeIndex::place(summary) {
-            self.0.remove(&place);
+        let place = TimeIndex::place(summary);
+        if let Some((length, begin)) = place
+            && let Some(alike) = self.0.get_mut(&length)
+        {
+            alike.remove(&begin);
+            if alike.is_empty() {
+                self.0.remove(&length);
+            }
         }
     }
 
     fn touching(&self, range: TimeRange) -> Vec<Arc<Summary>> {
         let mut found = Vec::new();
-        for length in 0..=i64::BITS {
-            let reach = 1i64.checked_shl(length).filter(|reach| *reach > 0);
+        for (length, alike) in &self.0 {
+            let reach = 1i64.checked_shl(*length).filter(|reach| *reach > 0);
             let first = reach.map_or(i64::MIN, |reach| range.start.0.saturating_sub(reach));
-            let from = (length, first, ObjectId::NONE);
-            let until = (length, range.end.0, ObjectId::from_bytes([0xFF; 16]));
+            let (from, until) = ((first, 0), (range.end.0, u64::MAX));
             if first > range.end.0 {
                 continue;
             }
-            let near = self.0.range(from..=until).map(|(_, summary)| summary);
+            let near = alike.range(from..=until).map(|(_, summary)| summary);
             found.extend(
                 near.filter(|summary| {
                     let facts = summary.calendar.as_ref();
@@ -210,7 +340,7 @@ impl IndexCache {
             .filter(|other| !Arc::ptr_eq(other, state))
             .collect();
         // Each is asked once: readers go on counting meanwhile, and a sort panics when keys change.
-        held.sort_by_cached_key(|other| std::cmp::Reverse(other.used.load(Ordering::Relaxed)));
+        held.sort_by_cached_key(|other| std::cmp::Reverse(other.used.load(Relaxed)));
         held.insert(0, state.clone());
         let mut total = 0;
         held.retain(|other| {
@@ -273,13 +403,13 @@ mod tests {
             epoch: 0,
             etag: Etag([0; 16]),
             size: 0,
-            content_type: String::new(),
+            content_type: String::new().into(),
             created: UnixMillis(0),
             modified: UnixMillis(0),
             changed: UnixMillis(0),
             device: SlotId::NONE,
             calendar: Some(CalendarFacts {
-                uid: number.to_string(),
+                uid: number.to_string().into(),
                 component: ComponentKind::Event,
                 extent,
                 moments: Memo::default(),
@@ -309,7 +439,7 @@ mod tests {
                     index.live(summary(number, Extent::NEVER));
                 }
             }
-            let all = index.objects.values();
+            let all = index.in_order();
             let expected: Vec<_> = all
                 .filter(|one| one.calendar.as_ref().unwrap().extent.touches(range))
                 .map(|one| one.segment.clone())

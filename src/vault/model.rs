@@ -98,7 +98,7 @@ impl EtagText {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CalendarFacts {
     /// The one UID of its components.
-    pub uid: String,
+    pub uid: Box<str>,
     /// Their kind.
     pub component: ComponentKind,
     /// An outer bound of the times at which any part of it may match a time range.
@@ -106,6 +106,44 @@ pub struct CalendarFacts {
     /// When it takes place, once that was asked; in memory only.
     #[serde(skip)]
     pub moments: Memo,
+}
+
+/// The media type of an object. Nearly all objects of a calendar have the same, which takes no
+/// memory of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "String", into = "String")]
+pub enum MediaType {
+    /// text/calendar in UTF-8.
+    Calendar,
+    /// Any other; twice boxed, so that it takes one word where there is none.
+    Other(Box<Box<str>>),
+}
+
+impl MediaType {
+    const CALENDAR: &str = "text/calendar; charset=utf-8";
+
+    /// As it stands in a header.
+    pub fn as_str(&self) -> &str {
+        match self {
+            MediaType::Calendar => MediaType::CALENDAR,
+            MediaType::Other(text) => text,
+        }
+    }
+}
+
+impl From<String> for MediaType {
+    fn from(text: String) -> MediaType {
+        match text == MediaType::CALENDAR {
+            true => MediaType::Calendar,
+            false => MediaType::Other(Box::new(text.into())),
+        }
+    }
+}
+
+impl From<MediaType> for String {
+    fn from(of: MediaType) -> String {
+        of.as_str().to_owned()
+    }
 }
 
 /// Everything about an object except its body and its stored properties.
@@ -130,7 +168,7 @@ pub struct Summary {
     /// Bytes of its body.
     pub size: u64,
     /// The media type it was stored with.
-    pub content_type: String,
+    pub content_type: MediaType,
     /// When it was first stored.
     pub created: UnixMillis,
     /// When its body was last stored.

@@ -206,7 +206,7 @@ impl AccountStore {
 
     /// The members of a collection, as they are now.
     pub fn members(&self, id: CollectionId) -> Result<Members, VaultError> {
-        let objects = self.with_index(id, |index| index.objects.values().cloned().collect())?;
+        let objects = self.with_index(id, |index| index.in_order().cloned().collect())?;
         self.note_read(id);
         Ok(Members {
             objects,
@@ -231,7 +231,7 @@ impl AccountStore {
         id: CollectionId,
         segment: &Segment,
     ) -> Result<Option<Arc<Summary>>, VaultError> {
-        self.with_index(id, |index| index.objects.get(segment).cloned())
+        self.with_index(id, |index| index.named(segment).cloned())
     }
 
     /// The object of this UID in a calendar.
@@ -240,13 +240,7 @@ impl AccountStore {
         id: CollectionId,
         uid: &str,
     ) -> Result<Option<Arc<Summary>>, VaultError> {
-        self.with_index(id, |index| {
-            index
-                .uids
-                .get(uid)
-                .and_then(|segment| index.objects.get(segment))
-                .cloned()
-        })
+        self.with_index(id, |index| index.of_uid(uid).cloned())
     }
 
     /// How many rows of a collection do not open; its other members are served.

@@ -252,7 +252,7 @@ impl AccountStore {
             seen.insert(row.id);
         })?;
         self.with_index(id, |index| {
-            for live in index.objects.values() {
+            for live in index.in_order() {
                 if live.device == of.device && live.changed >= of.since && !seen.contains(&live.id)
                 {
                     sort(live.id, decide(Some(live), None, of));

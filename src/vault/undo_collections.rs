@@ -142,7 +142,7 @@ impl AccountStore {
                 return Ok(true);
             }
             let others = self.with_index(*id, |index| {
-                let mut live = index.objects.values();
+                let mut live = index.in_order();
                 let mut gone = index.gone.values();
                 live.any(|one| one.device != device) || gone.any(|one| one.device != device)
             })?;

@@ -186,7 +186,7 @@ impl Transaction {
         let was = row.versions.first().ok_or(VaultError::Missing)?;
         let (was, epoch) = (was.segment.clone(), was.epoch);
         let segment = name.unwrap_or_else(|| was.clone());
-        let uid = version.calendar.as_ref().map(|facts| facts.uid.as_str());
+        let uid = version.calendar.as_ref().map(|facts| &*facts.uid);
         let (taken, tombstone) = self.account.with_index(id, |index| {
             check_room(index, &segment)?;
             let taken = check_uid(index, uid, &segment)?.is_some();
@@ -226,7 +226,7 @@ impl Transaction {
             epoch: current,
             etag: version.etag,
             size: version.size,
-            content_type: version.content_type.clone(),
+            content_type: version.content_type.clone().into(),
             created: version.created,
             modified: self.now,
             changed: self.now,

@@ -28,7 +28,7 @@ impl Transaction {
             check_room(index, &new.segment)?;
             check_uid(
                 index,
-                new.calendar.as_ref().map(|facts| facts.uid.as_str()),
+                new.calendar.as_ref().map(|facts| &*facts.uid),
                 &new.segment,
             )
         })??;
@@ -59,7 +59,7 @@ impl Transaction {
                 .map_or(state.current().number, |old| old.epoch),
             etag: Etag([0; 16]),
             size: new.body.len() as u64,
-            content_type: new.content_type,
+            content_type: new.content_type.into(),
             created: old.as_ref().map_or(self.now, |old| old.created),
             modified: self.now,
             changed: self.now,
@@ -437,13 +437,13 @@ impl Transaction {
         let uid = to.calendar.as_ref().map(|facts| facts.uid.clone());
         let there = self.account.with_index(to.parent, |index| {
             check_room(index, &to.segment)?;
-            if let Some(other) = uid.as_ref().and_then(|uid| index.uids.get(uid))
-                && *other != to.segment
-                && moved.is_none_or(|moved| moved.segment != *other)
+            if let Some(other) = uid.as_ref().and_then(|uid| index.of_uid(uid))
+                && other.segment != to.segment
+                && moved.is_none_or(|moved| moved.segment != other.segment)
             {
-                return Err(VaultError::UidConflict(other.clone()));
+                return Err(VaultError::UidConflict(other.segment.clone()));
             }
-            Ok(index.objects.get(&to.segment).cloned())
+            Ok(index.named(&to.segment).cloned())
         })??;
         if let Some(object) = there {
             let state = self.account.state(to.parent)?;
@@ -490,7 +490,7 @@ impl Transaction {
 }
 
 pub(super) fn check_room(index: &Index, segment: &Segment) -> Result<(), VaultError> {
-    if index.objects.len() >= limits::MEMBERS && !index.objects.contains_key(segment) {
+    if index.objects() >= limits::MEMBERS && index.named(segment).is_none() {
         return Err(VaultError::Limit("members"));
     }
     Ok(())
@@ -502,9 +502,11 @@ pub(super) fn check_uid(
     uid: Option<&str>,
     segment: &Segment,
 ) -> Result<Option<Arc<Summary>>, VaultError> {
-    match uid.and_then(|uid| index.uids.get(uid)) {
-        Some(other) if other != segment => Err(VaultError::UidConflict(other.clone())),
-        _ => Ok(index.objects.get(segment).cloned()),
+    match uid.and_then(|uid| index.of_uid(uid)) {
+        Some(other) if other.segment != *segment => {
+            Err(VaultError::UidConflict(other.segment.clone()))
+        }
+        _ => Ok(index.named(segment).cloned()),
     }
 }
 

@@ -3,7 +3,6 @@
 //! when the server stopped stands in the summaries, and that there is something to do in the links.
 
 use std::collections::VecDeque;
-use std::ops::Bound;
 use std::sync::Arc;
 
 use super::super::index::IndexEffect;
@@ -122,15 +121,10 @@ impl Resealing {
 
     /// The objects that come next; whether they were the last.
     fn objects(&mut self, tx: &mut Transaction, state: &Arc<State>) -> Result<bool, VaultError> {
-        let from = match &self.after {
-            Some(after) => Bound::Excluded(after.clone()),
-            None => Bound::Unbounded,
-        };
         let current = state.current().number;
         let page: Vec<Arc<Summary>> = self.account.with_index(state.id, |index| {
-            let rest = index.objects.range((from, Bound::Unbounded));
-            let page = rest.take(limits::RESEAL_OBJECTS);
-            page.map(|(_, object)| object.clone()).collect()
+            let rest = index.named_after(self.after.as_ref());
+            rest.take(limits::RESEAL_OBJECTS).cloned().collect()
         })?;
         let count = page.len();
         for object in page {
