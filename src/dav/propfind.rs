@@ -1,5 +1,6 @@
 //! PROPFIND (RFC 4918 section 9.1), of one resource or with its members.
 
+use std::hint::black_box;
 use std::sync::Arc;
 
 use super::conditions;
@@ -106,6 +107,12 @@ pub struct Listing {
 impl Listing {
     /// Writes one after the other.
     pub fn source(self, responder: Responder) -> multistatus::Source {
+        let responses = self.others.len() + self.objects.len();
+        let data = match &responder.selection {
+            Selection::Named(items) if Responder::wants_data(items) => self.data_bytes(),
+            _ => 0,
+        };
+        let mut ahead = Ahead::default();
         let mut others = self.others.into_iter();
         let mut objects = self.objects.into_iter();
         let mut members = self
@@ -117,6 +124,7 @@ impl Listing {
                 responder.write(&href, &resource, writer)?;
                 return Ok(Progress::More);
             }
+            ahead.look(objects.as_slice().iter());
             let (Some(members), Some(object)) = (&mut members, objects.next()) else {
                 return Ok(Progress::Done);
             };
@@ -124,7 +132,46 @@ impl Listing {
             responder.write(href, resource, writer)?;
             Ok(Progress::More)
         })
+        .expecting(responses, data)
     }
+
+    /// Bytes of the bodies of all objects.
+    fn data_bytes(&self) -> u64 {
+        let others = self.others.iter().map(|(_, other)| match other {
+            Resource::Object(_, object) => object.size,
+            _ => 0,
+        });
+        let objects = self.objects.iter().map(|object| object.size);
+        others.chain(objects).sum()
+    }
+}
+
+/// Looks at some objects together before they are written one by one: memory answers many questions
+/// at once nearly as fast as one, and waiting for it was a third of what a long listing took.
+#[derive(Default)]
+pub struct Ahead {
+    /// Objects that were looked at and not yet written.
+    near: usize,
+}
+
+impl Ahead {
+    /// To be called for each object, with it and those that follow.
+    pub fn look<'a>(&mut self, next: impl Iterator<Item = &'a Arc<Summary>>) {
+        const TOGETHER: usize = 16;
+        if self.near == 0 {
+            self.near = TOGETHER;
+            let seen = next
+                .take(TOGETHER)
+                .fold(0, |seen, object| seen ^ first_byte(object));
+            black_box(seen);
+        }
+        self.near -= 1;
+    }
+}
+
+fn first_byte(object: &Summary) -> u8 {
+    let name = object.segment.as_str().as_bytes().first();
+    object.etag.0[0] ^ name.copied().unwrap_or(0)
 }
 
 /// The objects of one collection, one after the other, each with its href: what they have in common

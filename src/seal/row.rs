@@ -1,9 +1,9 @@
 //! Sealed rows: what the store sees is opaque names and opaque bytes.
 
-use chacha20poly1305::aead::AeadInOut;
-use chacha20poly1305::{KeyInit, Tag, XChaCha20Poly1305, XNonce};
+use aws_lc_rs::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey};
+use chacha20::{R20, hchacha};
 use subtle::ConstantTimeEq;
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
 use super::key::RowKey;
 use crate::ids::{AccountId, CollectionId, ObjectId};
@@ -321,15 +321,12 @@ pub(super) fn seal(
     row.extend_from_slice(&length.to_le_bytes());
     row.extend_from_slice(content);
     row.resize(COMMITMENT.end + padded, 0);
-    let nonce = XNonce::try_from(&row[NONCE]).expect("24 bytes");
-    let tag = cipher(&derived)
-        .encrypt_inout_detached(
-            &nonce,
-            &place.associated_data(),
-            (&mut row[COMMITMENT.end..]).into(),
-        )
+    let (cipher, nonce) = cipher(&derived, nonce);
+    let place = Aad::from(place.associated_data());
+    let tag = cipher
+        .seal_in_place_separate_tag(nonce, place, &mut row[COMMITMENT.end..])
         .expect("a row is far below the cipher's bound");
-    row.extend_from_slice(&tag);
+    row.extend_from_slice(tag.as_ref());
     Sealed(row)
 }
 
@@ -349,16 +346,13 @@ fn open(key: &RowKey, place: &Place, row: Vec<u8>) -> Result<Opened, OpenError> 
     if !bool::from(derived[32..].ct_eq(&row[COMMITMENT])) {
         return Err(OpenError::Commitment);
     }
-    let nonce = XNonce::try_from(&row[NONCE]).expect("24 bytes");
+    let nonce: [u8; NONCE_BYTES] = row[NONCE].try_into().expect("24 bytes");
+    let (cipher, nonce) = cipher(&derived, &nonce);
+    let place = Aad::from(place.associated_data());
     let end = row.len() - TAG_BYTES;
-    let tag = Tag::try_from(&row[end..]).expect("16 bytes");
-    cipher(&derived)
-        .decrypt_inout_detached(
-            &nonce,
-            &place.associated_data(),
-            (&mut row[COMMITMENT.end..end]).into(),
-            &tag,
-        )
+    let (sealed, tag) = row.split_at_mut(end);
+    cipher
+        .open_in_place_separate_tag(nonce, place, tag, &mut sealed[COMMITMENT.end..])
         .map_err(|_| OpenError::Tag)?;
     #[cfg(test)]
     super::work::note(super::work::Work::Opened(row.len()));
@@ -374,8 +368,20 @@ fn open(key: &RowKey, place: &Place, row: Vec<u8>) -> Result<Opened, OpenError> 
     })
 }
 
-fn cipher(derived: &[u8; 48]) -> XChaCha20Poly1305 {
-    XChaCha20Poly1305::new_from_slice(&derived[..32]).expect("32 bytes")
+/// XChaCha20-Poly1305 (draft-irtf-cfrg-xchacha-03, section 2.3) of one row, put together of HChaCha20
+/// and of the ChaCha20-Poly1305 of aws-lc, which takes a third of the time that a whole one in Rust
+/// does: `ChaCha20-Poly1305[HChaCha20(subkey, nonce[..16]), 00000000 || nonce[16..]]`. aws-lc
+/// overwrites its copy of the key when it frees it.
+fn cipher(derived: &[u8; 48], nonce: &[u8; NONCE_BYTES]) -> (LessSafeKey, Nonce) {
+    let (first, last) = nonce.split_at(16);
+    let subkey = <&[u8; 32]>::try_from(&derived[..32]).expect("32 bytes");
+    let first = <&[u8; 16]>::try_from(first).expect("16 bytes");
+    let mut inner = hchacha::<R20>(subkey.into(), first.into());
+    let key = UnboundKey::new(&CHACHA20_POLY1305, &inner).expect("32 bytes");
+    inner.as_mut_slice().zeroize();
+    let mut rest = [0; 12];
+    rest[4..].copy_from_slice(last);
+    (LessSafeKey::new(key), Nonce::assume_unique_for_key(rest))
 }
 
 /// The Padmé size (Nikitin and others, PURBs, 2019) of `length` bytes: at most 12 % more, and
@@ -426,6 +432,26 @@ mod tests {
                 &*stored(&sealed).open(&key(), &place()).ok().unwrap(),
                 &content[..]
             );
+        }
+    }
+
+    #[test]
+    fn the_cipher_is_that_of_the_draft() {
+        use chacha20poly1305::aead::AeadInOut;
+        use chacha20poly1305::{KeyInit, XChaCha20Poly1305, XNonce};
+        for length in [0, 1, 16, 63, 64, 65, 192, 2_176, 65_536] {
+            let (derived, nonce) = ([length as u8 ^ 0x5A; 48], [length as u8; NONCE_BYTES]);
+            let content: Vec<u8> = (0..length).map(|byte| byte as u8).collect();
+            let aad = place().associated_data();
+            let (mut ours, mut theirs) = (content.clone(), content);
+            let (key, short) = cipher(&derived, &nonce);
+            let tag = key.seal_in_place_separate_tag(short, Aad::from(aad), &mut ours);
+            let whole = XChaCha20Poly1305::new_from_slice(&derived[..32]).unwrap();
+            let expected = whole
+                .encrypt_inout_detached(&XNonce::from(nonce), &aad, theirs.as_mut_slice().into())
+                .unwrap();
+            assert_eq!(ours, theirs, "{length}");
+            assert_eq!(tag.unwrap().as_ref(), expected.as_slice(), "{length}");
         }
     }
 

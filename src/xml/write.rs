@@ -150,6 +150,9 @@ fn find(bytes: &[u8], start: usize, special: impl Fn(u8) -> bool) -> Option<usiz
     Some(start + plain + found)
 }
 
+/// Room for a document at first: that of a short answer.
+const DOCUMENT_BYTES: usize = 1024;
+
 /// Whether the root, which carries the declarations, has been written.
 #[derive(Debug, PartialEq)]
 enum Root {
@@ -173,6 +176,7 @@ impl Writer {
     /// A document: the XML declaration is written.
     pub fn document() -> Self {
         let mut writer = Self::fragment();
+        writer.out.reserve(DOCUMENT_BYTES);
         writer.out.extend_from_slice(DECLARATION);
         writer
     }

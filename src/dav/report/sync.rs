@@ -12,7 +12,7 @@ use super::super::multistatus::{
 use super::super::precondition::{
     NUMBER_OF_MATCHES_WITHIN_LIMITS, SUPPORTED_REPORT, SYNC_TRAVERSAL_SUPPORTED, TRUNCATED,
 };
-use super::super::propfind::{MemberHrefs, member_href};
+use super::super::propfind::{Ahead, MemberHrefs, member_href};
 use super::calendar_data;
 use crate::limits;
 use crate::vault::{Change, Changes, CollectionKind};
@@ -84,11 +84,17 @@ fn limit(body: &Element) -> Result<usize, DavError> {
 }
 
 fn source(responder: Responder, base: String, changes: Changes, level: Level) -> Source {
+    let responses = changes.changes.len();
+    let mut ahead = Ahead::default();
     let mut rest = changes.changes.into_iter();
     let collection = changes.collection;
     let mut members = MemberHrefs::new(collection.clone(), base);
     let mut end = Some((changes.token, changes.truncated));
     Source::new(responder.scene.account.clone(), move |writer| {
+        ahead.look(rest.as_slice().iter().filter_map(|change| match change {
+            Change::Object(object) => Some(object),
+            Change::Collection(_) | Change::Gone(_) => None,
+        }));
         match rest.next() {
             Some(Change::Object(object)) => {
                 let (href, resource) = members.of(object);
@@ -132,4 +138,5 @@ fn source(responder: Responder, base: String, changes: Changes, level: Level) ->
         }
         Ok(Progress::More)
     })
+    .expecting(responses, 0)
 }
