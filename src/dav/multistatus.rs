@@ -1,7 +1,7 @@
 //! Multistatus answers (RFC 4918 section 13), written while they are sent.
 //!
 //! A source writes one DAV:response at a time into a writer; what gathers there leaves in
-//! steps of `limits::STREAM_STEP_BYTES`. The first step is computed at once, so that a short
+//! steps of `limits::LISTING_STEP_BYTES`. The first, of half as much, is computed at once, so that a short
 //! answer has its length, and what fails early is still a clean error. Later steps tell of some
 //! things as they are by then (a body overwritten since, locks): each waits until that is durable.
 
@@ -83,6 +83,8 @@ impl Source {
 struct Stream {
     source: Source,
     writer: Option<Writer>,
+    /// Bytes with which the step at hand is over.
+    until: usize,
 }
 
 impl Stream {
@@ -99,14 +101,15 @@ impl Iterator for Stream {
 
     fn next(&mut self) -> Option<Self::Item> {
         let mut writer = self.writer.take()?;
-        while writer.len() < limits::STREAM_STEP_BYTES {
+        while writer.len() < self.until {
             match (self.source.write)(&mut writer) {
                 Ok(Progress::More) => {}
                 Ok(Progress::Done) => return Some(Ok(Bytes::from(writer.finish()))),
                 Err(error) => return Some(Err(error)),
             }
         }
-        let step = Bytes::from(writer.take());
+        self.until = limits::LISTING_STEP_BYTES;
+        let step = Bytes::from(writer.take(self.until));
         self.writer = Some(writer);
         Some(Ok(step))
     }
@@ -123,6 +126,7 @@ pub fn respond(source: Source) -> Result<Response, DavError> {
     let mut stream = Stream {
         source,
         writer: Some(writer),
+        until: limits::STREAM_STEP_BYTES,
     };
     let first = stream.next().transpose()?.unwrap_or_default();
     if stream.writer.is_none() {

@@ -171,7 +171,8 @@ impl Ahead {
 
 fn first_byte(object: &Summary) -> u8 {
     let name = object.segment.as_str().as_bytes().first();
-    object.etag.0[0] ^ name.copied().unwrap_or(0)
+    let kind = u8::from(object.calendar.is_some());
+    kind ^ object.etag.0[0] ^ name.copied().unwrap_or(0)
 }
 
 /// The objects of one collection, one after the other, each with its href: what they have in common

@@ -17,11 +17,46 @@ use crate::ical::summary::RULES;
 use crate::ids::{ObjectId, Segment};
 use crate::seal::EtagKey;
 
-/// What happened at a revision.
+/// What happened at a revision, which orders these and tells them apart.
 #[derive(Debug, Clone)]
 pub(super) enum At {
     Live(Arc<Summary>),
     Gone(Arc<Tombstone>),
+}
+
+impl At {
+    pub fn revision(&self) -> u64 {
+        *Borrow::<u64>::borrow(self)
+    }
+}
+
+impl Borrow<u64> for At {
+    fn borrow(&self) -> &u64 {
+        match self {
+            At::Live(summary) => &summary.revision,
+            At::Gone(tombstone) => &tombstone.revision,
+        }
+    }
+}
+
+impl PartialEq for At {
+    fn eq(&self, other: &At) -> bool {
+        self.revision() == other.revision()
+    }
+}
+
+impl Eq for At {}
+
+impl PartialOrd for At {
+    fn partial_cmp(&self, other: &At) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for At {
+    fn cmp(&self, other: &At) -> Ordering {
+        self.revision().cmp(&other.revision())
+    }
 }
 
 /// A change of an index, applied when its commit has been enqueued. Applying twice is harmless.
@@ -44,7 +79,7 @@ pub(super) struct Index {
     order: BTreeSet<Named>,
     uids: HashSet<WithUid>,
     pub gone: HashMap<Segment, Arc<Tombstone>>,
-    pub changes: BTreeMap<u64, At>,
+    pub changes: BTreeSet<At>,
     ids: HashSet<WithId>,
     times: TimeIndex,
     /// Rows of the collection that do not open; the others are served (HARDENING H32).
@@ -100,8 +135,7 @@ impl Index {
         if summary.calendar.is_some() {
             self.uids.replace(WithUid(summary.clone()));
         }
-        self.changes
-            .insert(summary.revision, At::Live(summary.clone()));
+        self.changes.replace(At::Live(summary.clone()));
         self.names.replace(Named(summary.clone()));
         self.order.replace(Named(summary));
     }
@@ -131,8 +165,7 @@ impl Index {
         if let Some(WithId(old)) = self.ids.take(&tombstone.id) {
             self.forget_live(&old);
         }
-        self.changes
-            .insert(tombstone.revision, At::Gone(tombstone.clone()));
+        self.changes.replace(At::Gone(tombstone.clone()));
         self.gone.insert(tombstone.segment.clone(), tombstone);
     }
 
@@ -154,7 +187,7 @@ impl Index {
 
     /// The oldest tombstone, which is dropped when there are too many.
     pub fn oldest_tombstone(&self) -> Option<Arc<Tombstone>> {
-        self.changes.values().find_map(|at| match at {
+        self.changes.iter().find_map(|at| match at {
             At::Gone(tombstone) => Some(tombstone.clone()),
             At::Live(_) => None,
         })
@@ -163,7 +196,7 @@ impl Index {
     /// The sum of what every row adds; the head has what it should be.
     pub fn digest(&self, etags: &EtagKey) -> [u64; 4] {
         let mut digest = [0; 4];
-        for at in self.changes.values() {
+        for at in &self.changes {
             let (id, revision) = match at {
                 At::Live(summary) => (summary.id, summary.revision),
                 At::Gone(tombstone) => (tombstone.id, tombstone.revision),

@@ -126,17 +126,19 @@ impl AccountStore {
         // what the client never saw, it would have to know: it is told of those, which is harmless.
         let mut members = index
             .changes
-            .range(since + 1..)
-            .filter(|(_, at)| (since != 0 && !hides) || matches!(at, At::Live(_)))
-            .map(|(revision, at)| {
+            .range::<u64, _>(since + 1..)
+            .filter(|at| (since != 0 && !hides) || matches!(at, At::Live(_)))
+            .map(|at| {
                 let change = match at {
                     At::Live(summary) => Change::Object(summary.clone()),
                     At::Gone(tombstone) => Change::Gone(tombstone.segment.clone()),
                 };
-                (*revision, change)
+                (at.revision(), change)
             })
             .peekable();
-        let mut changes = Vec::new();
+        // from nothing nearly everything is told, and a list that grows is copied again and again
+        let all = if since == 0 { index.len() } else { 0 };
+        let mut changes = Vec::with_capacity(all.min(limit));
         let mut reached = since;
         while changes.len() < limit {
             let child_first = match (children.peek(), members.peek()) {
@@ -207,9 +209,9 @@ impl AccountStore {
                 known: head,
             });
         }
-        let gone = |(_, at): (&u64, &At)| matches!(at, At::Gone(_));
+        let gone = |at: &At| matches!(at, At::Gone(_));
         let hides = self.is_limited() && entry.collection.id == tree.home;
-        if hides && index.changes.range(known + 1..).any(gone) {
+        if hides && index.changes.range::<u64, _>(known + 1..).any(gone) {
             return Err(VaultError::TokenInvalid);
         }
         Ok(since)

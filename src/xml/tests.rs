@@ -279,7 +279,7 @@ fn a_dead_property_keeps_its_meaning() {
 fn writes_a_multistatus() {
     let mut writer = Writer::document();
     writer.start(dav("multistatus"));
-    let mut sent = writer.take();
+    let mut sent = writer.take(0);
     assert_eq!(writer.len(), 0);
     writer.start_with(dav("response"), &[("a", "\"'<\t\r\n&")]);
     writer.element_text(

@@ -262,11 +262,10 @@ impl Writer {
         self.out.is_empty()
     }
 
-    /// Takes what is written so far; open elements remain open.
-    pub fn take(&mut self) -> Vec<u8> {
-        // The next step of a stream is about as long as this one; one that is a little longer must
-        // not be copied for it.
-        let next = Vec::with_capacity(self.out.len() + self.out.len() / 8);
+    /// Takes what is written so far; open elements remain open. There is room for `next` more bytes.
+    pub fn take(&mut self, next: usize) -> Vec<u8> {
+        // What comes next may be a little longer, and must not be copied for it.
+        let next = Vec::with_capacity(next + next / 8);
         std::mem::replace(&mut self.out, next)
     }
 

@@ -261,7 +261,7 @@ fn h10_long_listings_stream() {
     assert!(
         lengths
             .iter()
-            .all(|length| *length < 2 * crate::limits::STREAM_STEP_BYTES)
+            .all(|length| *length < 2 * crate::limits::LISTING_STEP_BYTES)
     );
     let hrefs = server
         .ask("PROPFIND", WORK, &[("depth", "1")], body)

@@ -83,7 +83,7 @@ impl AccountStore {
 /// The oldest tombstones, up to the first that is not of before `end`: what lies behind it stays
 /// although the clock may have gone back, since it is told of to the same tokens.
 fn old(index: &Index, end: UnixMillis, most: usize) -> Vec<Arc<Tombstone>> {
-    let gone = index.changes.values().filter_map(|at| match at {
+    let gone = index.changes.iter().filter_map(|at| match at {
         At::Gone(tombstone) => Some(tombstone),
         At::Live(_) => None,
     });
