@@ -1,14 +1,15 @@
 //! Multistatus answers (RFC 4918 section 13), written while they are sent.
 //!
 //! A source writes one DAV:response at a time into a writer; what gathers there leaves in
-//! steps of `limits::LISTING_STEP_BYTES`. The first, of half as much, is computed at once, so that a short
+//! steps (`source`). The first, of half as much as the others, is computed at once, so that a short
 //! answer has its length, and what fails early is still a clean error. Later steps tell of some
 //! things as they are by then (a body overwritten since, locks): each waits until that is durable.
+
+mod source;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use bytes::Bytes;
 use http::StatusCode;
 use http::header::HeaderName;
 use parking_lot::Mutex;
@@ -28,6 +29,9 @@ use crate::limits;
 use crate::vault::{AccountStore, Collection, Summary, VaultError};
 use crate::xml::{Writer, caldav, dav};
 
+use source::Stream;
+pub use source::{Progress, Source};
+
 // What stands around the properties of each resource, ready-made. All of it is written below the
 // root that `DAV:multistatus` is, which declares the prefix.
 const RESPONSE: &str = "<D:response><D:href>";
@@ -36,100 +40,14 @@ const FOUND: &str = "<D:propstat><D:prop>";
 const FOUND_END: &str = "</D:prop><D:status>HTTP/1.1 200 OK</D:status></D:propstat>";
 const RESPONSE_END: &str = "</D:response>";
 
-/// Whether a source has more to write.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Progress {
-    /// Call it again.
-    More,
-    /// That was all.
-    Done,
-}
-
-/// Writes the next part, about one DAV:response.
-type Write = Box<dyn FnMut(&mut Writer) -> Result<Progress, VaultError> + Send>;
-
-/// What writes a multistatus.
-pub struct Source {
-    account: AccountStore,
-    write: Write,
-    /// Bytes that it will write, roughly.
-    expected: usize,
-}
-
-impl Source {
-    /// Of an account, written by `write`.
-    pub fn new(
-        account: AccountStore,
-        write: impl FnMut(&mut Writer) -> Result<Progress, VaultError> + Send + 'static,
-    ) -> Source {
-        let write = Box::new(write);
-        Source {
-            account,
-            write,
-            expected: 0,
-        }
-    }
-
-    /// For which there is room for so many responses and bytes of data at once, as far as they go
-    /// into one step: a buffer that grows is copied, and overwritten behind, each time it doubles.
-    pub fn expecting(mut self, responses: usize, data: u64) -> Source {
-        let responses = responses.saturating_mul(limits::RESPONSE_BYTES);
-        let data = usize::try_from(data).unwrap_or(usize::MAX);
-        self.expected = responses.saturating_add(data).saturating_add(data / 8);
-        self
-    }
-}
-
-struct Stream {
-    source: Source,
-    writer: Option<Writer>,
-    /// Bytes with which the step at hand is over.
-    until: usize,
-}
-
-impl Stream {
-    /// A step whose head is sent already, so that no receipt is waited for behind it.
-    fn late(&mut self) -> Option<Result<Bytes, VaultError>> {
-        let step = self.next()?;
-        let durable = self.source.account.barrier().wait();
-        Some(step.and_then(|step| durable.map(|()| step).map_err(VaultError::Store)))
-    }
-}
-
-impl Iterator for Stream {
-    type Item = Result<Bytes, VaultError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let mut writer = self.writer.take()?;
-        while writer.len() < self.until {
-            match (self.source.write)(&mut writer) {
-                Ok(Progress::More) => {}
-                Ok(Progress::Done) => return Some(Ok(Bytes::from(writer.finish()))),
-                Err(error) => return Some(Err(error)),
-            }
-        }
-        self.until = limits::LISTING_STEP_BYTES;
-        let step = Bytes::from(writer.take(self.until));
-        self.writer = Some(writer);
-        Some(Ok(step))
-    }
-}
-
 /// A 207 answer of what the source writes.
 ///
 /// # Errors
 /// What the source could not do in its first step.
 pub fn respond(source: Source) -> Result<Response, DavError> {
-    let mut writer = Writer::document();
-    writer.reserve(source.expected.min(limits::STREAM_STEP_BYTES * 9 / 8));
-    writer.start(dav("multistatus"));
-    let mut stream = Stream {
-        source,
-        writer: Some(writer),
-        until: limits::STREAM_STEP_BYTES,
-    };
+    let mut stream = Stream::new(source);
     let first = stream.next().transpose()?.unwrap_or_default();
-    if stream.writer.is_none() {
+    if stream.is_over() {
         return Ok(Response::xml(StatusCode::MULTI_STATUS, first));
     }
     let late = std::iter::from_fn(move || stream.late());
