@@ -1,12 +1,12 @@
 //! The one thread that writes: it applies what stands in the line, syncs once, and releases
 //! the receipts.
 //!
-//! The order of one group: apply to sled, flush sled to its file, sync the file through our own
-//! handle, write the witness, release. An error or a panic anywhere ends the line: sled may then
-//! hold what the disk does not, so nobody may go on reading from it.
+//! The order of one group: apply to sled, flush sled, which writes what is left to its file and syncs
+//! it once for all of the group (vendor/sled, `sync_written`), write the witness, release. An error or
+//! a panic anywhere ends the line: sled may then hold what the disk does not, so nobody may go on
+//! reading from it.
 
 use std::fs::File;
-use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -40,9 +40,6 @@ pub(super) fn last_group(db: &sled::Db) -> Result<u64, StoreError> {
         },
     }
 }
-
-/// How a file is synced; tests put failures in its place.
-pub(super) type Sync = fn(&File) -> io::Result<()>;
 
 /// What was done since the store was opened.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -213,7 +210,6 @@ pub(super) struct Committer {
     pub(super) line: Arc<Line>,
     pub(super) counters: Arc<Counters>,
     pub(super) watch: Arc<Watch>,
-    pub(super) sync: Sync,
     /// Of the group that is being written.
     pub(super) undo: Undo,
     /// Set when a group failed.
@@ -221,8 +217,8 @@ pub(super) struct Committer {
 }
 
 impl Committer {
-    /// Writes until the line is closed and empty, or until something fails. Returns the file that
-    /// it synced, if nothing failed.
+    /// Writes until the line is closed and empty, or until something fails. Returns the database file
+    /// if nothing failed.
     pub(super) fn run(mut self) -> Option<File> {
         let mut whole = true;
         let mut rhythm = Rhythm::default();
@@ -275,9 +271,8 @@ impl Committer {
         let begun = Instant::now();
         self.db
             .flush()
-            .map_err(|error| StoreError::sled("flush a commit", error))?;
+            .map_err(|error| StoreError::sled("sync a commit", error))?;
         rows::refuse_blobs(&self.blobs)?;
-        (self.sync)(&self.file).map_err(StoreError::io("sync a commit"))?;
         self.witness
             .write(self.group)
             .map_err(StoreError::io("write the file 'witness'"))?;
