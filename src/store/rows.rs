@@ -135,7 +135,7 @@ pub(super) fn guarded<T>(read: impl FnOnce() -> sled::Result<T>) -> Result<T, St
 }
 
 /// Refuses a database with blob files.
-pub(super) fn refuse_blobs(blobs: &Path) -> Result<(), StoreError> {
+fn refuse_blobs(blobs: &Path) -> Result<(), StoreError> {
     match fs::read_dir(blobs) {
         Ok(mut entries) => match entries.next() {
             None => Ok(()),

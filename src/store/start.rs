@@ -83,7 +83,6 @@ fn start_rows(
     let committer = Committer {
         db: rows.db.clone(),
         file: rows.file,
-        blobs: layout.rows().join("blobs"),
         witness,
         group,
         line: line.clone(),

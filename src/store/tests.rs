@@ -461,7 +461,7 @@ fn no_blobs_come_from_the_largest_rows() {
                 value(&vec![round; limits::ROW_BYTES]),
             );
         }
-        // The commit thread looks for blobs before it releases a receipt.
+        // sled refuses what would become a blob.
         store.commit(batch).wait().unwrap();
         let mut batch = Batch::new();
         for row in 0..200 {

@@ -174,6 +174,14 @@ impl Log {
 
         assert!(!(over_blob_threshold && blob_rewrite.is_some()));
 
+        // sealdav: it would become a file that is never synced
+        if over_blob_threshold {
+            return Err(Error::ReportableBug(format!(
+                "{} bytes of page {} do not fit into the log",
+                serialized_len, pid
+            )));
+        }
+
         let mut printed = false;
         macro_rules! trace_once {
             ($($msg:expr),*) => {
