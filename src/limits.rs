@@ -186,15 +186,16 @@ pub const COMMIT_QUEUE_BYTES: usize = 16 * COMMIT_BATCH_BYTES;
 pub const COMMIT_APPLY_BYTES: usize = 1024 * 1024;
 /// Microseconds the commit thread waits for writers it has just released to come back.
 pub const COMMIT_WINDOW_MICROS: u64 = 200;
-/// Commits that a sync waits for while many writers are at work: a quick disk would be synced for each two.
+/// Most commits that a sync waits for: of as many writers as there seem to be, or a quick disk would be
+/// synced for each two.
 pub const COMMIT_SHARE: usize = 16;
-/// Commits of one group from which on many writers may be at work.
+/// Commits of one group from which on it waits for all writers that there seem to be.
 pub const COMMIT_SEVERAL: usize = 3;
 /// Microseconds that such a wait may take in all.
 pub const COMMIT_GATHER_MICROS: u64 = 4_000;
 /// Microseconds without a new commit that end such a wait.
 pub const COMMIT_GAP_MICROS: u64 = 1_000;
-/// Most groups until such a wait is tried again after several that did not gather half of `COMMIT_SHARE`.
+/// Most groups until it is tried again whether there are more writers, after several times in vain.
 pub const COMMIT_PATIENCE: u32 = 64;
 /// Bytes of a stored value: a chunk and what sealing adds to it.
 pub const ROW_BYTES: usize = CHUNK_BYTES + 1024;

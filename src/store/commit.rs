@@ -1,14 +1,13 @@
 //! The one thread that writes: it applies what stands in the line, syncs once, and releases
 //! the receipts.
 //!
-//! The order of one group: apply to sled, flush sled to its file, sync the file through our own
-//! handle, write the witness, release. An error or a panic anywhere ends the line: sled may then
-//! hold what the disk does not, so nobody may go on reading from it.
+//! The order of one group: apply to sled, flush sled, which writes what is left to its file and syncs
+//! it once for all of the group (vendor/sled, `sync_written`), write the witness, release. An error or
+//! a panic anywhere ends the line: sled may then hold what the disk does not, so nobody may go on
+//! reading from it.
 
 use std::fs::File;
-use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
@@ -40,9 +39,6 @@ pub(super) fn last_group(db: &sled::Db) -> Result<u64, StoreError> {
         },
     }
 }
-
-/// How a file is synced; tests put failures in its place.
-pub(super) type Sync = fn(&File) -> io::Result<()>;
 
 /// What was done since the store was opened.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -168,37 +164,53 @@ impl Sizes {
     }
 }
 
-/// Decides for what the next group waits. Gathering makes many writers faster and a few slower,
-/// so it goes on while it pays; after each time in vain it is left alone for twice as long.
-#[derive(Default)]
+/// Decides for what the next group waits: for as many batches as there seem to be writers, since all
+/// of them then share a sync and none waits longer. How many there are is found out by waiting for
+/// more now and then; after each time in vain it is left alone for twice as long.
 struct Rhythm {
-    /// Batches of the group before.
-    last: usize,
-    /// Groups until gathering is tried again.
+    /// Batches that the group after a release had, while nobody was missed.
+    writers: usize,
+    /// Groups until it is tried whether there are more.
     patience: u32,
-    /// What `patience` was set to when gathering was last in vain.
+    /// What `patience` was set to when there were no more.
     backoff: u32,
 }
 
+impl Default for Rhythm {
+    fn default() -> Self {
+        Rhythm {
+            writers: 1,
+            patience: 0,
+            backoff: 0,
+        }
+    }
+}
+
 impl Rhythm {
+    fn tries(&self) -> bool {
+        self.patience == 0 && self.writers < COMMIT_SHARE
+    }
+
     fn wait(&self) -> Wait {
-        if self.last >= COMMIT_SEVERAL && self.patience == 0 {
-            Wait::Gather
-        } else {
-            Wait::Return(self.last.max(1))
+        match self.writers {
+            0..COMMIT_SEVERAL => Wait::Return(self.writers),
+            _ if self.tries() => Wait::Gather((2 * self.writers).min(COMMIT_SHARE)),
+            _ => Wait::Gather(self.writers.min(COMMIT_SHARE)),
         }
     }
 
     fn took(&mut self, batches: usize) {
-        match self.wait() {
-            Wait::Return(_) => self.patience = self.patience.saturating_sub(1),
-            Wait::Gather if batches >= COMMIT_SHARE / 2 => self.backoff = 0,
-            Wait::Gather => {
+        if self.writers >= COMMIT_SEVERAL {
+            if !self.tries() {
+                self.patience = self.patience.saturating_sub(1);
+            } else if batches > self.writers {
+                self.backoff = 0;
+            } else {
                 self.backoff = (self.backoff * 2).clamp(1, COMMIT_PATIENCE);
                 self.patience = self.backoff;
             }
         }
-        self.last = batches;
+        self.writers = batches.max(1);
     }
 }
 
@@ -206,14 +218,12 @@ impl Rhythm {
 pub(super) struct Committer {
     pub(super) db: sled::Db,
     pub(super) file: File,
-    pub(super) blobs: PathBuf,
     pub(super) witness: Witness,
     /// The number of the last group in the database.
     pub(super) group: u64,
     pub(super) line: Arc<Line>,
     pub(super) counters: Arc<Counters>,
     pub(super) watch: Arc<Watch>,
-    pub(super) sync: Sync,
     /// Of the group that is being written.
     pub(super) undo: Undo,
     /// Set when a group failed.
@@ -221,8 +231,8 @@ pub(super) struct Committer {
 }
 
 impl Committer {
-    /// Writes until the line is closed and empty, or until something fails. Returns the file that
-    /// it synced, if nothing failed.
+    /// Writes until the line is closed and empty, or until something fails. Returns the database file
+    /// if nothing failed.
     pub(super) fn run(mut self) -> Option<File> {
         let mut whole = true;
         let mut rhythm = Rhythm::default();
@@ -275,9 +285,7 @@ impl Committer {
         let begun = Instant::now();
         self.db
             .flush()
-            .map_err(|error| StoreError::sled("flush a commit", error))?;
-        rows::refuse_blobs(&self.blobs)?;
-        (self.sync)(&self.file).map_err(StoreError::io("sync a commit"))?;
+            .map_err(|error| StoreError::sled("sync a commit", error))?;
         self.witness
             .write(self.group)
             .map_err(StoreError::io("write the file 'witness'"))?;
@@ -314,15 +322,20 @@ impl Committer {
 mod tests {
     use super::*;
 
-    /// How many of the next groups are gathered for, when each has `batches`.
-    fn gathered(rhythm: &mut Rhythm, groups: usize, batches: usize) -> usize {
-        (0..groups)
-            .filter(|_| {
-                let gathers = rhythm.wait() == Wait::Gather;
-                rhythm.took(batches);
-                gathers
-            })
-            .count()
+    /// Groups of so many writers, each of whom comes again when it is released: how often more were
+    /// waited for than there are, and how many batches the last groups had.
+    fn groups(rhythm: &mut Rhythm, count: usize, writers: usize) -> (usize, Vec<usize>) {
+        let (mut in_vain, mut sizes) = (0, vec![0]);
+        for _ in 0..count {
+            let (Wait::Return(awaited) | Wait::Gather(awaited)) = rhythm.wait();
+            in_vain += usize::from(awaited > writers);
+            // Those who were not in the group before stand in the line already.
+            let there = writers.saturating_sub(sizes[sizes.len() - 1]);
+            let batches = awaited.min(writers).max(there);
+            rhythm.took(batches);
+            sizes.push(batches);
+        }
+        (in_vain, sizes.split_off(count - count.min(10) + 1))
     }
 
     #[test]
@@ -337,21 +350,22 @@ mod tests {
     }
 
     #[test]
-    fn gathering_goes_on_while_it_pays() {
+    fn a_group_waits_for_as_many_as_there_are() {
         let mut rhythm = Rhythm::default();
         assert_eq!(rhythm.wait(), Wait::Return(1));
-        assert_eq!(
-            gathered(&mut rhythm, 100, 2),
-            0,
-            "two writers are never kept"
-        );
+        for writers in [COMMIT_SEVERAL, COMMIT_SHARE / 2, COMMIT_SHARE] {
+            let (in_vain, sizes) = groups(&mut rhythm, 1_000, writers);
+            assert_eq!(sizes, [writers; 10]);
+            assert!(in_vain < 40, "{in_vain} of 1,000 with {writers} writers");
+        }
+        // Of many writers, some plan their writes while those of others are synced.
+        let (in_vain, sizes) = groups(&mut rhythm, 1_000, 8 * COMMIT_SHARE);
+        assert_eq!(in_vain, 0);
+        assert!(sizes.iter().all(|size| *size >= COMMIT_SHARE), "{sizes:?}");
+        // When most of them leave, a few groups wait for them, and two writers are never kept.
+        let (in_vain, sizes) = groups(&mut rhythm, 1_000, 2);
+        assert!(in_vain < 5, "{in_vain}");
+        assert_eq!(sizes, [2; 10]);
         assert_eq!(rhythm.wait(), Wait::Return(2));
-        rhythm.took(COMMIT_SEVERAL);
-        assert_eq!(gathered(&mut rhythm, 100, COMMIT_SHARE), 100);
-        // A hiccup costs a group or two, few writers are left alone nearly always.
-        assert_eq!(gathered(&mut rhythm, 1, COMMIT_SEVERAL), 1);
-        assert_eq!(gathered(&mut rhythm, 100, COMMIT_SHARE), 99);
-        let few = gathered(&mut rhythm, 1_000, COMMIT_SEVERAL);
-        assert!((1_000 / 64..40).contains(&few), "{few}");
     }
 }

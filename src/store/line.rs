@@ -18,7 +18,7 @@ use super::batch::Batch;
 use super::error::StoreError;
 use crate::limits::{
     COMMIT_BATCH_BYTES, COMMIT_GAP_MICROS, COMMIT_GATHER_MICROS, COMMIT_QUEUE, COMMIT_QUEUE_BYTES,
-    COMMIT_SHARE, COMMIT_WINDOW_MICROS,
+    COMMIT_WINDOW_MICROS,
 };
 
 /// A ticket that is never reached: the receipt of a commit that the store did not accept.
@@ -68,8 +68,8 @@ pub(super) enum Wait {
     /// For as many batches as the group before had: their writers were just released and are given
     /// a moment to come back, so that they share a sync again.
     Return(usize),
-    /// For `COMMIT_SHARE` batches, as long as more keep coming: many writers are at work.
-    Gather,
+    /// For so many batches, as long as more keep coming: so many writers seem to be at work.
+    Gather(usize),
 }
 
 /// What one sync will make durable.
@@ -152,7 +152,7 @@ impl Line {
         }
         let (awaited, longest, gap) = match wait {
             Wait::Return(count) => (count, COMMIT_WINDOW_MICROS, COMMIT_WINDOW_MICROS),
-            Wait::Gather => (COMMIT_SHARE, COMMIT_GATHER_MICROS, COMMIT_GAP_MICROS),
+            Wait::Gather(count) => (count, COMMIT_GATHER_MICROS, COMMIT_GAP_MICROS),
         };
         let until = Instant::now() + Duration::from_micros(longest);
         waiting.awaited = awaited.min(COMMIT_QUEUE);

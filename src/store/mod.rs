@@ -79,7 +79,7 @@ pub struct StoreOptions {
     pub disk: DiskMarks,
     /// How the disk is asked for them.
     pub probe: Probe,
-    sync: commit::Sync,
+    sync: rows::Sync,
 }
 
 /// Whether a store does what it is there for, as far as that can be told without waiting.

@@ -96,7 +96,7 @@ impl Drop for Roused {
 
 impl Filler {
     fn new(dir: &Path) -> Result<Filler, StoreError> {
-        let rows = rows::open(dir, STORE_CACHE_BYTES)?;
+        let rows = rows::open(dir, STORE_CACHE_BYTES, File::sync_data)?;
         let rouser = Rouser::start(rows.db.clone()).map_err(StoreError::io("start a thread"))?;
         Ok(Filler {
             rouser: Roused(rouser),
@@ -144,7 +144,7 @@ impl Filler {
         for _ in 0..PACKINGS {
             pack(dir)?;
         }
-        let again = rows::open(dir, STORE_CACHE_BYTES)?;
+        let again = rows::open(dir, STORE_CACHE_BYTES, File::sync_data)?;
         let found = Tally::of(&again.db);
         rows::close(again.db);
         sync_dir(dir)?;
@@ -160,7 +160,7 @@ impl Filler {
 /// Writes every row of a database over again, without the gaps that were in its file, and closes it.
 /// What became free is used by the next packing, or cut off at the next opening.
 fn pack(dir: &Path) -> Result<(), StoreError> {
-    let rows = rows::open(dir, STORE_CACHE_BYTES)?;
+    let rows = rows::open(dir, STORE_CACHE_BYTES, File::sync_data)?;
     let rouser = Rouser::start(rows.db.clone()).map_err(StoreError::io("start a thread"))?;
     let rouser = Roused(rouser);
     let packed = guarded(|| {
@@ -280,7 +280,7 @@ pub(super) fn written_anew<E: From<StoreError>>(
         }
         .into());
     };
-    let old = rows::open(&layout.rows(), STORE_CACHE_BYTES)?;
+    let old = rows::open(&layout.rows(), STORE_CACHE_BYTES, File::sync_data)?;
     let all = Tally::of(&old.db)?;
     room(&layout, all.bytes)?;
     let mut filler = Filler::new(&layout.rows_part())?;

@@ -1,10 +1,11 @@
 //! Rouses threads that sled forgot.
 //!
-//! Whoever flushes sled 0.34, or reads a page that is not on the disk yet, waits until a thread of
-//! sled's pool has written. When that write fails, one of the two places that start it
-//! (`Log::exit_reservation`) notes the error and tells nobody: the waiter would wait for ever, and
-//! with it every writer and reader of ours. A flush that finds a noted error wakes them all, so
-//! one is made when there is such an error.
+//! Whoever flushes sled 0.34, or reads a page that is not on the disk yet, waits until another thread
+//! has written. As published, one of the two places that write (`Log::exit_reservation`) notes an
+//! error and tells nobody: the waiter would wait for ever, and with it every writer and reader of ours.
+//! Our copy tells them (`IoBufs::write_sealed`); other errors are still only noted
+//! (`Reservation::drop`). A flush that finds a noted error wakes them all, so one is made when there is
+//! such an error.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

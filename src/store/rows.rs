@@ -2,8 +2,7 @@
 //!
 //! sled 0.34 panics on damage that it did not expect, so it is opened, read and closed where a
 //! panic ends as an error. It is a copy with changes (vendor/sled/README.md), since what it wrote did
-//! not reach the disk (spacejam/sled#1452). The file is synced through a handle of our own as well:
-//! each handle is told of a failure. Its blob files are never synced, so there must be none.
+//! not reach the disk (spacejam/sled#1452). Its blob files are never synced, so there must be none.
 
 use std::fs::{self, File};
 use std::io;
@@ -28,16 +27,19 @@ const WHOLE: &str = "whole";
 /// A snapshot that sled was writing when it was killed; it would read it and fail.
 const SLED_UNFINISHED: &str = ".generating";
 
+/// How the database file is synced; tests put failures in its place.
+pub(super) type Sync = fn(&File) -> io::Result<()>;
+
 /// An open database.
 pub(super) struct Rows {
     pub(super) db: sled::Db,
-    /// The database file, for syncing it.
+    /// The database file, for saying at the end that it is whole.
     pub(super) file: File,
 }
 
 /// Opens the database in `dir`, creating it when `dir` is absent. Everything in it is durable
 /// when this returns.
-pub(super) fn open(dir: &Path, cache_bytes: u64) -> Result<Rows, StoreError> {
+pub(super) fn open(dir: &Path, cache_bytes: u64, sync: Sync) -> Result<Rows, StoreError> {
     let database = dir.join("db");
     if dir.exists() {
         let present = database.metadata().is_ok_and(|found| found.len() > 0);
@@ -54,7 +56,7 @@ pub(super) fn open(dir: &Path, cache_bytes: u64) -> Result<Rows, StoreError> {
             forget_unwritten(&database)?;
         }
     }
-    let db = open_apart(dir.to_owned(), cache_bytes)?;
+    let db = open_apart(dir.to_owned(), cache_bytes, sync)?;
     match make_durable(dir, &database) {
         Ok(file) => Ok(Rows { db, file }),
         Err(error) => {
@@ -133,7 +135,7 @@ pub(super) fn guarded<T>(read: impl FnOnce() -> sled::Result<T>) -> Result<T, St
 }
 
 /// Refuses a database with blob files.
-pub(super) fn refuse_blobs(blobs: &Path) -> Result<(), StoreError> {
+fn refuse_blobs(blobs: &Path) -> Result<(), StoreError> {
     match fs::read_dir(blobs) {
         Ok(mut entries) => match entries.next() {
             None => Ok(()),
@@ -191,10 +193,10 @@ fn forget_unwritten(database: &Path) -> Result<(), StoreError> {
 }
 
 /// Opens sled on a thread of its own, whose panic is an error here.
-fn open_apart(dir: PathBuf, cache_bytes: u64) -> Result<sled::Db, StoreError> {
+fn open_apart(dir: PathBuf, cache_bytes: u64, sync: Sync) -> Result<sled::Db, StoreError> {
     let opener = thread::Builder::new()
         .name("store-open".to_owned())
-        .spawn(move || open_when_let_go(&dir, cache_bytes))
+        .spawn(move || open_when_let_go(&dir, cache_bytes, sync))
         .map_err(StoreError::io("start a thread"))?;
     match opener.join() {
         Ok(Ok(db)) => Ok(db),
@@ -229,7 +231,7 @@ fn open_apart(dir: PathBuf, cache_bytes: u64) -> Result<sled::Db, StoreError> {
 
 /// sled's threads may hold the database for a moment after it was closed in this process. Our
 /// own lock keeps everybody else away, so waiting is safe.
-fn open_when_let_go(dir: &Path, cache_bytes: u64) -> sled::Result<sled::Db> {
+fn open_when_let_go(dir: &Path, cache_bytes: u64, sync: Sync) -> sled::Result<sled::Db> {
     let until = Instant::now() + Duration::from_millis(STORE_LET_GO_MILLIS);
     loop {
         let opened = sled::Config::new()
@@ -239,6 +241,7 @@ fn open_when_let_go(dir: &Path, cache_bytes: u64) -> sled::Result<sled::Db> {
             // Only this thread of sled's cleans segments as fast as they fill; what it writes is
             // of rows that are durable already, and no answer waits for it.
             .flush_every_ms(Some(STORE_CLEAN_MILLIS))
+            .sync_with(sync)
             .open();
         match opened {
             Err(sled::Error::Io(error))

@@ -23,7 +23,7 @@ pub(super) fn draw_epoch() -> u64 {
 
 /// Makes an empty store.
 pub(super) fn create(layout: &Layout, options: &StoreOptions) -> Result<Format, StoreError> {
-    let made = rows::open(&layout.rows_new(), options.cache_bytes)?;
+    let made = rows::open(&layout.rows_new(), options.cache_bytes, options.sync)?;
     rows::close(made.db);
     let epoch = options.new_epoch.unwrap_or_else(draw_epoch);
     let format = Format {
@@ -43,9 +43,9 @@ pub(super) fn start(
     counters: &Arc<Counters>,
     watch: &Arc<Watch>,
 ) -> Result<(Running, Format), StoreError> {
-    let rows = rows::open(&layout.rows(), options.cache_bytes)?;
+    let rows = rows::open(&layout.rows(), options.cache_bytes, options.sync)?;
     let db = rows.db.clone();
-    let started = start_rows(layout, options, format, counters, watch, rows);
+    let started = start_rows(layout, format, counters, watch, rows);
     if started.is_err() {
         // The last handle: sled may panic when it is dropped.
         rows::close(db);
@@ -55,7 +55,6 @@ pub(super) fn start(
 
 fn start_rows(
     layout: &Layout,
-    options: &StoreOptions,
     format: Format,
     counters: &Arc<Counters>,
     watch: &Arc<Watch>,
@@ -84,13 +83,11 @@ fn start_rows(
     let committer = Committer {
         db: rows.db.clone(),
         file: rows.file,
-        blobs: layout.rows().join("blobs"),
         witness,
         group,
         line: line.clone(),
         counters: counters.clone(),
         watch: watch.clone(),
-        sync: options.sync,
         undo: Undo::default(),
         known: known.clone(),
     };

@@ -213,6 +213,8 @@ pub struct Inner {
     pub version: (usize, usize),
     tmp_path: PathBuf,
     pub(crate) global_error: Arc<Atomic<Error>>,
+    /// sealdav: how the log is synced.
+    pub(crate) sync: fn(&File) -> io::Result<()>,
     #[cfg(feature = "event_log")]
     /// an event log for concurrent debugging
     pub event_log: Arc<event_log::EventLog>,
@@ -238,6 +240,7 @@ impl Default for Inner {
             flush_every_ms: Some(500),
             idgen_persist_interval: 1_000_000,
             global_error: Arc::new(Atomic::default()),
+            sync: File::sync_data,
             #[cfg(feature = "event_log")]
             event_log: Arc::new(crate::event_log::EventLog::default()),
         }
@@ -259,7 +262,7 @@ impl Inner {
         self.get_path().join("blobs").join(format!("{}", id))
     }
 
-    fn db_path(&self) -> PathBuf {
+    pub(crate) fn db_path(&self) -> PathBuf {
         self.get_path().join("db")
     }
 
@@ -387,6 +390,15 @@ impl Config {
         note = "this does nothing for now. maybe it will come back in the future."
     )]
     pub fn snapshot_path<P>(self, _: P) -> Self {
+        self
+    }
+
+    /// sealdav: how the log is synced, in the place of `File::sync_data`; it
+    /// must not return before all that was written is on the disk, and tests
+    /// let it fail.
+    pub fn sync_with(mut self, sync: fn(&File) -> io::Result<()>) -> Self {
+        let m = Arc::make_mut(&mut self.0);
+        m.sync = sync;
         self
     }
 

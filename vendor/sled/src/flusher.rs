@@ -134,12 +134,11 @@ fn run(
                 && before.elapsed() < flush_every / 2
         } {}
 
-        if let Err(e) = pagecache.config.file.sync_all() {
+        // sealdav: of what was written, whoever wrote it. When that fails
+        // nothing is written any more: the next sync would succeed although
+        // something never reached the disk.
+        if let Err(e) = pagecache.log.iobufs.sync_written() {
             error!("failed to fsync from periodic flush thread: {}", e);
-
-            // sealdav: the next sync would succeed although something
-            // never reached the disk, so nothing may be written.
-            pagecache.config.set_global_error(e.into());
             *shutdown = ShutdownState::ShutDown;
             drop(shutdown);
             let _notified = sc.notify_all();

@@ -1,6 +1,7 @@
 use std::{
     alloc::{alloc, dealloc, Layout},
     cell::UnsafeCell,
+    fs::File,
     sync::atomic::AtomicPtr,
 };
 
@@ -171,8 +172,19 @@ impl IoBuf {
     }
 }
 
+/// sealdav: a buffer that was written to the file and not synced yet.
+#[derive(Debug, Clone, Copy)]
+struct Written {
+    interval: (Lsn, Lsn),
+    /// What it says of the log in the segment header it begins with.
+    stored_max_stable_lsn: Lsn,
+}
+
 #[derive(Debug)]
 pub(crate) struct StabilityIntervals {
+    /// sealdav: they become `fsynced_ranges` when a sync that began after
+    /// they were written has succeeded.
+    written: Vec<Written>,
     fsynced_ranges: Vec<(Lsn, Lsn)>,
     batches: BTreeMap<Lsn, Lsn>,
     stable_lsn: Lsn,
@@ -182,9 +194,34 @@ impl StabilityIntervals {
     fn new(lsn: Lsn) -> StabilityIntervals {
         StabilityIntervals {
             stable_lsn: lsn,
+            written: vec![],
             fsynced_ranges: vec![],
             batches: BTreeMap::default(),
         }
+    }
+
+    /// sealdav: whether the file has the byte of this number, synced or not.
+    fn is_written(&self, lsn: Lsn) -> bool {
+        let in_it = |&(low, high): &(Lsn, Lsn)| low <= lsn && high > lsn;
+        self.stable_lsn > lsn
+            || self.fsynced_ranges.iter().any(in_it)
+            || self.written.iter().any(|written| in_it(&written.interval))
+    }
+
+    /// sealdav: the number up to which a sync would make the log stable.
+    fn written_up_to(&self) -> Lsn {
+        let written = self.written.iter().map(|written| written.interval);
+        let mut ranges: Vec<_> =
+            written.chain(self.fsynced_ranges.iter().copied()).collect();
+        ranges.sort_unstable();
+        let mut up_to = self.stable_lsn;
+        for (low, high) in ranges {
+            if low > up_to + 1 {
+                break;
+            }
+            up_to = up_to.max(high);
+        }
+        up_to
     }
 
     pub(crate) fn mark_batch(&mut self, interval: (Lsn, Lsn)) {
@@ -314,6 +351,10 @@ pub(crate) struct IoBufs {
     pub segment_accountant: Mutex<SegmentAccountant>,
     pub segment_cleaner: SegmentCleaner,
     deferred_segment_ops: stack::Stack<SegmentOp>,
+    /// sealdav: the database file, through which it is synced and nothing
+    /// else is done, so that each failed write is told here. Locked while
+    /// it is synced.
+    synced_file: Mutex<File>,
     #[cfg(feature = "io_uring")]
     pub submission_mutex: Mutex<()>,
     #[cfg(feature = "io_uring")]
@@ -334,6 +375,9 @@ impl Drop for IoBufs {
 /// writes to underlying storage.
 impl IoBufs {
     pub fn start(config: RunningConfig, snapshot: &Snapshot) -> Result<IoBufs> {
+        // sealdav: before anything is written that it is to tell of.
+        let synced_file = File::open(config.db_path())?;
+
         let segment_cleaner = SegmentCleaner::default();
 
         let mut segment_accountant: SegmentAccountant =
@@ -417,6 +461,7 @@ impl IoBufs {
             segment_accountant: Mutex::new(segment_accountant),
             segment_cleaner,
             deferred_segment_ops: stack::Stack::default(),
+            synced_file: Mutex::new(synced_file),
             #[cfg(feature = "io_uring")]
             submission_mutex: Mutex::new(()),
             #[cfg(feature = "io_uring")]
@@ -564,8 +609,10 @@ impl IoBufs {
         Ok(())
     }
 
-    // Write an IO buffer's data to stable storage and set up the
+    // Write an IO buffer's data to the file and set up the
     // next IO buffer for writing.
+    //
+    // sealdav: it is stable when `sync_written` says so.
     pub(crate) fn write_to_log(&self, iobuf: &IoBuf) -> Result<()> {
         let _measure = Measure::new(&M.write_to_log);
         let header = iobuf.get_header();
@@ -728,12 +775,6 @@ impl IoBufs {
         {
             let f = &self.config.file;
             pwrite_all(f, data, log_offset)?;
-            if !self.config.temporary {
-                // sealdav: sync_file_range does not reach the disk, and
-                // what recovery and the reuse of segments rely on
-                // has to be there.
-                f.sync_data()?;
-            }
         }
         io_fail!(self, "buffer write post");
 
@@ -755,52 +796,77 @@ impl IoBufs {
                 maxed,
                 complete_len
             );
-            self.mark_interval(base_lsn, complete_len);
+            let mut intervals = self.intervals.lock();
+            intervals.written.push(Written {
+                interval: (base_lsn, base_lsn + complete_len as Lsn - 1),
+                stored_max_stable_lsn,
+            });
+            drop(intervals);
+            let _notified = self.interval_updated.notify_all();
         }
 
         M.written_bytes.measure(total_len as u64);
 
-        // NB the below deferred logic is important to ensure
-        // that we never actually free a segment until all threads
-        // that may have witnessed a DiskPtr that points into it
-        // have completed their (crossbeam-epoch)-pinned operations.
-        let guard = pin();
-        let max_header_stable_lsn = self.max_header_stable_lsn.clone();
-        guard.defer(move || {
-            trace!("bumping atomic header lsn to {}", stored_max_stable_lsn);
-            bump_atomic_lsn(&max_header_stable_lsn, stored_max_stable_lsn)
-        });
-
-        guard.flush();
-
-        let current_max_header_stable_lsn =
-            self.max_header_stable_lsn.load(Acquire);
-
-        self.sa_stabilize(current_max_header_stable_lsn, &guard)
+        Ok(())
     }
 
-    // It's possible that IO buffers are written out of order!
-    // So we need to use this to keep track of them, and only
-    // increment self.stable. If we didn't do this, then we would
-    // accidentally decrement self.stable sometimes, or bump stable
-    // above an offset that corresponds to a buffer that hasn't actually
-    // been written yet! It's OK to use a mutex here because it is pretty
-    // fast, compared to the other operations on shared state.
-    fn mark_interval(&self, whence: Lsn, len: usize) {
-        debug!("mark_interval({}, {})", whence, len);
-        assert!(
-            len > 0,
-            "mark_interval called with an empty length at {}",
-            whence
-        );
+    /// sealdav: writes a buffer that was sealed and that nobody writes to any
+    /// more. When that fails it tells everybody who may wait for it.
+    pub(crate) fn write_sealed(&self, iobuf: &IoBuf) -> Result<()> {
+        self.write_to_log(iobuf).map_err(|e| {
+            error!("hit error while writing iobuf with lsn {}: {:?}", iobuf.lsn, e);
+            self.fail(e.clone());
+            e
+        })
+    }
+
+    /// sealdav: ends all writing and wakes whoever waits for it.
+    fn fail(&self, error: Error) {
+        // store error before notifying so that waiting threads will see it
+        self.config.set_global_error(error);
+
+        let intervals = self.intervals.lock();
+
+        // having held the mutex makes this linearized
+        // with the notify below.
+        drop(intervals);
+
+        let _notified = self.interval_updated.notify_all();
+    }
+
+    /// sealdav: makes what was written until now stable, with one sync for all
+    /// of it. Published sled called sync_file_range for each buffer, which
+    /// does not reach the disk, and what recovery and the reuse of segments
+    /// rely on has to be there.
+    pub(crate) fn sync_written(&self) -> Result<()> {
+        let file = self.synced_file.lock();
+        // an error may have been told to the sync before this one
+        self.config.global_error()?;
+        let count = self.intervals.lock().written.len();
+        if count == 0 {
+            return Ok(());
+        }
+
+        if !self.config.temporary {
+            if let Err(e) = (self.config.sync)(&file) {
+                error!("failed to sync the log: {}", e);
+                self.fail(e.into());
+                return self.config.global_error();
+            }
+        }
+
         let mut intervals = self.intervals.lock();
-
-        let interval = (whence, whence + len as Lsn - 1);
-
-        let updated = intervals.mark_fsync(interval);
-
+        let mut stored_max_stable_lsn = -1;
+        let mut updated = None;
+        // what was written meanwhile is behind them
+        let synced: Vec<Written> = intervals.written.drain(..count).collect();
+        for written in synced {
+            stored_max_stable_lsn =
+                stored_max_stable_lsn.max(written.stored_max_stable_lsn);
+            updated = updated.max(intervals.mark_fsync(written.interval));
+        }
         if let Some(new_stable_lsn) = updated {
-            trace!("mark_interval new highest lsn {}", new_stable_lsn);
+            trace!("sync_written new highest lsn {}", new_stable_lsn);
             self.stable_lsn.store(new_stable_lsn, SeqCst);
 
             #[cfg(feature = "event_log")]
@@ -812,12 +878,32 @@ impl IoBufs {
                 // lower.
                 self.config.event_log.stabilized_lsn(new_stable_lsn + 1);
             }
-
-            // having held the mutex makes this linearized
-            // with the notify below.
-            drop(intervals);
         }
+        // having held the mutex makes this linearized
+        // with the notify below.
+        drop(intervals);
+        drop(file);
         let _notified = self.interval_updated.notify_all();
+
+        // NB the below deferred logic is important to ensure
+        // that we never actually free a segment until all threads
+        // that may have witnessed a DiskPtr that points into it
+        // have completed their (crossbeam-epoch)-pinned operations.
+        let guard = pin();
+        if stored_max_stable_lsn >= 0 {
+            let max_header_stable_lsn = self.max_header_stable_lsn.clone();
+            guard.defer(move || {
+                trace!("bumping atomic header lsn to {}", stored_max_stable_lsn);
+                bump_atomic_lsn(&max_header_stable_lsn, stored_max_stable_lsn)
+            });
+        }
+
+        guard.flush();
+
+        let current_max_header_stable_lsn =
+            self.max_header_stable_lsn.load(Acquire);
+
+        self.sa_stabilize(current_max_header_stable_lsn, &guard)
     }
 
     pub(in crate::pagecache) fn current_iobuf(&self) -> Arc<IoBuf> {
@@ -936,19 +1022,19 @@ pub(in crate::pagecache) fn make_stable_inner(
 
         stable = iobufs.stable();
 
-        if partial_durability {
-            if waiter.stable_lsn > lsn {
-                return Ok(assert_usize(stable - first_stable));
-            }
-
-            for (low, high) in &waiter.fsynced_ranges {
-                if *low <= lsn && *high > lsn {
-                    return Ok(assert_usize(stable - first_stable));
-                }
-            }
+        if partial_durability && waiter.is_written(lsn) {
+            return Ok(assert_usize(stable - first_stable));
         }
 
-        if stable < lsn {
+        if stable < lsn
+            && !waiter.written.is_empty()
+            && waiter.written_up_to() >= lsn
+        {
+            // sealdav: all of it is in the file, and who waits for it syncs
+            drop(waiter);
+            iobufs.sync_written()?;
+            stable = iobufs.stable();
+        } else if stable < lsn {
             trace!("waiting on cond var for make_stable({})", lsn);
 
             if cfg!(feature = "event_log") {
@@ -1153,37 +1239,8 @@ pub(in crate::pagecache) fn maybe_seal_and_write_iobuf(
     // if writers is 0, it's our responsibility to write the buffer.
     if header::n_writers(sealed) == 0 {
         iobufs.config.global_error()?;
-        trace!(
-            "asynchronously writing iobuf with lsn {} to log from maybe_seal",
-            lsn
-        );
-        let iobufs = iobufs.clone();
-        let iobuf = iobuf.clone();
-        let _result = threadpool::spawn(move || {
-            if let Err(e) = iobufs.write_to_log(&iobuf) {
-                error!(
-                    "hit error while writing iobuf with lsn {}: {:?}",
-                    lsn, e
-                );
-
-                // store error before notifying so that waiting threads will see
-                // it
-                iobufs.config.set_global_error(e);
-
-                let intervals = iobufs.intervals.lock();
-
-                // having held the mutex makes this linearized
-                // with the notify below.
-                drop(intervals);
-
-                let _notified = iobufs.interval_updated.notify_all();
-            }
-        })?;
-
-        #[cfg(feature = "event_log")]
-        _result.wait();
-
-        Ok(())
+        // sealdav: here and now, since it is not synced here
+        iobufs.write_sealed(iobuf)
     } else {
         Ok(())
     }

@@ -174,6 +174,14 @@ impl Log {
 
         assert!(!(over_blob_threshold && blob_rewrite.is_some()));
 
+        // sealdav: it would become a file that is never synced
+        if over_blob_threshold {
+            return Err(Error::ReportableBug(format!(
+                "{} bytes of page {} do not fit into the log",
+                serialized_len, pid
+            )));
+        }
+
         let mut printed = false;
         macro_rules! trace_once {
             ($($msg:expr),*) => {
@@ -427,25 +435,8 @@ impl Log {
                 return Err(e);
             }
 
-            let lsn = iobuf.lsn;
-            trace!(
-                "asynchronously writing iobuf with lsn {} \
-                 to log from exit_reservation",
-                lsn
-            );
-            let iobufs = self.iobufs.clone();
-            let iobuf = iobuf.clone();
-            threadpool::spawn(move || {
-                if let Err(e) = iobufs.write_to_log(&iobuf) {
-                    error!(
-                        "hit error while writing iobuf with lsn {}: {:?}",
-                        lsn, e
-                    );
-                    iobufs.config.set_global_error(e);
-                }
-            })?;
-
-            Ok(())
+            // sealdav: here and now, since it is not synced here
+            self.iobufs.write_sealed(iobuf)
         } else {
             Ok(())
         }
