@@ -124,6 +124,10 @@ impl Dav {
     /// What needs no sign-in: OPTIONS, whose answer is then the same for every path, and the
     /// redirect of the well-known path (RFC 6764 section 5). `None`: ask for credentials.
     pub fn anonymous(&self, request: &Request) -> Option<Response> {
+        // most requests: nothing below it is for everybody
+        if request.method != Method::OPTIONS && request.target.starts_with(target::DAV_ROOT) {
+            return None;
+        }
         match Target::parse(&request.target) {
             // 307 of the three statuses that the RFC names, so that a PROPFIND keeps its body
             Ok(Target::WellKnown) => {

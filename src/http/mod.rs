@@ -3,8 +3,8 @@
 //!
 //! Everything below is synchronous and takes whole requests as values. This floor makes them
 //! (`receive`), lets nothing in that is too large, too slow or not signed in (`service`), answers
-//! what is short on the spot (`spot`) and runs all other work on a bounded pool, waits for the receipt of the answer, and sends the answer no
-//! faster than the client takes it (`answer`). It alone names tokio, hyper and rustls.
+//! what is short on the spot (`spot`) and runs all other work on a bounded pool, waits for the
+//! receipt of the answer, and sends the answer no faster than the client takes it (`answer`). It alone names tokio, hyper and rustls.
 //!
 //! Invariants: no request body is read before its sender is signed in; no answer leaves before
 //! its receipt is durable; a slow client holds memory bounded by `limits`, and no thread; no
@@ -63,7 +63,7 @@ pub fn run(setup: Setup, ready: impl FnOnce(&[SocketAddr])) -> Result<(), StartE
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
-        // As many requests answered on the spot as there are cores leave these for connections.
+        // So that as many requests as there are cores can be answered on the spot.
         .worker_threads(cores + limits::SPARE_WORKERS)
         // And one each for housekeeping, the disk, mending, the watchdog and the metrics.
         .max_blocking_threads(bounds.work + bounds.steps + bounds.sign_ins + 5)

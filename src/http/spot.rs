@@ -160,7 +160,7 @@ mod tests {
 
     use super::*;
 
-    #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn spare_workers_have_no_place() {
         let spot = Spot::new().unwrap();
         let place = spot.take().unwrap();
@@ -175,7 +175,7 @@ mod tests {
         assert!(spot.take().is_none() && spot.watch.is_none());
     }
 
-    #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn the_watch_rouses_while_a_place_is_kept_and_sleeps_without_any() {
         let places = Places::new(1);
         let mut spot = Spot {

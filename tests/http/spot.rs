@@ -17,7 +17,7 @@ use crate::harness::*;
 /// Workers of the tests' runtime beyond `limits::SPARE_WORKERS`, which answer on the spot.
 const PLACES: usize = 2;
 const _: () = assert!(
-    PLACES + limits::SPARE_WORKERS == 4,
+    PLACES + limits::SPARE_WORKERS == 3,
     "see the tests' attributes"
 );
 
@@ -57,7 +57,7 @@ async fn ask(stream: &mut TcpStream, path: &str) -> String {
     answer.rsplit("\r\n").next().unwrap().to_owned()
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn who_waits_on_the_spot_stops_nobody() {
     let (begun, begins) = channel();
     let (end, ended) = channel();
@@ -102,7 +102,7 @@ async fn who_waits_on_the_spot_stops_nobody() {
 }
 
 /// What is quick goes on while the pool is full, and no more are at it on the spot than may be.
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn bounds_hold_on_the_spot() {
     let now = Arc::new(AtomicUsize::new(0));
     let most = Arc::new(AtomicUsize::new(0));
@@ -145,7 +145,7 @@ async fn bounds_hold_on_the_spot() {
     assert_eq!(most.load(Ordering::SeqCst), PLACES);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn a_panic_on_the_spot_is_one_500() {
     let handler = |request: Request| match request.target.as_str() {
         "/quick/boom" if request.headers.contains_key(ON_THE_SPOT) => panic!("content"),
@@ -164,7 +164,7 @@ async fn a_panic_on_the_spot_is_one_500() {
 
 /// What changes something must run to its end when its client goes away, and so is never cut short
 /// with its connection: it is for the pool, whatever the session says.
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn only_short_reads_are_answered_on_the_spot() {
     let running = start(|request| told(place(&request)), Bounds::default(), None);
     let mut stream = running.connect().await;
