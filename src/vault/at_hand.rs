@@ -78,20 +78,11 @@ mod tests {
         let vault = TestVault::new();
         let secret = vault.add("alice");
         let account = vault.unlock("alice", &secret);
+        // An account begins with a calendar of that name.
         let [calendar, object] = ["calendar", "a.ics"].map(|name| Segment::parse(name).unwrap());
         let there = std::slice::from_ref(&calendar);
         let below = [calendar.clone(), object];
         let members = |path: &[Segment]| account.at_hand(path).map(|at_hand| at_hand.members);
-        let home = account.home().id;
-        let made: Result<_, crate::vault::VaultError> = account.write(|tx| {
-            tx.make_collection(crate::vault::NewCollection {
-                parent: home,
-                segment: calendar.clone(),
-                kind: crate::vault::CollectionKind::Plain,
-                properties: crate::vault::Properties::new(),
-            })
-        });
-        made.unwrap();
         account.barrier().wait().unwrap();
         assert_eq!(
             (members(there), members(&below)),
@@ -101,7 +92,7 @@ mod tests {
         let at_once = Some(Telling::AtOnce);
         assert_eq!((members(there), members(&below)), (at_once, at_once));
         assert!(account.is_settled());
-        let id = account.collections(home)[0].id;
+        let id = account.collections(account.home().id)[0].id;
         let state = account.state(id).unwrap();
         {
             let _changing = state.index.write();
