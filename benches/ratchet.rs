@@ -4,7 +4,8 @@
 
 use std::hint::black_box;
 
-/// The load generator's objects, which bring a time zone, people and an alarm along.
+/// The load generator's objects, which bring a time zone, people and an alarm along. Not all of it
+/// is used here.
 #[allow(dead_code, unused_imports)]
 #[path = "../conformance/load/src/data.rs"]
 mod data;
