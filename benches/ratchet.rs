@@ -15,8 +15,8 @@ use scene::{Server, event, query};
 
 /// As in the program: what is freed is overwritten.
 #[global_allocator]
-static MEMORY: zeroizing_alloc::ZeroAlloc<std::alloc::System> =
-    zeroizing_alloc::ZeroAlloc(std::alloc::System);
+static MEMORY: zeroizing_alloc::ZeroAlloc<tikv_jemallocator::Jemalloc> =
+    zeroizing_alloc::ZeroAlloc(tikv_jemallocator::Jemalloc);
 
 const OBJECTS: usize = 300;
 /// Requests that are counted; as many go before, so that nothing is done for the first time.
