@@ -494,6 +494,22 @@ pub const H2_STREAMS: u32 = 64;
 pub const H2_RESETS: usize = 32;
 /// Threads that work on requests.
 pub const WORK_THREADS: usize = 16;
+/// Workers of the runtime that are left for connections when all others answer on the spot; so many
+/// are started beyond the cores. One does, since it never waits itself.
+pub const SPARE_WORKERS: usize = 1;
+/// Milliseconds between two looks whether an answer on the spot takes long: it takes a hundredth of
+/// that, and a look costs some microseconds.
+pub const SPOT_LOOK_MILLIS: u64 = 2;
+/// Such looks without any answer on the spot, after which nobody looks until there is one.
+pub const SPOT_QUIET_LOOKS: u32 = 50;
+/// Bytes of the body of a request that is answered on the spot: what is asked for is then bounded too.
+pub const QUICK_BODY_BYTES: usize = 4 * 1024;
+/// Bytes of the objects whose bodies such an answer holds.
+pub const QUICK_OBJECT_BYTES: u64 = STREAM_STEP_BYTES as u64;
+/// Resources of which such an answer tells, and collections of its account: some answers look at all.
+pub const QUICK_RESOURCES: usize = 64;
+/// Objects whose bodies it holds: each is a row to read.
+pub const QUICK_BODIES: usize = 8;
 /// Streamed answers that compute a step at once; fewer than `WORK_THREADS`, so that a GET always finds one.
 pub const STREAM_STEPS: usize = 8;
 /// Seconds that running requests get at a shutdown.

@@ -9,6 +9,7 @@ use std::fs;
 /// Files with the methods of `AccountStore` and `Transaction`.
 const FILES: &[&str] = &[
     "src/vault/read.rs",
+    "src/vault/at_hand.rs",
     "src/vault/sync.rs",
     "src/vault/copy.rs",
     "src/vault/history.rs",
@@ -71,6 +72,9 @@ const WITHOUT_IDS: &[&str] = &[
     "barrier",
     "home",
     "resolve",
+    "at_hand",
+    "is_settled",
+    "known_by",
     "subtree",
     "trashed_objects",
     "trashed_collections",

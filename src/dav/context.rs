@@ -127,9 +127,19 @@ impl<'a> Context<'a> {
         account: &'a AccountStore,
         request: &'a Request,
     ) -> Result<Self, DavError> {
-        let authorities = authorities(dav, request);
-        let target = Target::parse(&request.target)
-            .or_else(|_| Target::parse_href(&request.target, &authorities))?;
+        Context::at(target_of(dav, request)?, dav, account, request)
+    }
+
+    /// Looks a target up.
+    ///
+    /// # Errors
+    /// 404 for another account's, without looking anything up (H12).
+    pub fn at(
+        target: Target,
+        dav: &'a Dav,
+        account: &'a AccountStore,
+        request: &'a Request,
+    ) -> Result<Self, DavError> {
         let resource = resolve(account, &target)?;
         Ok(Context {
             dav,
@@ -217,6 +227,15 @@ impl<'a> Context<'a> {
             Err(error) => Err(error.into()),
         }
     }
+}
+
+/// The target of a request.
+///
+/// # Errors
+/// 400 for a malformed one.
+pub fn target_of(dav: &Dav, request: &Request) -> Result<Target, TargetError> {
+    Target::parse(&request.target)
+        .or_else(|_| Target::parse_href(&request.target, &authorities(dav, request)))
 }
 
 fn authorities(dav: &Dav, request: &Request) -> Authorities {

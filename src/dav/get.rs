@@ -61,8 +61,9 @@ fn object(context: &Context<'_>) -> Result<Response, DavError> {
     let conditions = Conditions::of(context)?;
     let tree = context.tree()?;
     let path = &tree.path;
+    let mut found = context.resource.clone();
     for _ in 0..TRIES {
-        let Node::Object(collection, object) = conditions::node(context.account, tree)? else {
+        let Resource::Object(collection, object) = found else {
             return Err(DavError::NotFound);
         };
         let fresh = conditions::check_read(context.account, &conditions, path, &object)?;
@@ -75,6 +76,7 @@ fn object(context: &Context<'_>) -> Result<Response, DavError> {
             Err(DavError::Vault(VaultError::Missing) | DavError::NotFound) => {}
             answer => return answer,
         }
+        found = Resource::of(conditions::node(context.account, tree)?);
     }
     Err(DavError::NotFound)
 }
@@ -217,7 +219,7 @@ fn head(object: &Summary) -> Response {
     let kind = content_type(object);
     let response = with_validators(Response::new(StatusCode::OK), object);
     guarded(response, &kind)
-        .with(ACCEPT_RANGES, "bytes")
+        .with_fixed(ACCEPT_RANGES, "bytes")
         .with(CONTENT_TYPE, &kind)
 }
 
@@ -285,15 +287,15 @@ pub(super) fn with_validators(response: Response, object: &Summary) -> Response 
 pub(super) fn guarded(response: Response, content_type: &str) -> Response {
     let bare = content_type.split(';').next().unwrap_or("").trim();
     let response = response
-        .with(CONTENT_SECURITY_POLICY, POLICY)
-        .with(CACHE_CONTROL, "private, no-cache");
+        .with_fixed(CONTENT_SECURITY_POLICY, POLICY)
+        .with_fixed(CACHE_CONTROL, "private, no-cache");
     // of several types in one header browsers take the last
     let lone = !content_type.contains(',');
     if lone && SHOWN.iter().any(|shown| bare.eq_ignore_ascii_case(shown)) {
         return response;
     }
     // without a file name: the browser takes the last segment of the URL
-    response.with(CONTENT_DISPOSITION, "attachment")
+    response.with_fixed(CONTENT_DISPOSITION, "attachment")
 }
 
 /// The page of a collection. It says where one is and lists nothing, since it would end up in

@@ -7,6 +7,7 @@ use http::{Method, StatusCode};
 use super::context::{Context, Resource};
 use super::error::DavError;
 use super::message::Response;
+use super::quick::{self, Quick};
 use super::{acl, copymove, delete, get, lock, mkcol, post, propfind, proppatch, put, report};
 use crate::vault::Collection;
 
@@ -31,6 +32,8 @@ pub struct MethodRow {
     pub body: BodyKind,
     /// Where it can be used; decides Allow and 405.
     pub applies: fn(&Resource) -> bool,
+    /// Whether it is answered on the spot; never without one.
+    pub quick: Option<Quick>,
     /// Answers it.
     pub run: fn(&Context<'_>) -> Result<Response, DavError>,
 }
@@ -41,96 +44,112 @@ pub const METHODS: &[MethodRow] = &[
         name: "OPTIONS",
         body: BodyKind::Ignored,
         applies: everywhere,
+        quick: None,
         run: options,
     },
     MethodRow {
         name: "PROPFIND",
         body: BodyKind::Xml,
         applies: existing,
+        quick: Some(quick::propfind),
         run: propfind::run,
     },
     MethodRow {
         name: "PROPPATCH",
         body: BodyKind::Xml,
         applies: in_home,
+        quick: None,
         run: proppatch::run,
     },
     MethodRow {
         name: "REPORT",
         body: BodyKind::Xml,
         applies: existing,
+        quick: Some(quick::report),
         run: report::run,
     },
     MethodRow {
         name: "ACL",
         body: BodyKind::Xml,
         applies: existing,
+        quick: None,
         run: acl::run,
     },
     MethodRow {
         name: "GET",
         body: BodyKind::Ignored,
         applies: existing,
+        quick: Some(quick::get),
         run: get::run,
     },
     MethodRow {
         name: "HEAD",
         body: BodyKind::Ignored,
         applies: existing,
+        quick: Some(quick::get),
         run: get::run,
     },
     MethodRow {
         name: "PUT",
         body: BodyKind::Any,
         applies: on_object_or_unmapped,
+        quick: None,
         run: put::run,
     },
     MethodRow {
         name: "POST",
         body: BodyKind::Any,
         applies: on_calendar,
+        quick: None,
         run: post::run,
     },
     MethodRow {
         name: "DELETE",
         body: BodyKind::Refused,
         applies: in_home,
+        quick: None,
         run: delete::run,
     },
     MethodRow {
         name: "MKCOL",
         body: BodyKind::Xml,
         applies: unmapped,
+        quick: None,
         run: mkcol::run,
     },
     MethodRow {
         name: "MKCALENDAR",
         body: BodyKind::Xml,
         applies: unmapped,
+        quick: None,
         run: mkcol::run_calendar,
     },
     MethodRow {
         name: "COPY",
         body: BodyKind::Refused,
         applies: below_home,
+        quick: None,
         run: copymove::run_copy,
     },
     MethodRow {
         name: "MOVE",
         body: BodyKind::Refused,
         applies: below_home,
+        quick: None,
         run: copymove::run_move,
     },
     MethodRow {
         name: "LOCK",
         body: BodyKind::Xml,
         applies: in_home_or_unmapped,
+        quick: None,
         run: lock::run,
     },
     MethodRow {
         name: "UNLOCK",
         body: BodyKind::Refused,
         applies: in_home_or_unmapped,
+        quick: None,
         run: lock::run_unlock,
     },
 ];

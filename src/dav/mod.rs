@@ -32,6 +32,7 @@ pub mod property;
 pub mod propfind;
 pub mod proppatch;
 pub mod put;
+mod quick;
 pub mod report;
 mod respond;
 pub mod target;
@@ -54,7 +55,7 @@ use crate::limits;
 use crate::vault::{AccountStore, VaultError};
 use crate::xml::XmlLimits;
 use context::Context;
-use method::BodyKind;
+use method::{BodyKind, MethodRow};
 use target::{Target, TargetError};
 
 /// What the configuration decides; what is advertised is what is enforced.
@@ -89,9 +90,14 @@ pub struct Dav {
 impl Dav {
     /// Answers a request of a signed-in account. Total: whatever is sent, there is an answer.
     pub fn handle(&self, account: &AccountStore, request: Request) -> Response {
+        self.respond(account, &request)
+    }
+
+    /// The same for a request that is needed once more.
+    pub fn respond(&self, account: &AccountStore, request: &Request) -> Response {
         let answer = self
-            .anonymous(&request)
-            .map_or_else(|| self.answer(account, &request), Ok);
+            .anonymous(request)
+            .map_or_else(|| self.answer(account, request), Ok);
         let mut response = answer.unwrap_or_else(DavError::into_response);
         // A read may have seen what is not on the disk yet, so it waits too.
         response.receipt = account.barrier();
@@ -111,36 +117,17 @@ impl Dav {
             }
             context => context?,
         };
-        if !(row.applies)(&context.resource) {
-            return Err(match context.resource.exists() {
-                true => DavError::MethodNotAllowed(method::allow(&context.resource)),
-                false => DavError::NotFound,
-            });
-        }
-        match row.body {
-            BodyKind::Xml => {
-                let limits = if row.name == "REPORT" {
-                    XmlLimits::multiget()
-                } else {
-                    XmlLimits::default()
-                };
-                context.xml = context.read_xml(&limits)?;
-            }
-            // an extension that is passed over might have changed what is destroyed
-            BodyKind::Refused if !request.body.iter().all(u8::is_ascii_whitespace) => {
-                return Err(DavError::UnsupportedMediaType("a body without a meaning"));
-            }
-            BodyKind::Refused | BodyKind::Ignored | BodyKind::Any => {}
-        }
-        (row.run)(&context).map_err(|error| match error {
-            DavError::NeedWrite(_) => DavError::NeedWrite(context.own_href()),
-            error => error,
-        })
+        prepare(row, &mut context)?;
+        run(row, &context)
     }
 
     /// What needs no sign-in: OPTIONS, whose answer is then the same for every path, and the
     /// redirect of the well-known path (RFC 6764 section 5). `None`: ask for credentials.
     pub fn anonymous(&self, request: &Request) -> Option<Response> {
+        // most requests: nothing below it is for everybody
+        if request.method != Method::OPTIONS && request.target.starts_with(target::DAV_ROOT) {
+            return None;
+        }
         match Target::parse(&request.target) {
             // 307 of the three statuses that the RFC names, so that a PROPFIND keeps its body
             Ok(Target::WellKnown) => {
@@ -165,4 +152,37 @@ impl Dav {
             Some(BodyKind::Xml | BodyKind::Refused | BodyKind::Ignored) | None => limits::XML_BYTES,
         }
     }
+}
+
+/// Refuses what the method does not do here, and reads the body.
+fn prepare(row: &MethodRow, context: &mut Context<'_>) -> Result<(), DavError> {
+    if !(row.applies)(&context.resource) {
+        return Err(match context.resource.exists() {
+            true => DavError::MethodNotAllowed(method::allow(&context.resource)),
+            false => DavError::NotFound,
+        });
+    }
+    match row.body {
+        BodyKind::Xml => {
+            let limits = if row.name == "REPORT" {
+                XmlLimits::multiget()
+            } else {
+                XmlLimits::default()
+            };
+            context.xml = context.read_xml(&limits)?;
+        }
+        // an extension that is passed over might have changed what is destroyed
+        BodyKind::Refused if !context.request.body.iter().all(u8::is_ascii_whitespace) => {
+            return Err(DavError::UnsupportedMediaType("a body without a meaning"));
+        }
+        BodyKind::Refused | BodyKind::Ignored | BodyKind::Any => {}
+    }
+    Ok(())
+}
+
+fn run(row: &MethodRow, context: &Context<'_>) -> Result<Response, DavError> {
+    (row.run)(context).map_err(|error| match error {
+        DavError::NeedWrite(_) => DavError::NeedWrite(context.own_href()),
+        error => error,
+    })
 }

@@ -13,7 +13,9 @@ pub const XML_TYPE: &str = "application/xml; charset=utf-8";
 impl Response {
     /// An answer without a body. `Dav::handle` gives every answer its receipt.
     pub fn new(status: StatusCode) -> Self {
-        let (headers, body, receipt) = (HeaderMap::new(), Body::Empty, Receipt::done());
+        // Room for what a GET has, and what http adds.
+        let headers = HeaderMap::with_capacity(12);
+        let (body, receipt) = (Body::Empty, Receipt::done());
         Response {
             status,
             headers,
@@ -25,16 +27,23 @@ impl Response {
 
     /// An answer with an XML document.
     pub fn xml(status: StatusCode, document: impl Into<Bytes>) -> Self {
-        let mut response = Response::new(status).with(CONTENT_TYPE, XML_TYPE);
+        let mut response = Response::new(status).with_fixed(CONTENT_TYPE, XML_TYPE);
         response.body = Body::Full(document.into());
         response
     }
 
     /// 207 with a document that is written while it is sent (RFC 4918 section 13).
     pub fn multistatus(steps: Steps) -> Self {
-        let mut response = Response::new(StatusCode::MULTI_STATUS).with(CONTENT_TYPE, XML_TYPE);
+        let mut response =
+            Response::new(StatusCode::MULTI_STATUS).with_fixed(CONTENT_TYPE, XML_TYPE);
         response.body = Body::Stream(steps);
         response
+    }
+
+    /// With one more header, whose value is always the same.
+    pub fn with_fixed(mut self, name: HeaderName, value: &'static str) -> Self {
+        self.headers.append(name, HeaderValue::from_static(value));
+        self
     }
 
     /// With one more header. A value that no header can carry is left out: ours are ASCII.

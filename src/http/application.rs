@@ -69,6 +69,12 @@ pub trait Session: Send + Sync {
     fn device(&self) -> SlotId;
     /// Answers a request; may block.
     fn handle(&self, request: Request) -> Response;
+    /// Answers a request if that takes microseconds and waits for nobody; none for all others, of
+    /// which then nothing was done. Never wrong for what may block: it runs on the threads that
+    /// serve the connections. None is always right.
+    fn handle_quickly(&self, _request: &Request) -> Option<Response> {
+        None
+    }
     /// Remembers that a request of it was refused; `reason` is the word of the log.
     fn refused(&self, status: StatusCode, reason: &'static str);
 }
@@ -88,16 +94,32 @@ struct LiveSession {
     /// Of the request, so that it can be signed in once more.
     name: String,
     secret: Secret,
+    acquaintance: Acquaintance,
+}
+
+/// Whether a session is the first of its account and device for a while.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Acquaintance {
+    /// What is known of the device may have to be read.
+    New,
+    Known,
 }
 
 impl Live {
-    fn session(&self, account: AccountStore, name: &str, secret: &Secret) -> Arc<dyn Session> {
+    fn session(
+        &self,
+        account: AccountStore,
+        name: &str,
+        secret: &Secret,
+        acquaintance: Acquaintance,
+    ) -> Arc<dyn Session> {
         Arc::new(LiveSession {
             accounts: Arc::clone(&self.accounts),
             account,
             dav: Arc::clone(&self.dav),
             name: name.to_owned(),
             secret: secret.clone(),
+            acquaintance,
         })
     }
 }
@@ -110,7 +132,7 @@ impl Application for Live {
     fn cached(&self, name: &str, secret: &Secret) -> Option<Arc<dyn Session>> {
         self.accounts
             .cached(name, secret)
-            .map(|account| self.session(account, name, secret))
+            .map(|account| self.session(account, name, secret, Acquaintance::Known))
     }
 
     fn sign_in_without_argon2(
@@ -120,7 +142,7 @@ impl Application for Live {
         peer: IpAddr,
     ) -> Option<Result<Arc<dyn Session>, SignInError>> {
         let done = self.accounts.sign_in_without_argon2(name, secret, peer)?;
-        Some(done.map(|account| self.session(account, name, secret)))
+        Some(done.map(|account| self.session(account, name, secret, Acquaintance::New)))
     }
 
     fn sign_in(
@@ -131,7 +153,7 @@ impl Application for Live {
     ) -> Result<Arc<dyn Session>, SignInError> {
         self.accounts
             .sign_in(name, secret, peer)
-            .map(|account| self.session(account, name, secret))
+            .map(|account| self.session(account, name, secret, Acquaintance::New))
     }
 
     fn body_limit(&self, method: &Method) -> usize {
@@ -168,6 +190,16 @@ impl Application for Live {
     }
 }
 
+impl LiveSession {
+    fn note_use(&self, request: &Request) {
+        let user_agent = request.headers.get(USER_AGENT);
+        let user_agent = user_agent.map_or(&[][..], |value| value.as_bytes());
+        let (account, device) = (self.account.id(), self.account.device());
+        self.accounts
+            .used(account, device, &String::from_utf8_lossy(user_agent));
+    }
+}
+
 impl Session for LiveSession {
     fn account(&self) -> AccountId {
         self.account.id()
@@ -178,11 +210,7 @@ impl Session for LiveSession {
     }
 
     fn handle(&self, request: Request) -> Response {
-        let user_agent = request.headers.get(USER_AGENT);
-        let user_agent = user_agent.map_or(&[][..], |value| value.as_bytes());
-        let (account, device) = (self.account.id(), self.account.device());
-        self.accounts
-            .used(account, device, &String::from_utf8_lossy(user_agent));
+        self.note_use(&request);
         let again = || self.accounts.opened_again(&self.name, &self.secret);
         // An account is closed when the store failed and is opened again, a part of one also when
         // another device opens the whole, at any moment; that is no reason to ask a client for its
@@ -191,15 +219,25 @@ impl Session for LiveSession {
             true => self.account.clone(),
             false => again().unwrap_or_else(|| self.account.clone()),
         };
-        let copy = request.clone();
-        let response = self.dav.handle(&account, request);
+        let response = self.dav.respond(&account, &request);
         if response.status != StatusCode::UNAUTHORIZED || account.is_open() {
             return response;
         }
         match again() {
-            Some(account) => self.dav.handle(&account, copy),
+            Some(account) => self.dav.respond(&account, &request),
             None => response,
         }
+    }
+
+    fn handle_quickly(&self, request: &Request) -> Option<Response> {
+        if self.acquaintance == Acquaintance::New {
+            return None;
+        }
+        let response = self.dav.respond_quickly(&self.account, request);
+        // Closed meanwhile: `handle` opens it again.
+        let response = response.filter(|one| one.status != StatusCode::UNAUTHORIZED)?;
+        self.note_use(request);
+        Some(response)
     }
 
     fn refused(&self, status: StatusCode, reason: &'static str) {

@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use ::http::{HeaderValue, Method, StatusCode};
 use tracing::{Event, Level, Subscriber};
@@ -20,13 +21,35 @@ use crate::ids::SlotId;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct RequestId(u64);
 
-impl RequestId {
-    pub fn random(ambient: &Ambient) -> RequestId {
-        RequestId(u64::from_be_bytes(ambient.bytes()))
+/// Names requests: a count, which nobody else is to see, under a key of this process. To ask the
+/// system for random bytes each time takes longer.
+pub(super) struct RequestIds {
+    key: [u8; 32],
+    next: AtomicU64,
+}
+
+impl RequestIds {
+    pub fn new(ambient: &Ambient) -> RequestIds {
+        RequestIds {
+            key: ambient.bytes(),
+            next: AtomicU64::new(0),
+        }
     }
 
+    pub fn next(&self) -> RequestId {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let hash = *blake3::keyed_hash(&self.key, &number.to_le_bytes()).as_bytes();
+        let short = hash[..8].try_into().expect("8 of 32 bytes");
+        RequestId(u64::from_be_bytes(short))
+    }
+}
+
+impl RequestId {
     pub fn header(self) -> HeaderValue {
-        HeaderValue::try_from(self.to_string()).expect("hexadecimal digits may stand in a header")
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let digit = |place: u32| DIGITS[(self.0 >> (60 - 4 * place)) as usize & 15];
+        let digits: [u8; 16] = std::array::from_fn(|place| digit(place as u32));
+        HeaderValue::from_bytes(&digits).expect("hexadecimal digits may stand in a header")
     }
 }
 
@@ -54,19 +77,29 @@ pub(super) fn answered(line: &Line<'_>) {
     // Any other is a text of the client's.
     let method = dav::method::find(line.method).map_or("other", |row| row.name);
     let (route, precondition) = (line.route, line.reason.unwrap_or("-"));
-    let device = line
-        .device
-        .map_or_else(|| "-".to_owned(), |device| device.to_string());
+    let device = Device(line.device);
     // 507 on a report is a client's page limit (RFC 6578 section 3.6), not a failure.
     if line.status.is_server_error() && line.status != StatusCode::INSUFFICIENT_STORAGE {
-        tracing::error!(%id, method, route, status, precondition, device, %peer, "failed");
+        tracing::error!(%id, method, route, status, precondition, %device, %peer, "failed");
     } else if line.status.is_client_error()
         || line.status.is_server_error()
         || line.reason.is_some()
     {
-        tracing::info!(%id, method, route, status, precondition, device, %peer, "refused");
+        tracing::info!(%id, method, route, status, precondition, %device, %peer, "refused");
     } else {
-        tracing::debug!(%id, method, route, status, device, %peer, "answered");
+        tracing::debug!(%id, method, route, status, %device, %peer, "answered");
+    }
+}
+
+/// Written only when a line is.
+struct Device(Option<SlotId>);
+
+impl fmt::Display for Device {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Some(device) => device.fmt(formatter),
+            None => formatter.write_str("-"),
+        }
     }
 }
 
@@ -266,6 +299,8 @@ mod tests {
         ] {
             assert_eq!(Route::of(path).name(), class);
         }
+        let id = RequestId(0x0123_4567_89ab_cdef);
+        assert_eq!(id.header(), id.to_string());
         let places = Route::ALL.map(|route| route as usize);
         assert!(places.iter().copied().eq(0..Route::ALL.len()));
     }

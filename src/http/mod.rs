@@ -2,9 +2,9 @@
 //! HTTP/2, Basic credentials, and the log of requests.
 //!
 //! Everything below is synchronous and takes whole requests as values. This floor makes them
-//! (`receive`), lets nothing in that is too large, too slow or not signed in (`service`), runs
-//! the work on a bounded pool, waits for the receipt of the answer, and sends the answer no
-//! faster than the client takes it (`answer`). It alone names tokio, hyper and rustls.
+//! (`receive`), lets nothing in that is too large, too slow or not signed in (`service`), answers
+//! what is short on the spot (`spot`) and runs all other work on a bounded pool, waits for the
+//! receipt of the answer, and sends the answer no faster than the client takes it (`answer`). It alone names tokio, hyper and rustls.
 //!
 //! Invariants: no request body is read before its sender is signed in; no answer leaves before
 //! its receipt is durable; a slow client holds memory bounded by `limits`, and no thread; no
@@ -31,6 +31,7 @@ mod security_txt;
 mod server;
 mod service;
 mod shares;
+mod spot;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -59,8 +60,11 @@ use crate::limits;
 /// Only before `ready` is called.
 pub fn run(setup: Setup, ready: impl FnOnce(&[SocketAddr])) -> Result<(), StartError> {
     let (bounds, supervisor) = (setup.bounds.clone(), Arc::clone(&setup.supervisor));
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
+        // So that as many requests as there are cores can be answered on the spot.
+        .worker_threads(cores + limits::SPARE_WORKERS)
         // And one each for housekeeping, the disk, mending, the watchdog and the metrics.
         .max_blocking_threads(bounds.work + bounds.steps + bounds.sign_ins + 5)
         .thread_name("sealdav")

@@ -144,6 +144,7 @@ impl Server {
             security_contact,
             bounds.clone(),
         );
+        let front = front.map_err(StartError::System)?;
         Ok(Server {
             listeners,
             addresses,

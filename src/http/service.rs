@@ -3,6 +3,7 @@
 
 use std::convert::Infallible;
 use std::net::IpAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Once};
 use std::time::{Duration, Instant};
 
@@ -10,7 +11,9 @@ use ::http::header::{
     CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST, RETRY_AFTER,
     STRICT_TRANSPORT_SECURITY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
 };
-use ::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
+use ::http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version,
+};
 use bytes::Bytes;
 use hyper::body::{Body, Incoming};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -23,12 +26,13 @@ use super::basic::{self, Credentials};
 use super::bounds::Bounds;
 use super::client::{self, Client};
 use super::health;
-use super::log::{self, RequestId, Route};
+use super::log::{self, RequestId, RequestIds, Route};
 use super::metrics::Metrics;
 use super::pulse::Pulse;
 use super::receive::{self, Held, Memory, Received, Rest};
 use super::refusal::{self, Refusal};
 use super::security_txt;
+use super::spot::Spot;
 use crate::ambient::Ambient;
 use crate::config::{Contact, Network, PublicUrl};
 use crate::dav;
@@ -37,14 +41,21 @@ use crate::limits;
 use crate::seal::{wiped, wiped_briefly};
 use crate::store::StoreError;
 
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The methods that change nothing.
+const READS: [&str; 4] = ["GET", "HEAD", "PROPFIND", "REPORT"];
+
 /// What all connections share.
 pub(super) struct Front {
     pub application: Arc<dyn Application>,
-    pub ambient: Arc<Ambient>,
+    ids: RequestIds,
+    ambient: Arc<Ambient>,
     pub proxies: Vec<Network>,
     sign_in_networks: Vec<Network>,
     security_contact: Option<(Contact, Option<PublicUrl>)>,
     pub bounds: Bounds,
+    spot: Spot,
     work: Arc<Semaphore>,
     steps: Arc<Semaphore>,
     sign_ins: Arc<Semaphore>,
@@ -128,8 +139,9 @@ impl Front {
         sign_in_networks: Vec<Network>,
         security_contact: Option<(Contact, Option<PublicUrl>)>,
         bounds: Bounds,
-    ) -> Front {
-        Front {
+    ) -> std::io::Result<Front> {
+        Ok(Front {
+            spot: Spot::new()?,
             work: Arc::new(Semaphore::new(bounds.work)),
             steps: Arc::new(Semaphore::new(bounds.steps)),
             sign_ins: Arc::new(Semaphore::new(bounds.sign_ins)),
@@ -138,13 +150,14 @@ impl Front {
             answers: Memory::new(bounds.answer_bytes, bounds.account_answer_bytes),
             metrics: Arc::new(Metrics::new()),
             warned: Once::new(),
+            ids: RequestIds::new(&ambient),
             application,
             ambient,
             proxies,
             sign_in_networks,
             security_contact,
             bounds,
-        }
+        })
     }
 
     /// Answers one request of a connection.
@@ -154,7 +167,7 @@ impl Front {
         request: Request<Incoming>,
     ) -> Result<Response<Answer>, Infallible> {
         let beat = link.pulse.begin();
-        let id = RequestId::random(&self.ambient);
+        let id = self.ids.next();
         let version = request.version();
         let client = Client::of(link.peer, link.tls, request.headers(), &self.proxies);
         if client.is_overlooked_proxy(request.headers()) {
@@ -176,7 +189,7 @@ impl Front {
         *response.status_mut() = outcome.status;
         *response.headers_mut() = outcome.headers;
         let headers = response.headers_mut();
-        headers.insert("x-request-id", id.header());
+        headers.insert(REQUEST_ID, id.header());
         // For every answer: a refusal may quote what a client wrote (HARDENING H18).
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         if client.https {
@@ -360,41 +373,65 @@ impl Front {
         mut request: dav::Request,
         received: Received,
     ) -> Outcome {
-        let permit = match permit_of(&self.work).await {
-            Ok(permit) => permit,
-            Err(refusal) => {
-                return Outcome {
-                    rest: Rest::Nothing,
-                    ..refusal.into()
-                };
-            }
-        };
         let Received { bytes, held } = received;
         request.body = bytes;
         let span = tracing::info_span!("request", %id);
-        let (steps, account) = (span.clone(), session.account());
-        let is_read = ["GET", "HEAD", "PROPFIND", "REPORT"].contains(&request.method.as_str());
-        let work = move || {
-            let _held: (OwnedSemaphorePermit, Held) = (permit, held);
-            wiped(|| span.in_scope(|| session.handle(request)))
+        let account = session.account();
+        let is_read = READS.contains(&request.method.as_str());
+        let quick = match is_read && request.body.len() <= limits::QUICK_BODY_BYTES {
+            true => self.on_the_spot(&*session, &request, &span),
+            false => None,
         };
-        let outcome = match tokio::task::spawn_blocking(work).await {
+        let done = match quick {
+            Some(done) => done,
+            None => self.on_the_pool(session, request, held, span.clone()).await,
+        };
+        let outcome = match done {
             // Waited for here, off the pool: many wait for one sync together, and hold no thread.
             Ok(response) => match response.receipt.clone().await {
-                Ok(()) => self.within_memory(account, is_read, self.outcome(response, steps)),
+                Ok(()) => self.within_memory(account, is_read, self.outcome(response, span)),
                 Err(StoreError::Full) => refusal::DISK_FULL.into(),
                 Err(error) => {
                     tracing::error!(%id, %error, "an answer was withheld because its commit is not durable");
                     refusal::NOT_DURABLE.into()
                 }
             },
-            // The panic hook has logged where, and the content is in neither.
-            Err(_) => refusal::PANIC.into(),
+            Err(refusal) => refusal.into(),
         };
         Outcome {
             rest: Rest::Nothing,
             ..outcome
         }
+    }
+
+    /// The answer of a request that takes microseconds; none when it has to go to the pool.
+    fn on_the_spot(
+        &self,
+        session: &dyn Session,
+        request: &dav::Request,
+        span: &Span,
+    ) -> Option<Result<dav::Response, Refusal>> {
+        let _place = self.spot.take()?;
+        let work = || wiped(|| span.in_scope(|| session.handle_quickly(request)));
+        let done = catch_unwind(AssertUnwindSafe(work));
+        done.map_err(|_| refusal::PANIC).transpose()
+    }
+
+    async fn on_the_pool(
+        &self,
+        session: Arc<dyn Session>,
+        request: dav::Request,
+        held: Held,
+        span: Span,
+    ) -> Result<dav::Response, Refusal> {
+        let permit = permit_of(&self.work).await?;
+        let work = move || {
+            let _held: (OwnedSemaphorePermit, Held) = (permit, held);
+            wiped(|| span.in_scope(|| session.handle(request)))
+        };
+        let done = tokio::task::spawn_blocking(work).await;
+        // The panic hook has logged where, and the content is in neither.
+        done.map_err(|_| refusal::PANIC)
     }
 
     /// The answer with the memory that it takes until its client has taken it. A read is refused

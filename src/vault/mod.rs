@@ -12,6 +12,7 @@
 //! - One `Inner` exists per unlocked account (`registry`), or there would be two gates.
 
 mod annals;
+mod at_hand;
 mod audit;
 mod chunks;
 mod copy;
@@ -60,6 +61,7 @@ mod undo_tests;
 mod unlock;
 mod verify;
 
+pub use at_hand::{AtHand, Telling};
 pub use audit::{
     Action, AuditLine, AuditLines, AuditReport, ClientFamily, DeviceRecord, ExportCursor,
     ExportPage, Finding, Happening, MirrorError,

@@ -44,6 +44,12 @@ impl AccountStore {
         self.token_at(collection.id, Since::all(collection.revision))
     }
 
+    /// The revision up to which a sync-token says that its client knows everything; none when it
+    /// is none of ours.
+    pub fn known_by(token: &str) -> Option<u64> {
+        Since::read(token).map(|since| since.revision)
+    }
+
     fn token_at(&self, id: CollectionId, since: Since) -> String {
         let tree = self.inner.tree.read();
         let tag = self

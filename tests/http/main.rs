@@ -6,3 +6,4 @@ mod log;
 mod requests;
 mod slow;
 mod smuggling;
+mod spot;

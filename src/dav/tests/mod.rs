@@ -11,6 +11,7 @@ mod instances;
 mod listing;
 mod properties;
 mod query;
+mod quick;
 mod reports;
 mod resources;
 mod rfc4791;
@@ -104,20 +105,9 @@ impl Server {
         headers: &[(&str, &str)],
         body: &str,
     ) -> Response {
-        let mut map = HeaderMap::new();
-        for (name, value) in headers {
-            let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
-            map.append(name, HeaderValue::from_str(value).unwrap());
-        }
-        let request = Request {
-            method: Method::from_bytes(method.as_bytes()).unwrap(),
-            target: target.to_owned(),
-            headers: map,
-            body: body.as_bytes().to_vec().into(),
-            authorities: vec!["cal.example.org".into()],
-            https: true,
-        };
-        self.dav.handle(&self.account, request)
+        let request = request(method, target, headers, body);
+        let quick = self.dav.respond_quickly(&self.account, &request);
+        quick.unwrap_or_else(|| self.dav.handle(&self.account, request))
     }
 
     fn ask(&self, method: &str, target: &str, headers: &[(&str, &str)], body: &str) -> Answer {
@@ -166,6 +156,22 @@ impl Server {
     fn report(&self, target: &str, name: &str, inner: &str) -> Answer {
         let body = format!("<{name} {NAMESPACES}>{inner}</{name}>");
         self.ask("REPORT", target, &[("depth", "1")], &body)
+    }
+}
+
+fn request(method: &str, target: &str, headers: &[(&str, &str)], body: &str) -> Request {
+    let mut map = HeaderMap::new();
+    for (name, value) in headers {
+        let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
+        map.append(name, HeaderValue::from_str(value).unwrap());
+    }
+    Request {
+        method: Method::from_bytes(method.as_bytes()).unwrap(),
+        target: target.to_owned(),
+        headers: map,
+        body: body.as_bytes().to_vec().into(),
+        authorities: vec!["cal.example.org".into()],
+        https: true,
     }
 }
 

@@ -1,0 +1,136 @@
+//! What is answered on the spot. `Server::respond` of these tests asks for such an answer first, so
+//! that all of them hold for it too; here is which requests get one.
+
+use super::*;
+use crate::limits;
+
+impl Server {
+    /// The status, when it is answered on the spot.
+    fn quickly(
+        &self,
+        (method, target): (&str, &str),
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Option<u16> {
+        self.account.barrier().wait().unwrap();
+        let request = request(method, target, headers, body);
+        let response = self.dav.respond_quickly(&self.account, &request)?;
+        Some(response.status.as_u16())
+    }
+
+    fn quick_report(&self, name: &str, inner: &str) -> Option<u16> {
+        let body = format!("<{name} {NAMESPACES}>{inner}</{name}>");
+        self.quickly(("REPORT", WORK), &[], &body)
+    }
+}
+
+const TASKS: &str = CHILDREN[2];
+const POLL: &str = r#"<propfind xmlns="DAV:"><prop><sync-token/></prop></propfind>"#;
+
+#[test]
+fn polls_need_no_index_and_objects_do() {
+    let server = Server::new();
+    let object = format!("{TASKS}a.ics");
+    let poll = || {
+        for (target, depth) in [(TASKS, "0"), (HOME, "0"), (HOME, "1"), ("/dav/", "0")] {
+            let found = server.quickly(("PROPFIND", target), &[("depth", depth)], POLL);
+            assert_eq!(found, Some(207), "{target}");
+        }
+        assert_eq!(server.quickly(("GET", TASKS), &[], ""), Some(200));
+        // Of others nothing is looked up.
+        let other = ("PROPFIND", "/dav/calendars/bob/");
+        assert_eq!(server.quickly(other, &[("depth", "0")], POLL), Some(404));
+    };
+    let members = || {
+        let found = server.quickly(("PROPFIND", &object), &[("depth", "0")], POLL);
+        let found = [found, server.quickly(("GET", &object), &[], "")];
+        found.map(|status| status.unwrap_or(0))
+    };
+    poll();
+    assert_eq!(members(), [0, 0], "the index is not loaded");
+    assert_eq!(server.ask("GET", &object, &[], "").status, 404);
+    poll();
+    assert_eq!(members(), [404, 404]);
+    // Indices of members are looked at; those of a calendar may be many.
+    assert_eq!(
+        server.quickly(("PROPFIND", TASKS), &[("depth", "1")], POLL),
+        None
+    );
+}
+
+#[test]
+fn small_objects_are_quick_and_large_ones_are_not() {
+    let note = |bytes: u64| format!("COMMENT:{}\r\n", "x".repeat(bytes as usize));
+    let server = Server::with(&[
+        ("small.ics", &event("small", 9, "")),
+        (
+            "large.ics",
+            &event("large", 9, &note(limits::QUICK_OBJECT_BYTES)),
+        ),
+    ]);
+    let [small, large] = ["small", "large"].map(|name| format!("{WORK}{name}.ics"));
+    assert_eq!(server.quickly(("GET", &small), &[], ""), Some(200));
+    assert_eq!(server.quickly(("GET", &large), &[], ""), None);
+    assert_eq!(server.quickly(("HEAD", &large), &[], ""), Some(200));
+    let range = [("range", "bytes=0-9")];
+    assert_eq!(server.quickly(("GET", &small), &range, ""), None);
+    // It may name something of which nothing is known yet.
+    let condition = [("if", "</dav/calendars/alice/tasks/a.ics> ([\"x\"])")];
+    assert_eq!(server.quickly(("GET", &small), &condition, ""), None);
+    for (method, target) in [("PUT", &small), ("DELETE", &small), ("LOCK", &small)] {
+        assert_eq!(server.quickly((method, target), &[], ""), None, "{method}");
+    }
+    assert_eq!(server.ask("GET", &small, &[], "").status, 200);
+}
+
+#[test]
+fn reports_of_little_are_quick() {
+    let names = (0..=limits::QUICK_BODIES).map(|number| format!("{number}.ics"));
+    let names: Vec<String> = names.collect();
+    let server = Server::new();
+    for name in &names {
+        server.put(&format!("{WORK}{name}"), &event(name, 9, ""));
+    }
+    let hrefs = |count: usize| -> String {
+        let hrefs = names[..count].iter();
+        hrefs
+            .map(|name| format!("<D:href>{WORK}{name}</D:href>"))
+            .collect()
+    };
+    let data = "<D:prop><C:calendar-data/></D:prop>";
+    let multiget = |prop: &str, hrefs: &str| {
+        server.quick_report("C:calendar-multiget", &format!("{prop}{hrefs}"))
+    };
+    assert_eq!(multiget(data, &hrefs(limits::QUICK_BODIES)), Some(207));
+    assert_eq!(multiget(data, &hrefs(limits::QUICK_BODIES + 1)), None);
+    let month = "<C:expand start=\"20060101T000000Z\" end=\"20060201T000000Z\"/>";
+    let expand = format!("<D:prop><C:calendar-data>{month}</C:calendar-data></D:prop>");
+    assert_eq!(multiget(&expand, &hrefs(1)), None);
+    let elsewhere = format!("<D:href>{TASKS}a.ics</D:href>");
+    assert_eq!(multiget(data, &elsewhere), None, "its index is not loaded");
+    assert_eq!(server.quick_report("C:calendar-query", data), None);
+
+    let token = || {
+        let found = server.propfind(WORK, "0", "<D:sync-token/>");
+        found.value(WORK, dav("sync-token")).text()
+    };
+    let sync = |token: &str, prop: &str| {
+        let inner =
+            format!("<D:sync-token>{token}</D:sync-token><D:sync-level>1</D:sync-level>{prop}");
+        server.quick_report("D:sync-collection", &inner)
+    };
+    let (etag, before) = ("<D:prop><D:getetag/></D:prop>", token());
+    server.put(&format!("{WORK}0.ics"), &event("0.ics", 10, ""));
+    assert_eq!(sync(&before, etag), Some(207));
+    assert_eq!(sync(&before, data), None);
+    assert_eq!(sync("", etag), Some(207), "there is not much yet");
+    for hour in 0..limits::QUICK_RESOURCES {
+        server.put(
+            &format!("{WORK}0.ics"),
+            &event("0.ics", (hour % 24) as u8, ""),
+        );
+    }
+    assert_eq!(sync("", etag), None);
+    assert_eq!(sync(&before, etag), None);
+    assert_eq!(sync(&token(), etag), Some(207));
+}
