@@ -16,7 +16,8 @@ use std::time::{Duration, Instant};
 use super::error::{StoreError, advice};
 use super::layout::sync_dir;
 use crate::limits::{
-    STORE_CLEAN_MILLIS, STORE_CLOSE_SECONDS, STORE_LET_GO_MILLIS, STORE_SEGMENT_BYTES,
+    STORE_CLEAN_MILLIS, STORE_CLOSE_SECONDS, STORE_LET_GO_MILLIS, STORE_REPLAY_BYTES,
+    STORE_SEGMENT_BYTES,
 };
 
 /// How often a database that is still being let go of is tried again.
@@ -27,6 +28,13 @@ const SLED_LOCKED: &str = "could not acquire lock";
 const WHOLE: &str = "whole";
 /// A snapshot that sled was writing when it was killed; it would read it and fail.
 const SLED_UNFINISHED: &str = ".generating";
+
+/// As `STORE_REPLAY_BYTES`; tests write less, and are to meet such snapshots.
+const REPLAY_BYTES: u64 = if cfg!(test) {
+    64 * 1024
+} else {
+    STORE_REPLAY_BYTES
+};
 
 /// An open database.
 pub(super) struct Rows {
@@ -79,7 +87,9 @@ fn make_durable(dir: &Path, database: &Path) -> Result<File, StoreError> {
 
 /// Closes the database by its last handle and says that it is whole, if it is: `file` was opened
 /// before anything was written, so its sync tells of every write that did not reach the disk.
+/// sled's snapshot is written too, so that the next start need not read the log.
 pub(super) fn close_whole(db: sled::Db, dir: &Path, file: &File) {
+    db.snapshot_at_end();
     if !close(db) {
         return;
     }
@@ -239,6 +249,7 @@ fn open_when_let_go(dir: &Path, cache_bytes: u64) -> sled::Result<sled::Db> {
             // Only this thread of sled's cleans segments as fast as they fill; what it writes is
             // of rows that are durable already, and no answer waits for it.
             .flush_every_ms(Some(STORE_CLEAN_MILLIS))
+            .snapshot_every(REPLAY_BYTES)
             .open();
         match opened {
             Err(sled::Error::Io(error))

@@ -3,6 +3,7 @@
 
 mod copy;
 mod server;
+mod snapshot;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
