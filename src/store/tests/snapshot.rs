@@ -34,6 +34,13 @@ fn copy_log(from: &Path, to: &Path) {
     for file in ["db", "conf"] {
         fs::copy(from.join(file), to.join(file)).unwrap();
     }
+    // The store has none, small segments have.
+    for blob in fs::read_dir(from.join("blobs"))
+        .unwrap()
+        .map(Result::unwrap)
+    {
+        fs::copy(blob.path(), to.join("blobs").join(blob.file_name())).unwrap();
+    }
 }
 
 #[test]
