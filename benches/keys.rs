@@ -20,8 +20,8 @@ use sealdav::vault::{AccountStore, CollectionKind, NewCollection, NewObject, Vau
 
 /// As in the program: what is freed is overwritten.
 #[global_allocator]
-static MEMORY: zeroizing_alloc::ZeroAlloc<std::alloc::System> =
-    zeroizing_alloc::ZeroAlloc(std::alloc::System);
+static MEMORY: zeroizing_alloc::ZeroAlloc<tikv_jemallocator::Jemalloc> =
+    zeroizing_alloc::ZeroAlloc(tikv_jemallocator::Jemalloc);
 
 fn main() {
     divan::main();

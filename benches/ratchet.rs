@@ -4,7 +4,8 @@
 
 use std::hint::black_box;
 
-/// The load generator's objects, which bring a time zone, people and an alarm along.
+/// The load generator's objects, which bring a time zone, people and an alarm along. Not all of it
+/// is used here.
 #[allow(dead_code, unused_imports)]
 #[path = "../conformance/load/src/data.rs"]
 mod data;
@@ -14,8 +15,8 @@ use scene::{Server, event, query};
 
 /// As in the program: what is freed is overwritten.
 #[global_allocator]
-static MEMORY: zeroizing_alloc::ZeroAlloc<std::alloc::System> =
-    zeroizing_alloc::ZeroAlloc(std::alloc::System);
+static MEMORY: zeroizing_alloc::ZeroAlloc<tikv_jemallocator::Jemalloc> =
+    zeroizing_alloc::ZeroAlloc(tikv_jemallocator::Jemalloc);
 
 const OBJECTS: usize = 300;
 /// Requests that are counted; as many go before, so that nothing is done for the first time.

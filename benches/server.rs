@@ -13,8 +13,8 @@ use scene::{Server, query};
 
 /// As in the program: what is freed is overwritten.
 #[global_allocator]
-static MEMORY: zeroizing_alloc::ZeroAlloc<std::alloc::System> =
-    zeroizing_alloc::ZeroAlloc(std::alloc::System);
+static MEMORY: zeroizing_alloc::ZeroAlloc<tikv_jemallocator::Jemalloc> =
+    zeroizing_alloc::ZeroAlloc(tikv_jemallocator::Jemalloc);
 
 fn main() {
     divan::main();

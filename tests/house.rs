@@ -48,6 +48,7 @@ const OWNED: &[(&str, &[&str])] = &[
     ("prometheus_client", &["http"]),
     ("sd_notify", &["cli"]),
     ("clap", &["cli"]),
+    ("tikv_jemallocator", &["main"]),
     ("zeroizing_alloc", &["main"]),
     ("zip", &["port"]),
 ];

@@ -30,8 +30,8 @@ use sealdav::vault::Vault;
 
 /// As in the program, which the child stands for.
 #[global_allocator]
-static MEMORY: zeroizing_alloc::ZeroAlloc<std::alloc::System> =
-    zeroizing_alloc::ZeroAlloc(std::alloc::System);
+static MEMORY: zeroizing_alloc::ZeroAlloc<tikv_jemallocator::Jemalloc> =
+    zeroizing_alloc::ZeroAlloc(tikv_jemallocator::Jemalloc);
 
 /// What the host key opens, and so the server may know at any time.
 const HOSTS: &[&str] = &[

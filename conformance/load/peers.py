@@ -53,6 +53,38 @@ SERVICES {{
 EVENTS {{
 }}
 """
+# DAViCal with what it needs: a database, and a web server with PHP in it
+DAVICAL = Path("/usr/share/davical")
+DAVICAL_PACKAGES = ["davical", "postgresql", "apache2-bin", "libapache2-mod-php", "php-pgsql", "php-xml", "php-curl"]
+APACHE_CONF = """\
+ServerRoot /usr/lib/apache2
+ServerName localhost
+Listen 127.0.0.1:{port}
+PidFile {data}/apache.pid
+ErrorLog {data}/apache.log
+LogLevel error
+User www-data
+Group www-data
+LoadModule mpm_prefork_module modules/mod_mpm_prefork.so
+LoadModule authz_core_module modules/mod_authz_core.so
+LoadModule dir_module modules/mod_dir.so
+LoadModule php_module modules/{php}
+StartServers 8
+MinSpareServers 8
+MaxSpareServers 64
+MaxRequestWorkers 64
+KeepAlive On
+MaxKeepAliveRequests 0
+DocumentRoot {davical}/htdocs
+AcceptPathInfo On
+<FilesMatch "\\.php$">
+  SetHandler application/x-httpd-php
+</FilesMatch>
+php_value include_path {davical}/inc:/usr/share/awl/inc
+php_value error_reporting 0
+php_value default_charset utf-8
+php_value memory_limit 512M
+"""
 BERLIN = """\
 BEGIN:VCALENDAR
 VERSION:2.0
@@ -121,7 +153,7 @@ class Cyrus(Server):
         if os.geteuid() != 0:
             raise OSError("Cyrus is started as root")
         if not MASTER.exists():
-            install()
+            install(PACKAGES)
         self.imap = free_port()
         values = {"data": self.data, "imap": self.imap, "port": self.port}
         (self.data / "imapd.conf").write_text(IMAPD_CONF.format(**values))
@@ -168,8 +200,69 @@ class Cyrus(Server):
         return f"Cyrus {shown.stdout}"
 
 
-def install() -> None:
+class Davical(Server):
+    """DAViCal from Debian's packages, in Apache with PHP, over a PostgreSQL of its own; needs root."""
+
+    kind = "davical"
+    scheme = "http"
+
+    def __init__(self, logs: Path):
+        super().__init__(logs)
+        if os.geteuid() != 0:
+            raise OSError("PostgreSQL and Apache are started as root")
+        if not DAVICAL.exists():
+            install(DAVICAL_PACKAGES)
+        self.data.chmod(0o755)
+        self.postgres = sorted(Path("/usr/lib/postgresql").iterdir())[-1] / "bin"
+        self.database = self.data / "database"
+        self.database.mkdir()
+        shutil.chown(self.database, "postgres", "postgres")
+        php = next(Path("/usr/lib/apache2/modules").glob("libphp*.so")).name
+        values = {"data": self.data, "port": self.port, "php": php, "davical": DAVICAL}
+        (self.data / "apache.conf").write_text(APACHE_CONF.format(**values))
+        self.environment = {**os.environ, "PGHOST": str(self.database), "PGPORT": str(free_port())}
+        self.as_postgres([f"{self.postgres}/initdb", "--auth=trust", "--no-sync", "-D", str(self.database / "pg")])
+        self.start_database()
+        self.as_postgres([str(DAVICAL / "dba/create-database.sh"), "davical", PASSWORD])
+
+    def as_postgres(self, command: list[str]) -> None:
+        """Run it as the database's user, who alone may."""
+        settings = [f"{name}={self.environment[name]}" for name in ("PGHOST", "PGPORT")]
+        words = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups", "env", *settings, *command]
+        done = subprocess.run(words, cwd=self.database, capture_output=True, text=True)
+        if done.returncode != 0:
+            raise OSError(f"{command[0]}: {(done.stdout + done.stderr).strip()[-300:]}")
+
+    def start_database(self) -> None:
+        """PostgreSQL as it comes: every commit is synced."""
+        options = f"-k {self.database} -p {self.environment['PGPORT']} -c listen_addresses="
+        log = str(self.database / "log")
+        self.as_postgres([f"{self.postgres}/pg_ctl", "-w", "-D", str(self.database / "pg"), "-l", log, "-o", options, "start"])
+
+    def command(self) -> list[str]:
+        settings = [f"{name}={self.environment[name]}" for name in ("PGHOST", "PGPORT")]
+        return ["env", *settings, "/usr/sbin/apache2", "-f", str(self.data / "apache.conf"), "-D", "FOREGROUND"]
+
+    def add_account(self, name: str) -> Account:
+        rows = (
+            f"INSERT INTO usr (username, password, fullname, email, active) VALUES ('{name}', '**{PASSWORD}', '{name}', '{name}@example.test', TRUE);"
+            f"INSERT INTO principal (type_id, user_no, displayname, default_privileges) SELECT 1, user_no, fullname, 0::BIT(24) FROM usr WHERE username = '{name}';"
+        )
+        self.as_postgres([f"{self.postgres}/psql", "-q", "-v", "ON_ERROR_STOP=1", "-c", rows, "davical"])
+        home = f"/caldav.php/{name}/"
+        return Account(name, f"{name}@example.test", PASSWORD, self.base, home, home, f"{home}calendar/", f"{home}tasks/", home)
+
+    def remove(self) -> None:
+        self.as_postgres([f"{self.postgres}/pg_ctl", "-w", "-m", "immediate", "-D", str(self.database / "pg"), "stop"])
+        super().remove()
+
+    def version(self) -> str:
+        shown = subprocess.run(["dpkg-query", "-W", "-f", "${Version}", "davical"], capture_output=True, text=True)
+        return f"DAViCal {shown.stdout}"
+
+
+def install(packages: list[str]) -> None:
     """The packages, without starting what they bring."""
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
-    command = ["apt-get", "install", "--yes", "--no-install-recommends", *PACKAGES]
+    command = ["apt-get", "install", "--yes", "--no-install-recommends", *packages]
     subprocess.run(command, env=environment, check=True, capture_output=True)

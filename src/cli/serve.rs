@@ -1,11 +1,8 @@
 //! `sealdav serve`: opens everything, binds the sockets, and hands over to the http floor.
 
-use std::env;
 use std::io::{IsTerminal, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
-use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::JoinHandle;
@@ -26,39 +23,8 @@ use crate::http::{self, Bounds, Exposure, Live, Security, Setup, Source};
 use crate::ids::Secret;
 use crate::limits;
 
-/// What glibc's allocator is told. Left alone it makes a heap for each of the many threads that
-/// come and go, and keeps in them the database's buffers of 8 MiB that were freed: with 50 active
-/// users twice the memory, and three times after 100,000 PUTs (docs/PERFORMANCE.md).
-const ALLOCATOR: [(&str, &str); 2] = [
-    ("MALLOC_ARENA_MAX", "2"),
-    ("MALLOC_MMAP_THRESHOLD_", "262144"),
-];
-
-/// Starts this program once more in its place, since glibc reads these settings from the environment
-/// when a process begins and nowhere else. Where one of them is set already, that holds.
-fn settle_allocator() {
-    if !cfg!(target_env = "gnu")
-        || ALLOCATOR
-            .iter()
-            .any(|(name, _)| env::var_os(name).is_some())
-    {
-        return;
-    }
-    let mut arguments = env::args_os();
-    let Some((name, program)) = arguments.next().zip(env::current_exe().ok()) else {
-        return;
-    };
-    let error = Command::new(program)
-        .arg0(name)
-        .args(arguments)
-        .envs(ALLOCATOR)
-        .exec();
-    tracing::warn!(%error, "the server takes more memory than it has to");
-}
-
 /// Runs the server until it is told to stop.
 pub(super) fn run(mut config: Config, flags: ServeFlags) -> Result<(), Failure> {
-    settle_allocator();
     if !flags.listen.is_empty() {
         config.listen = flags.listen;
     }
