@@ -380,6 +380,13 @@ impl Accounts {
         }
     }
 
+    /// Closes the database in order, whoever still holds it; the last thing that a process does with it.
+    pub fn end(&self) {
+        if let Err(error) = self.vault.store().end() {
+            tracing::error!(%error, "the database could not be closed in order");
+        }
+    }
+
     fn flush(&self, which: Flush) {
         let days = self.settings.device_days;
         let done = self.devices.flush(&self.vault, days, which);

@@ -91,6 +91,7 @@ pub(super) fn run(mut config: Config, flags: ServeFlags) -> Result<(), Failure> 
     schedule.stop();
     mirror.stop();
     accounts.settle();
+    accounts.end();
     ran?;
     tracing::info!("stopped");
     Ok(())

@@ -453,6 +453,15 @@ impl Store {
     /// # Errors
     /// `Failed` or `Full` when a write failed, now or before.
     pub fn close(self) -> Result<(), StoreError> {
+        self.end()
+    }
+
+    /// As `close`, while others may still hold the store: they are told `Failed` from now on. For a
+    /// process that ends, which nobody waits for to let go of it.
+    ///
+    /// # Errors
+    /// As `close`.
+    pub fn end(&self) -> Result<(), StoreError> {
         let mut running = self.running.write();
         let all = running.line.last();
         running.end();

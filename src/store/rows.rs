@@ -15,7 +15,8 @@ use std::time::{Duration, Instant};
 use super::error::{StoreError, advice};
 use super::layout::sync_dir;
 use crate::limits::{
-    STORE_CLEAN_MILLIS, STORE_CLOSE_SECONDS, STORE_LET_GO_MILLIS, STORE_SEGMENT_BYTES,
+    STORE_CLEAN_MILLIS, STORE_CLOSE_SECONDS, STORE_LET_GO_MILLIS, STORE_REPLAY_BYTES,
+    STORE_SEGMENT_BYTES,
 };
 
 /// How often a database that is still being let go of is tried again.
@@ -29,6 +30,13 @@ const SLED_UNFINISHED: &str = ".generating";
 
 /// How the database file is synced; tests put failures in its place.
 pub(super) type Sync = fn(&File) -> io::Result<()>;
+
+/// As `STORE_REPLAY_BYTES`; tests write less, and are to meet such snapshots.
+const REPLAY_BYTES: u64 = if cfg!(test) {
+    64 * 1024
+} else {
+    STORE_REPLAY_BYTES
+};
 
 /// An open database.
 pub(super) struct Rows {
@@ -81,7 +89,9 @@ fn make_durable(dir: &Path, database: &Path) -> Result<File, StoreError> {
 
 /// Closes the database by its last handle and says that it is whole, if it is: `file` was opened
 /// before anything was written, so its sync tells of every write that did not reach the disk.
+/// sled's snapshot is written too, so that the next start need not read the log.
 pub(super) fn close_whole(db: sled::Db, dir: &Path, file: &File) {
+    db.snapshot_at_end();
     if !close(db) {
         return;
     }
@@ -242,6 +252,7 @@ fn open_when_let_go(dir: &Path, cache_bytes: u64, sync: Sync) -> sled::Result<sl
             // of rows that are durable already, and no answer waits for it.
             .flush_every_ms(Some(STORE_CLEAN_MILLIS))
             .sync_with(sync)
+            .snapshot_every(REPLAY_BYTES)
             .open();
         match opened {
             Err(sled::Error::Io(error))

@@ -3,6 +3,7 @@
 
 mod copy;
 mod server;
+mod snapshot;
 mod syncs;
 
 use std::collections::BTreeMap;

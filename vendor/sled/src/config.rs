@@ -210,6 +210,8 @@ pub struct Inner {
     #[doc(hidden)]
     pub idgen_persist_interval: u64,
     #[doc(hidden)]
+    pub snapshot_every: u64,
+    #[doc(hidden)]
     pub version: (usize, usize),
     tmp_path: PathBuf,
     pub(crate) global_error: Arc<Atomic<Error>>,
@@ -239,6 +241,7 @@ impl Default for Inner {
             print_profile_on_drop: false,
             flush_every_ms: Some(500),
             idgen_persist_interval: 1_000_000,
+            snapshot_every: u64::max_value(),
             global_error: Arc::new(Atomic::default()),
             sync: File::sync_data,
             #[cfg(feature = "event_log")]
@@ -522,6 +525,11 @@ impl Config {
             create_new,
             bool,
             "attempts to exclusively open the database, failing if it already exists"
+        ),
+        (
+            snapshot_every,
+            u64,
+            "sealdav: bytes of the log after which a snapshot is written, as far as one takes an eighth of them"
         ),
         (
             print_profile_on_drop,

@@ -429,6 +429,12 @@ impl Db {
         self.context.pagecache.rewrite_all()
     }
 
+    /// sealdav: lets a snapshot of the whole log be written when the
+    /// last handle is dropped, so that the next start need not read it.
+    pub fn snapshot_at_end(&self) {
+        self.context.pagecache.snapshot_at_end()
+    }
+
     /// Returns the on-disk size of the storage files
     /// for this database.
     pub fn size_on_disk(&self) -> Result<u64> {

@@ -21,7 +21,7 @@ mod reservation;
 mod segment;
 mod snapshot;
 
-use std::{collections::BinaryHeap, ops::Deref};
+use std::{collections::BinaryHeap, ops::Deref, sync::atomic::AtomicBool};
 
 use crate::*;
 
@@ -45,6 +45,7 @@ use self::{
     iterator::{raw_segment_iter_from, LogIter},
     pagetable::PageTable,
     segment::{SegmentAccountant, SegmentCleaner, SegmentOp},
+    snapshot::write_snapshot,
 };
 
 pub(crate) use self::{
@@ -517,6 +518,10 @@ pub struct PageCache {
     idgen_persists: Arc<AtomicU64>,
     idgen_persist_mu: Arc<Mutex<()>>,
     was_recovered: bool,
+    /// sealdav: where the last snapshot ends, and its bytes.
+    snapshot: Mutex<(Lsn, u64)>,
+    /// sealdav: whether one is written when this is dropped.
+    snapshot_at_end: AtomicBool,
 }
 
 unsafe impl Send for PageCache {}
@@ -533,6 +538,19 @@ impl Debug for PageCache {
             *self.next_pid_to_allocate.lock(),
             self.free
         ))
+    }
+}
+
+/// sealdav: the last handle is gone, so the snapshot is exact.
+#[cfg(not(feature = "event_log"))]
+impl Drop for PageCache {
+    fn drop(&mut self) {
+        if !self.snapshot_at_end.load(Acquire) {
+            return;
+        }
+        if let Err(e) = self.write_snapshot() {
+            error!("failed to write a snapshot: {}", e);
+        }
     }
 }
 
@@ -657,6 +675,8 @@ impl PageCache {
             idgen: Arc::new(AtomicU64::new(0)),
             idgen_persists: Arc::new(AtomicU64::new(0)),
             was_recovered: false,
+            snapshot: Mutex::new((snapshot.stable_lsn.unwrap_or(0), 0)),
+            snapshot_at_end: AtomicBool::new(false),
         };
 
         // now we read it back in
@@ -2155,53 +2175,103 @@ impl PageCache {
         Ok(())
     }
 
-    /// A snapshot is to recover the pageTable at a point in time.
+    /// sealdav: lets the snapshot be written that spares the next
+    /// start the reading of the log, when the last handle is dropped.
+    pub(crate) fn snapshot_at_end(&self) {
+        self.snapshot_at_end.store(true, Release);
+    }
+
+    /// sealdav: writes a snapshot when `every` bytes were logged since
+    /// the last one, or eight times as many as a snapshot has.
+    pub(crate) fn snapshot_if_due(&self, every: u64) -> Result<()> {
+        let (last, bytes) = *self.snapshot.lock();
+        let due = std::cmp::max(every, bytes.saturating_mul(8));
+        let logged = self.log.stable_offset().saturating_sub(last);
+        if u64::try_from(logged).unwrap_or(0) < due {
+            return Ok(());
+        }
+        self.write_snapshot()
+    }
+
+    /// sealdav: writes a snapshot of all pages, while others may go on.
     ///
-    /// This is called fuzzy snapshot because while
-    /// we are taking a snapshot, the ongoing inserts
-    /// into the database will keep bumping up the Lsn.
-    /// Therefore, the `stable_lsn` gives us the state
-    /// of the world, when the snapshot was taken.
-    #[allow(unused)]
-    fn take_fuzzy_snapshot(self) -> Snapshot {
-        let stable_lsn_now: Lsn = self.log.stable_offset();
-
-        // This is how we determine the number of the pages we will snapshot.
-        let pid_bound = *self.next_pid_to_allocate.lock();
-
-        let pid_bound_usize = assert_usize(pid_bound);
-
-        let mut page_states = Vec::<PageState>::with_capacity(pid_bound_usize);
-        let guard = pin();
-        for pid in 0..pid_bound {
-            'inner: loop {
-                if let Some(pg_view) = self.inner.get(pid, &guard) {
-                    if pg_view.cache_infos.is_empty() {
-                        // there is a benign race with the thread
-                        // that is allocating this page. the allocating
-                        // thread has not yet written the new page to disk,
-                        // and it does not yet have any storage tracking
-                        // information.
-                        std::thread::yield_now();
-                    } else {
-                        let page_state = pg_view.to_page_state();
-                        page_states.push(page_state);
-                        break 'inner;
-                    }
-                } else {
-                    // there is a benign race with the thread
-                    // that bumped the next_pid_to_allocate
-                    // atomic counter above. it has not yet
-                    // installed the page that it is allocating.
-                    std::thread::yield_now();
-                }
-            }
+    /// It is fuzzy: what was stable before the pages are looked at is in it,
+    /// some of what came later may be too. A start reads the log from the
+    /// first on, which leaves each page as its last message
+    /// has it, wherever the snapshot had it. All that the snapshot names
+    /// is on the disk before it is written.
+    pub(crate) fn write_snapshot(&self) -> Result<()> {
+        let mut last = self.snapshot.lock();
+        let _flushed = self.flush()?;
+        let begin = self.log.stable_offset() + 1;
+        if begin <= last.0 {
+            return Ok(());
+        }
+        let (pt, named) = self.page_states()?;
+        let _flushed = self.flush()?;
+        // Each handle is told once of what did not reach the disk.
+        if let Err(e) = self.config.file.sync_all() {
+            self.config.set_global_error(e.into());
+        }
+        self.config.global_error()?;
+        if named > self.log.stable_offset() {
+            return Err(Error::ReportableBug(
+                "a page is not stable after a flush".into(),
+            ));
         }
 
-        Snapshot {
-            stable_lsn: Some(stable_lsn_now),
-            active_segment: None,
-            pt: page_states,
+        let mut snapshot =
+            Snapshot { stable_lsn: Some(begin), active_segment: None, pt };
+        let iobuf = self.log.iobufs.current_iobuf();
+        let segment_size = self.config.segment_size as Lsn;
+        let progress = begin % segment_size;
+        if progress + MAX_MSG_HEADER_LEN as Lsn >= segment_size {
+            snapshot.stable_lsn =
+                Some(self.config.normalize(begin) + segment_size);
+        } else if progress != 0 && iobuf.lsn == begin {
+            snapshot.active_segment =
+                Some(self.config.normalize(iobuf.offset));
+        }
+        let bytes = write_snapshot(&self.config, &snapshot)?;
+        *last = (begin, bytes);
+        Ok(())
+    }
+
+    /// sealdav: where each page is, and the last message named by one.
+    fn page_states(&self) -> Result<(Vec<PageState>, Lsn)> {
+        let bound = *self.next_pid_to_allocate.lock();
+        let mut states = Vec::with_capacity(assert_usize(bound));
+        let mut named = -1;
+        for pid in 0..bound {
+            let mut tries = 0;
+            while !self.page_state(pid, &mut states, &mut named) {
+                // It is being allocated and not yet written, or that failed.
+                tries += 1;
+                if tries > 1000 {
+                    return Err(Error::ReportableBug(
+                        "a page was allocated and not written".into(),
+                    ));
+                }
+                std::thread::sleep(std::time::Duration::from_millis(1));
+            }
+        }
+        Ok((states, named))
+    }
+
+    fn page_state(
+        &self,
+        pid: PageId,
+        states: &mut Vec<PageState>,
+        named: &mut Lsn,
+    ) -> bool {
+        let guard = pin();
+        match self.inner.get(pid, &guard) {
+            Some(view) if !view.cache_infos.is_empty() => {
+                *named = std::cmp::max(*named, view.last_lsn());
+                states.push(view.to_page_state());
+                true
+            }
+            _ => false,
         }
     }
 }

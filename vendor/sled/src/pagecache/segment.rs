@@ -639,11 +639,13 @@ impl SegmentAccountant {
             // writing all of each took most of a start. What was cut
             // off the end of the file is not written at all.
             if segment_base < self.tip {
-                pwrite_all(
-                    &self.config.file,
-                    &*vec![MessageKind::Corrupted.into(); SEG_HEADER_LEN],
-                    segment_base,
-                )?;
+                let mut head = [0; SEG_HEADER_LEN];
+                let file = &self.config.file;
+                let _ = pread_exact_or_eof(file, &mut head, segment_base)?;
+                let none = [MessageKind::Corrupted.into(); SEG_HEADER_LEN];
+                if head != none {
+                    pwrite_all(file, &none, segment_base)?;
+                }
             }
         }
 

@@ -94,6 +94,18 @@ impl PageState {
 }
 
 impl Snapshot {
+    /// sealdav: the last message that a page of it is in.
+    fn last_named(&self) -> Option<Lsn> {
+        let last = |state: &PageState| match state {
+            PageState::Present { base, frags } => {
+                Some(frags.last().map_or(base.0, |frag| frag.0))
+            }
+            PageState::Free(lsn, _) => Some(*lsn),
+            PageState::Uninitialized => None,
+        };
+        self.pt.iter().filter_map(last).max()
+    }
+
     pub fn recovered_coords(
         &self,
         segment_size: usize,
@@ -282,9 +294,23 @@ fn advance_snapshot(
             "no recovery progress happened since the last snapshot \
             was generated, returning the previous one"
         );
+        // sealdav: what it names has to be there.
+        if snapshot.stable_lsn.unwrap_or(0) % config.segment_size as Lsn != 0 {
+            error!("the segment that the snapshot ends in is missing");
+            return Err(Error::corruption(None));
+        }
         snapshot
     } else {
         let iterated_lsn = iter.cur_lsn.unwrap();
+
+        // sealdav: before anything is overwritten. A snapshot is also
+        // written while the log grows, so look at what it names too.
+        if iterated_lsn < snapshot.stable_lsn.unwrap_or(0)
+            || snapshot.last_named() >= Some(iterated_lsn)
+        {
+            error!("the log ends before the snapshot");
+            return Err(Error::corruption(None));
+        }
 
         let segment_progress: Lsn = iterated_lsn % (config.segment_size as Lsn);
 
@@ -311,29 +337,32 @@ fn advance_snapshot(
             trace!("bumping snapshot.stable_lsn to {}", bumped);
             (bumped, None)
         } else {
-            if let Some(BasedBuf { offset, .. }) = iter.segment_base {
+            if let Some(BasedBuf { offset, ref buf }) = iter.segment_base {
                 // either situation 3 or situation 4. we need to zero the
                 // tail of the segment after the recovered tip
-                let shred_len = config.segment_size
-                    - usize::try_from(segment_progress).unwrap()
-                    - 1;
-                let shred_zone = vec![MessageKind::Corrupted.into(); shred_len];
+                let progress = usize::try_from(segment_progress).unwrap();
                 let shred_base =
-                    offset + LogOffset::try_from(segment_progress).unwrap();
+                    offset + LogOffset::try_from(progress).unwrap();
 
                 #[cfg(feature = "testing")]
                 {
                     shred_point = Some(shred_base);
                 }
 
-                debug!(
-                    "zeroing the end of the recovered segment at lsn {} between lids {} and {}",
-                    config.normalize(iterated_lsn),
-                    shred_base,
-                    shred_base + shred_len as LogOffset
-                );
-                pwrite_all(&config.file, &shred_zone, shred_base)?;
-                config.file.sync_all()?;
+                // sealdav: what is zero on the disk is left as it is.
+                let shred_len = written_len(buf.get(progress..).unwrap_or(&[]));
+                if shred_len > 0 {
+                    debug!(
+                        "zeroing the end of the recovered segment at lsn {} between lids {} and {}",
+                        config.normalize(iterated_lsn),
+                        shred_base,
+                        shred_base + shred_len as LogOffset
+                    );
+                    let shred_zone =
+                        vec![MessageKind::Corrupted.into(); shred_len];
+                    pwrite_all(&config.file, &shred_zone, shred_base)?;
+                    config.file.sync_all()?;
+                }
             }
             (iterated_lsn, iter.segment_base.map(|bb| bb.offset))
         };
@@ -362,7 +391,7 @@ fn advance_snapshot(
     }
 
     if snapshot.stable_lsn > old_stable_lsn {
-        write_snapshot(config, &snapshot)?;
+        let _bytes = write_snapshot(config, &snapshot)?;
     }
 
     #[cfg(feature = "testing")]
@@ -437,35 +466,54 @@ fn advance_snapshot(
     Ok(snapshot)
 }
 
+/// sealdav: how much of these bytes there is before nothing but zeros.
+fn written_len(bytes: &[u8]) -> usize {
+    let zero = |chunk: &[u8]| chunk.iter().fold(0, |all, byte| all | byte) == 0;
+    let mut len = bytes.len();
+    for chunk in bytes.rchunks(4096) {
+        if !zero(chunk) {
+            break;
+        }
+        len -= chunk.len();
+    }
+    len
+}
+
 /// Read a `Snapshot` or generate a default, then advance it to
 /// the tip of the data file, if present.
 pub fn read_snapshot_or_default(config: &RunningConfig) -> Result<Snapshot> {
-    // NB we want to error out if the read snapshot was corrupted.
-    // We only use a default Snapshot when there is no snapshot found.
-    let last_snap = read_snapshot(config)?.unwrap_or_else(Snapshot::default);
+    // sealdav: a snapshot only saves time. One that cannot be read is
+    // left for one before it, and at last for the whole log. But when
+    // the log ends before the snapshot, something that was synced is lost.
+    let mut candidates = config.get_snapshot_files()?;
+    candidates.retain(|path| path.extension().map_or(true, |e| e != "generating"));
+    candidates.sort();
+    while let Some(path) = candidates.pop() {
+        match read_snapshot(&path, config) {
+            Ok(last_snap) => return advance(last_snap, config),
+            Err(Error::Corruption { .. }) => {
+                error!("the snapshot {:?} cannot be read", path);
+            }
+            Err(other) => return Err(other),
+        }
+    }
+    advance(Snapshot::default(), config)
+}
 
+fn advance(last_snap: Snapshot, config: &RunningConfig) -> Result<Snapshot> {
     let log_iter =
         raw_segment_iter_from(last_snap.stable_lsn.unwrap_or(0), config)?;
 
-    let res = advance_snapshot(log_iter, last_snap, config)?;
-
-    Ok(res)
+    advance_snapshot(log_iter, last_snap, config)
 }
 
 /// Read a `Snapshot` from disk.
 /// Returns an error if the read snapshot was corrupted.
-/// Returns `Ok(Some(snapshot))` if there was nothing written.
-fn read_snapshot(config: &RunningConfig) -> Result<Option<Snapshot>> {
-    let mut candidates = config.get_snapshot_files()?;
-    if candidates.is_empty() {
-        debug!("no previous snapshot found");
-        return Ok(None);
-    }
-
-    candidates.sort();
-    let path = candidates.pop().unwrap();
-
-    let mut f = std::fs::OpenOptions::new().read(true).open(&path)?;
+fn read_snapshot(
+    path: &std::path::Path,
+    config: &RunningConfig,
+) -> Result<Snapshot> {
+    let mut f = std::fs::OpenOptions::new().read(true).open(path)?;
 
     let mut buf = vec![];
     let _read = f.read_to_end(&mut buf)?;
@@ -506,10 +554,14 @@ fn read_snapshot(config: &RunningConfig) -> Result<Option<Snapshot>> {
     #[cfg(not(feature = "zstd"))]
     let bytes = buf;
 
-    Snapshot::deserialize(&mut bytes.as_slice()).map(Some)
+    Snapshot::deserialize(&mut bytes.as_slice())
 }
 
-fn write_snapshot(config: &RunningConfig, snapshot: &Snapshot) -> Result<()> {
+/// Returns its bytes.
+pub(super) fn write_snapshot(
+    config: &RunningConfig,
+    snapshot: &Snapshot,
+) -> Result<u64> {
     trace!("writing snapshot {:?}", snapshot);
 
     let raw_bytes = snapshot.serialize();
@@ -543,7 +595,11 @@ fn write_snapshot(config: &RunningConfig, snapshot: &Snapshot) -> Result<()> {
     let parent = path_1.parent().unwrap();
     std::fs::create_dir_all(parent)?;
     let mut f =
-        std::fs::OpenOptions::new().write(true).create(true).open(&path_1)?;
+        std::fs::OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .open(&path_1)?;
 
     // write the snapshot bytes, followed by a crc64 checksum at the end
     io_fail!(config, "snap write");
@@ -560,6 +616,8 @@ fn write_snapshot(config: &RunningConfig, snapshot: &Snapshot) -> Result<()> {
     io_fail!(config, "snap write mv");
     std::fs::rename(&path_1, &path_2)?;
     io_fail!(config, "snap write mv post");
+    // sealdav: the new name has to be there before old ones go.
+    std::fs::File::open(parent)?.sync_all()?;
 
     trace!("renamed snapshot to {}", path_2.to_string_lossy());
 
@@ -581,5 +639,5 @@ fn write_snapshot(config: &RunningConfig, snapshot: &Snapshot) -> Result<()> {
             }
         }
     }
-    Ok(())
+    Ok(bytes.len() as u64)
 }
