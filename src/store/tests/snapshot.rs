@@ -108,7 +108,7 @@ fn a_snapshot_that_cannot_be_read_costs_time_alone() {
 /// Snapshots are taken all the time while several threads write, and segments are freed and used again.
 #[test]
 fn a_snapshot_beside_writers_leads_to_what_the_log_says() {
-    const SEGMENT: usize = 32 * 1024;
+    const SEGMENT: usize = 128 * 1024;
     let config = |dir: &Path| {
         sled::Config::new()
             .path(dir)
