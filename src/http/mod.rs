@@ -61,6 +61,15 @@ use crate::limits;
 pub fn run(setup: Setup, ready: impl FnOnce(&[SocketAddr])) -> Result<(), StartError> {
     let (bounds, supervisor) = (setup.bounds.clone(), Arc::clone(&setup.supervisor));
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    // The database keeps a note of each thread that reads, made at its first read and kept as long as the
+    // thread, with whatever lay on the stack in the note's padding. So that no key does, each thread
+    // reads before it works for anybody.
+    let application = Arc::downgrade(&setup.application);
+    let first_read = move || {
+        if let Some(application) = application.upgrade() {
+            application.touch();
+        }
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         // So that as many requests as there are cores can be answered on the spot.
@@ -68,6 +77,7 @@ pub fn run(setup: Setup, ready: impl FnOnce(&[SocketAddr])) -> Result<(), StartE
         // And one each for housekeeping, the disk, mending, the watchdog and the metrics.
         .max_blocking_threads(bounds.work + bounds.steps + bounds.sign_ins + 5)
         .thread_name("sealdav")
+        .on_thread_start(first_read)
         .build()
         .map_err(StartError::System)?;
     let served = runtime.block_on(async {
