@@ -511,6 +511,8 @@ pub const QUICK_BODY_BYTES: usize = 4 * 1024;
 pub const QUICK_OBJECT_BYTES: u64 = STREAM_STEP_BYTES as u64;
 /// Resources of which such an answer tells, and collections of its account: some answers look at all.
 pub const QUICK_RESOURCES: usize = 64;
+/// Microseconds for which a write on the spot waits for another of its account: several small ones.
+pub const QUICK_GATE_MICROS: u64 = 200;
 /// Objects whose bodies it holds: each is a row to read.
 pub const QUICK_BODIES: usize = 8;
 /// Streamed answers that compute a step at once; fewer than `WORK_THREADS`, so that a GET always finds one.

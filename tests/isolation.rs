@@ -74,6 +74,8 @@ const WITHOUT_IDS: &[&str] = &[
     "resolve",
     "at_hand",
     "is_settled",
+    "alone",
+    "is_roomy",
     "known_by",
     "subtree",
     "trashed_objects",

@@ -51,7 +51,7 @@ pub const METHODS: &[MethodRow] = &[
         name: "PROPFIND",
         body: BodyKind::Xml,
         applies: existing,
-        quick: Some(quick::propfind),
+        quick: Some(Quick::Read(quick::propfind)),
         run: propfind::run,
     },
     MethodRow {
@@ -65,7 +65,7 @@ pub const METHODS: &[MethodRow] = &[
         name: "REPORT",
         body: BodyKind::Xml,
         applies: existing,
-        quick: Some(quick::report),
+        quick: Some(Quick::Read(quick::report)),
         run: report::run,
     },
     MethodRow {
@@ -79,21 +79,21 @@ pub const METHODS: &[MethodRow] = &[
         name: "GET",
         body: BodyKind::Ignored,
         applies: existing,
-        quick: Some(quick::get),
+        quick: Some(Quick::Read(quick::get)),
         run: get::run,
     },
     MethodRow {
         name: "HEAD",
         body: BodyKind::Ignored,
         applies: existing,
-        quick: Some(quick::get),
+        quick: Some(Quick::Read(quick::get)),
         run: get::run,
     },
     MethodRow {
         name: "PUT",
         body: BodyKind::Any,
         applies: on_object_or_unmapped,
-        quick: None,
+        quick: Some(Quick::Write(quick::put)),
         run: put::run,
     },
     MethodRow {
@@ -107,7 +107,7 @@ pub const METHODS: &[MethodRow] = &[
         name: "DELETE",
         body: BodyKind::Refused,
         applies: in_home,
-        quick: None,
+        quick: Some(Quick::Write(quick::delete)),
         run: delete::run,
     },
     MethodRow {

@@ -2,6 +2,10 @@
 //! for that thread: those that take microseconds. What may wait for a disk, for a writer or for much
 //! work is left to `Dav::respond` on a thread of the pool; to say so is always right, and costs
 //! no more than a change of thread.
+//!
+//! A write is planned and enqueued here; that it gets to the disk is waited for later, by nobody's
+//! thread. It is left to the pool when another writer of the account is at work for longer than
+//! `limits::QUICK_GATE_MICROS`.
 
 use http::Method;
 use http::header::RANGE;
@@ -10,6 +14,7 @@ use super::context::{Context, Kind, Resource, resolve, target_of};
 use super::error::DavError;
 use super::headers::{self, Depth};
 use super::message::{Request, Response};
+use super::method::MethodRow;
 use super::target::Target;
 use super::{Dav, method, prepare, run};
 use crate::limits;
@@ -18,19 +23,43 @@ use crate::xml::{Element, caldav, dav};
 
 /// Whether the answer of a method is quick, once its target was found in memory and its body was
 /// read. Must not say so of what may wait for anybody.
-pub type Quick = fn(&Context<'_>, &AtHand) -> bool;
+pub type IsQuick = fn(&Context<'_>, &AtHand) -> bool;
+
+/// What a method does when it is quick.
+pub enum Quick {
+    /// It reads.
+    Read(IsQuick),
+    /// It writes, and is asked while no other writer of the account is at work.
+    Write(IsQuick),
+}
 
 impl Dav {
     /// Answers a request of a signed-in account if that takes microseconds; none for all others, of
     /// which nothing was done.
     pub fn respond_quickly(&self, account: &AccountStore, request: &Request) -> Option<Response> {
         let row = method::find(&request.method)?;
-        let quick = row.quick?;
+        let quick = row.quick.as_ref()?;
         // an If header may name other resources
         let simple = request.body.len() <= limits::QUICK_BODY_BYTES
             && !request.headers.contains_key("if")
             && account.is_open();
         let target = simple.then(|| target_of(self, request).ok()).flatten()?;
+        let respond = |is_quick| self.respond_at_hand(account, request, (row, is_quick), target);
+        let mut response = match quick {
+            Quick::Read(is_quick) => respond(*is_quick)?,
+            Quick::Write(is_quick) => account.alone(|| respond(*is_quick))??,
+        };
+        response.receipt = account.barrier();
+        Some(response)
+    }
+
+    fn respond_at_hand(
+        &self,
+        account: &AccountStore,
+        request: &Request,
+        (row, is_quick): (&MethodRow, IsQuick),
+        target: Target,
+    ) -> Option<Response> {
         let path = match &target {
             Target::Tree(tree) => tree.path.as_slice(),
             Target::WellKnown => return None,
@@ -42,13 +71,29 @@ impl Dav {
         }
         let answer = Context::at(target, self, account, request).and_then(|mut context| {
             prepare(row, &mut context)?;
-            let answer = quick(&context, &at_hand).then(|| run(row, &context));
+            let answer = is_quick(&context, &at_hand).then(|| run(row, &context));
             answer.transpose()
         });
-        let mut response = answer.unwrap_or_else(|error| Some(error.into_response()))?;
-        response.receipt = account.barrier();
-        Some(response)
+        answer.unwrap_or_else(|error| Some(error.into_response()))
     }
+}
+
+/// PUT: a small object, new or over a small one. What is replaced goes into the trash, which must
+/// not be so full that this writer has to cut it.
+pub fn put(context: &Context<'_>, at_hand: &AtHand) -> bool {
+    let replaced = match &context.resource {
+        Resource::Object(_, object) => object.size,
+        Resource::Collection(_) => return false,
+        _ => 0,
+    };
+    at_hand.members == Telling::AtOnce
+        && replaced <= limits::QUICK_OBJECT_BYTES
+        && context.account.is_roomy()
+}
+
+/// DELETE: a small object.
+pub fn delete(context: &Context<'_>, at_hand: &AtHand) -> bool {
+    matches!(context.resource, Resource::Object(..)) && put(context, at_hand)
 }
 
 /// GET and HEAD: what fits into one answer, once its rows are in the store.

@@ -378,10 +378,7 @@ impl Front {
         let span = tracing::info_span!("request", %id);
         let account = session.account();
         let is_read = READS.contains(&request.method.as_str());
-        let quick = match is_read && request.body.len() <= limits::QUICK_BODY_BYTES {
-            true => self.on_the_spot(&*session, &request, &span),
-            false => None,
-        };
+        let quick = self.on_the_spot(&*session, &request, &span);
         let done = match quick {
             Some(done) => done,
             None => self.on_the_pool(session, request, held, span.clone()).await,
@@ -411,6 +408,9 @@ impl Front {
         request: &dav::Request,
         span: &Span,
     ) -> Option<Result<dav::Response, Refusal>> {
+        if request.body.len() > limits::QUICK_BODY_BYTES {
+            return None;
+        }
         let _place = self.spot.take()?;
         let work = || wiped(|| span.in_scope(|| session.handle_quickly(request)));
         let done = catch_unwind(AssertUnwindSafe(work));

@@ -129,6 +129,12 @@ impl Line {
         }
     }
 
+    /// Whether those who are about to put small batches there will not wait: half of it is free.
+    pub(super) fn has_room(&self) -> bool {
+        let waiting = self.waiting.lock();
+        waiting.batches.len() < COMMIT_QUEUE / 2 && waiting.bytes < COMMIT_QUEUE_BYTES / 2
+    }
+
     /// A receipt for everything that stands in the line now.
     pub(super) fn last(self: &Arc<Self>) -> Receipt {
         let ticket = self.waiting.lock().last;

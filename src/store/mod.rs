@@ -340,6 +340,12 @@ impl Store {
         }
     }
 
+    /// Whether `commit` of a small batch will not wait.
+    pub fn has_room_in_line(&self) -> bool {
+        let running = self.running.try_read();
+        running.is_some_and(|running| running.line.has_room())
+    }
+
     /// A receipt that is durable when everything committed so far is.
     pub fn barrier(&self) -> Receipt {
         let running = self.running.read();

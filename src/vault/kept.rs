@@ -202,6 +202,11 @@ impl Kept {
     pub fn is_flooded(&self, retention: Retention) -> bool {
         !retention.is_off() && self.weight().exceeds(retention, 16)
     }
+
+    /// Whether whoever writes may have to soon.
+    pub fn is_nearly_flooded(&self, retention: Retention) -> bool {
+        !retention.is_off() && self.weight().exceeds(retention, 15)
+    }
 }
 
 /// What the trash of an account holds, and may hold.

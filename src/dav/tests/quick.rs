@@ -77,10 +77,59 @@ fn small_objects_are_quick_and_large_ones_are_not() {
     // It may name something of which nothing is known yet.
     let condition = [("if", "</dav/calendars/alice/tasks/a.ics> ([\"x\"])")];
     assert_eq!(server.quickly(("GET", &small), &condition, ""), None);
-    for (method, target) in [("PUT", &small), ("DELETE", &small), ("LOCK", &small)] {
-        assert_eq!(server.quickly((method, target), &[], ""), None, "{method}");
-    }
-    assert_eq!(server.ask("GET", &small, &[], "").status, 200);
+    // To replace or delete it puts it into the trash.
+    let again = event("large", 10, "");
+    assert_eq!(server.quickly(("PUT", &large), CALENDAR, &again), None);
+    assert_eq!(server.quickly(("DELETE", &large), &[], ""), None);
+    assert_eq!(server.quickly(("LOCK", &small), &[], ""), None);
+    assert_eq!(server.ask("HEAD", &large, &[], "").status, 200);
+}
+
+const CALENDAR: &[(&str, &str)] = &[("content-type", "text/calendar")];
+
+#[test]
+fn small_writes_are_quick_while_no_other_is_at_work() {
+    let server = Server::new();
+    let object = format!("{WORK}a.ics");
+    let put = |headers: &[(&str, &str)], hour| {
+        let headers = [CALENDAR, headers].concat();
+        server.quickly(("PUT", &object), &headers, &event("a", hour, ""))
+    };
+    assert_eq!(put(&[], 9), None, "the index is not loaded");
+    assert_eq!(server.ask("GET", &object, &[], "").status, 404);
+    let new = [("if-none-match", "*")];
+    assert_eq!((put(&new, 9), put(&new, 10)), (Some(201), Some(412)));
+    assert_eq!(put(&[], 11), Some(204));
+    let stored = || server.ask("GET", &object, &[], "").text;
+    assert_eq!(stored(), event("a", 11, ""));
+    let wrong = server.quickly(("PUT", &object), CALENDAR, "no calendar");
+    assert_eq!(wrong, Some(403));
+
+    let (begun, go) = (std::sync::Barrier::new(2), std::sync::Barrier::new(2));
+    let account = server.account.clone();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let written = account.write(|_| {
+                begun.wait();
+                go.wait();
+                Ok::<_, crate::vault::VaultError>(())
+            });
+            written.unwrap();
+        });
+        begun.wait();
+        let answers = [put(&[], 12), server.quickly(("DELETE", &object), &[], "")];
+        let read = stored();
+        go.wait();
+        assert_eq!(answers, [None, None]);
+        assert_eq!(read, event("a", 11, ""));
+    });
+
+    assert_eq!(put(&[], 13), Some(204));
+    assert_eq!(stored(), event("a", 13, ""));
+    assert_eq!(server.quickly(("DELETE", &object), &[], ""), Some(204));
+    assert_eq!(server.ask("GET", &object, &[], "").status, 404);
+    assert_eq!(server.quickly(("DELETE", &object), &[], ""), Some(404));
+    assert_eq!(server.quickly(("DELETE", TASKS), &[], ""), None);
 }
 
 #[test]
