@@ -18,6 +18,9 @@ pub const REQUEST_TARGET_BYTES: usize = 8 * 1024;
 
 /// Bytes of stack that are overwritten after each piece of work: more than any of it needs.
 pub const STACK_WIPED_BYTES: usize = 128 * 1024;
+/// The same after what is answered on the spot, which needs 32 KiB even in a program without
+/// optimisations.
+pub const STACK_WIPED_QUICKLY_BYTES: usize = 40 * 1024;
 /// The same after a look at a header, or into a cache.
 pub const STACK_WIPED_BRIEFLY_BYTES: usize = 16 * 1024;
 
@@ -511,6 +514,10 @@ pub const QUICK_BODY_BYTES: usize = 4 * 1024;
 pub const QUICK_OBJECT_BYTES: u64 = STREAM_STEP_BYTES as u64;
 /// Resources of which such an answer tells, and collections of its account: some answers look at all.
 pub const QUICK_RESOURCES: usize = 64;
+/// Bytes of a question (a PROPFIND's body) that is remembered; those of clients have up to 2,000.
+pub const POLL_BYTES: usize = 4 * 1024;
+/// Questions that are remembered: each client has a handful, and takes some ten times their bytes.
+pub const POLLS: usize = 128;
 /// Microseconds for which a write on the spot waits for another of its account: several small ones.
 pub const QUICK_GATE_MICROS: u64 = 200;
 /// Objects whose bodies it holds: each is a row to read.

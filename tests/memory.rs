@@ -249,10 +249,7 @@ fn serve(data: &Path) {
         ..AccountSettings::default()
     };
     let accounts = Arc::new(Accounts::open(vault.expect("a vault"), settings));
-    let dav = Dav {
-        settings: DavSettings::default(),
-        ambient: Arc::clone(&ambient),
-    };
+    let dav = Dav::new(DavSettings::default(), Arc::clone(&ambient));
     let setup = Setup {
         listeners: vec![TcpListener::bind("127.0.0.1:0").expect("a socket")],
         security: Security::Plain,

@@ -139,10 +139,7 @@ impl Server {
         };
         Server {
             accounts: Arc::new(Accounts::open(vault, settings)),
-            dav: Dav {
-                settings: DavSettings::default(),
-                ambient,
-            },
+            dav: Dav::new(DavSettings::default(), ambient),
         }
     }
 

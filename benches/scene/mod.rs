@@ -35,10 +35,7 @@ impl Server {
         let keys = directory.path().join("keys");
         let vault = Vault::open(store.expect("a store"), host, &keys, Arc::clone(&ambient));
         let account = open(&vault.expect("a vault"));
-        let dav = Dav {
-            settings: DavSettings::default(),
-            ambient,
-        };
+        let dav = Dav::new(DavSettings::default(), ambient);
         let server = Server {
             dav,
             account,

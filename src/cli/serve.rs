@@ -272,10 +272,7 @@ pub(super) fn dav(config: &Config, ambient: &Arc<Ambient>) -> Arc<Dav> {
             .as_ref()
             .map(|url| url.as_str().to_owned()),
     };
-    Arc::new(Dav {
-        settings,
-        ambient: Arc::clone(ambient),
-    })
+    Arc::new(Dav::new(settings, Arc::clone(ambient)))
 }
 
 /// Where the certificate comes from; none without TLS.

@@ -114,7 +114,7 @@ pub struct Context<'a> {
     /// What stands there.
     pub resource: Resource,
     /// The body, for methods that take XML; none when it was empty.
-    pub xml: Option<Element>,
+    pub xml: Option<Arc<Element>>,
 }
 
 impl<'a> Context<'a> {
@@ -211,7 +211,7 @@ impl<'a> Context<'a> {
     ///
     /// # Errors
     /// 400, 413, 403 no-external-entities; 415 when it is not said to be XML and is none.
-    pub fn read_xml(&self, limits: &XmlLimits) -> Result<Option<Element>, DavError> {
+    pub fn read_xml(&self, limits: &XmlLimits) -> Result<Option<Arc<Element>>, DavError> {
         let body = &self.request.body;
         if body.iter().all(u8::is_ascii_whitespace) {
             return Ok(None);
@@ -220,7 +220,7 @@ impl<'a> Context<'a> {
             .header("content-type")
             .is_none_or(|kind| kind.to_ascii_lowercase().contains("xml"));
         match xml::parse(body, limits) {
-            Ok(element) => Ok(Some(element)),
+            Ok(element) => Ok(Some(Arc::new(element))),
             Err(xml::XmlError::Malformed(_) | xml::XmlError::Encoding) if !said_xml => {
                 Err(DavError::UnsupportedMediaType("a body that is no XML"))
             }
@@ -295,7 +295,7 @@ pub fn resource_href(account: &AccountStore, target: &Target, resource: &Resourc
 pub fn required<'c>(context: &'c Context<'_>) -> Result<&'c Element, DavError> {
     context
         .xml
-        .as_ref()
+        .as_deref()
         .ok_or(DavError::BadRequest("the method needs an XML body"))
 }
 

@@ -34,10 +34,7 @@ impl World {
             vault.add(other);
         }
         World {
-            dav: Dav {
-                settings: DavSettings::default(),
-                ambient: Arc::new(Ambient::system()),
-            },
+            dav: Dav::new(DavSettings::default(), Arc::new(Ambient::system())),
             alice: vault.unlock("alice", &alice),
             _vault: vault,
         }

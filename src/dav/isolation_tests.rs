@@ -68,10 +68,7 @@ impl World {
         let vault = TestVault::new();
         let (alice, bob) = (vault.add("alice"), vault.add("bob"));
         let (alice, bob) = (vault.unlock("alice", &alice), vault.unlock("bob", &bob));
-        let dav = Dav {
-            settings: DavSettings::default(),
-            ambient: Arc::new(Ambient::system()),
-        };
+        let dav = Dav::new(DavSettings::default(), Arc::new(Ambient::system()));
         let mut world = World {
             dav,
             alice,

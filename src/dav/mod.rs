@@ -23,6 +23,7 @@ pub mod message;
 pub mod method;
 pub mod mkcol;
 pub mod multistatus;
+mod polls;
 pub mod post;
 pub mod precondition;
 mod properties_acl;
@@ -56,6 +57,7 @@ use crate::vault::{AccountStore, VaultError};
 use crate::xml::XmlLimits;
 use context::Context;
 use method::{BodyKind, MethodRow};
+use polls::Polls;
 use target::{Target, TargetError};
 
 /// What the configuration decides; what is advertised is what is enforced.
@@ -85,9 +87,19 @@ pub struct Dav {
     pub settings: DavSettings,
     /// Clock and randomness.
     pub ambient: Arc<Ambient>,
+    polls: Polls,
 }
 
 impl Dav {
+    /// The protocol with these settings.
+    pub fn new(settings: DavSettings, ambient: Arc<Ambient>) -> Dav {
+        Dav {
+            settings,
+            ambient,
+            polls: Polls::default(),
+        }
+    }
+
     /// Answers a request of a signed-in account. Total: whatever is sent, there is an answer.
     pub fn handle(&self, account: &AccountStore, request: Request) -> Response {
         self.respond(account, &request)
@@ -164,12 +176,12 @@ fn prepare(row: &MethodRow, context: &mut Context<'_>) -> Result<(), DavError> {
     }
     match row.body {
         BodyKind::Xml => {
-            let limits = if row.name == "REPORT" {
-                XmlLimits::multiget()
-            } else {
-                XmlLimits::default()
+            let (polls, body) = (&context.dav.polls, &context.request.body);
+            context.xml = match row.name {
+                "PROPFIND" => polls.read(body, || context.read_xml(&XmlLimits::default()))?,
+                "REPORT" => context.read_xml(&XmlLimits::multiget())?,
+                _ => context.read_xml(&XmlLimits::default())?,
             };
-            context.xml = context.read_xml(&limits)?;
         }
         // an extension that is passed over might have changed what is destroyed
         BodyKind::Refused if !context.request.body.iter().all(u8::is_ascii_whitespace) => {

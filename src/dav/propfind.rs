@@ -22,7 +22,7 @@ use crate::xml::{Element, Writer, dav};
 /// 403 propfind-finite-depth for Depth: infinity, which is also what no Depth means; 412.
 pub fn run(context: &Context<'_>) -> Result<Response, DavError> {
     conditions::check_states(context)?;
-    let selection = selection(context.xml.as_ref())?;
+    let selection = selection(context.xml.as_deref())?;
     let depth = headers::depth(&context.request.headers);
     let depth = depth.map_err(|error| DavError::BadRequest(error.header()))?;
     let prefer = headers::prefer(&context.request.headers);

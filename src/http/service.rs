@@ -38,7 +38,7 @@ use crate::config::{Contact, Network, PublicUrl};
 use crate::dav;
 use crate::ids::{AccountId, SlotId};
 use crate::limits;
-use crate::seal::{wiped, wiped_briefly};
+use crate::seal::{wiped, wiped_briefly, wiped_quickly};
 use crate::store::StoreError;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -412,7 +412,7 @@ impl Front {
             return None;
         }
         let _place = self.spot.take()?;
-        let work = || wiped(|| span.in_scope(|| session.handle_quickly(request)));
+        let work = || wiped_quickly(|| span.in_scope(|| session.handle_quickly(request)));
         let done = catch_unwind(AssertUnwindSafe(work));
         done.map_err(|_| refusal::PANIC).transpose()
     }

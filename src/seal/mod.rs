@@ -43,7 +43,7 @@ pub use secret::{Generated, SecretKind};
 pub use slot::{
     Access, Argon2Cost, OuterSeal, Slot, SlotContent, SlotError, SlotKey, SlotLock, Terms, ToWrap,
 };
-pub use wipe::{wiped, wiped_briefly};
+pub use wipe::{wiped, wiped_briefly, wiped_quickly};
 
 /// Bytes of a chunk that, with its padding header, stay within the store's bound for one row.
 pub const CHUNK_CONTENT_BYTES: usize = crate::limits::CHUNK_BYTES - row::HEADER_BYTES;

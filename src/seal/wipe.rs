@@ -13,6 +13,12 @@ pub fn wiped<T>(work: impl FnOnce() -> T) -> T {
     apart(work)
 }
 
+/// The same for work that is known to be small: what is answered on the spot.
+pub fn wiped_quickly<T>(work: impl FnOnce() -> T) -> T {
+    let _afterwards = Afterwards(overwrite::<{ limits::STACK_WIPED_QUICKLY_BYTES }>);
+    apart(work)
+}
+
 /// The same for work that calls a few small functions.
 pub fn wiped_briefly<T>(work: impl FnOnce() -> T) -> T {
     let _afterwards = Afterwards(overwrite::<{ limits::STACK_WIPED_BRIEFLY_BYTES }>);

@@ -18,10 +18,7 @@ fn devices() -> (Server, Server) {
         access: Access::ReadOnly,
         expires: None,
     };
-    let dav = || Dav {
-        settings: DavSettings::default(),
-        ambient: Arc::new(Ambient::system()),
-    };
+    let dav = || Dav::new(DavSettings::default(), Arc::new(Ambient::system()));
     let reader = Server {
         dav: dav(),
         account: vault.unlock_under("alice", &secret, terms),
@@ -120,10 +117,7 @@ fn a_device_for_reading_reads_and_is_told_so() {
 fn limited(whole_is_open: bool) -> (Option<Server>, Server) {
     let vault = TestVault::new();
     let secret = vault.add("alice");
-    let dav = || Dav {
-        settings: DavSettings::default(),
-        ambient: Arc::new(Ambient::system()),
-    };
+    let dav = || Dav::new(DavSettings::default(), Arc::new(Ambient::system()));
     let writer = Server {
         dav: dav(),
         account: vault.unlock("alice", &secret),

@@ -65,10 +65,7 @@ impl Server {
     /// With an empty calendar `work`.
     fn new() -> Self {
         let (vault, account) = account();
-        let dav = Dav {
-            settings: DavSettings::default(),
-            ambient: Arc::new(Ambient::system()),
-        };
+        let dav = Dav::new(DavSettings::default(), Arc::new(Ambient::system()));
         let server = Server {
             dav,
             account,

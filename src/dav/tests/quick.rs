@@ -183,3 +183,33 @@ fn reports_of_little_are_quick() {
     assert_eq!(sync(&before, etag), None);
     assert_eq!(sync(&token(), etag), Some(207));
 }
+
+#[test]
+fn what_is_quick_needs_little_stack() {
+    let server = Server::with(&[("a.ics", &event("a", 9, ""))]);
+    let object = format!("{WORK}a.ics");
+    let data = "<D:prop><D:getetag/><C:calendar-data/></D:prop>";
+    let multiget = format!("{data}<D:href>{object}</D:href>");
+    let sync = "<D:sync-token/><D:sync-level>1</D:sync-level><D:prop><D:getetag/></D:prop>";
+    server.ask("GET", &object, &[], "");
+    let work = || {
+        let depth = [("depth", "1")];
+        let series = event("a", 9, "RRULE:FREQ=MONTHLY;BYDAY=1MO,-1FR;COUNT=30\r\n");
+        let answers = [
+            server.quickly(("PROPFIND", HOME), &depth, POLL),
+            server.quickly(("PROPFIND", WORK), &[("depth", "0")], ""),
+            server.quickly(("GET", &object), &[], ""),
+            server.quick_report("C:calendar-multiget", &multiget),
+            server.quick_report("D:sync-collection", sync),
+            server.quickly(("PUT", &object), CALENDAR, &series),
+            server.quickly(("DELETE", &object), &[], ""),
+            server.quickly(("PUT", &object), CALENDAR, &series),
+        ];
+        assert_eq!(answers, [207, 207, 200, 207, 207, 204, 204, 201].map(Some));
+    };
+    // As much as is overwritten afterwards (`seal::wiped_quickly`).
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().stack_size(limits::STACK_WIPED_QUICKLY_BYTES);
+        thread.spawn_scoped(scope, work).unwrap();
+    });
+}

@@ -29,10 +29,7 @@ impl Server {
             attendees: 3,
             ..DavSettings::default()
         };
-        let dav = Dav {
-            settings,
-            ambient: Arc::new(Ambient::system()),
-        };
+        let dav = Dav::new(settings, Arc::new(Ambient::system()));
         let server = Server {
             dav,
             account,

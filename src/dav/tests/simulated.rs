@@ -337,10 +337,7 @@ impl World {
 
 fn open(vault: TestVault, secret: &Generated) -> Server {
     let account = vault.unlock("alice", secret);
-    let dav = Dav {
-        settings: DavSettings::default(),
-        ambient: Arc::new(Ambient::system()),
-    };
+    let dav = Dav::new(DavSettings::default(), Arc::new(Ambient::system()));
     Server {
         dav,
         account,
