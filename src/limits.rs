@@ -187,19 +187,6 @@ pub const COMMIT_BATCH_BYTES: usize = STORE_SEGMENT_BYTES / 2;
 pub const COMMIT_QUEUE_BYTES: usize = 16 * COMMIT_BATCH_BYTES;
 /// Bytes of small batches applied in one step: readers wait while the store applies.
 pub const COMMIT_APPLY_BYTES: usize = 1024 * 1024;
-/// Microseconds the commit thread waits for writers it has just released to come back.
-pub const COMMIT_WINDOW_MICROS: u64 = 200;
-/// Most commits that a sync waits for: of as many writers as there seem to be, or a quick disk would be
-/// synced for each two.
-pub const COMMIT_SHARE: usize = 16;
-/// Commits of one group from which on it waits for all writers that there seem to be.
-pub const COMMIT_SEVERAL: usize = 3;
-/// Microseconds that such a wait may take in all.
-pub const COMMIT_GATHER_MICROS: u64 = 4_000;
-/// Microseconds without a new commit that end such a wait.
-pub const COMMIT_GAP_MICROS: u64 = 1_000;
-/// Most groups until it is tried again whether there are more writers, after several times in vain.
-pub const COMMIT_PATIENCE: u32 = 64;
 /// Bytes of a stored value: a chunk and what sealing adds to it.
 pub const ROW_BYTES: usize = CHUNK_BYTES + 1024;
 /// Rows, and bytes of values, that one step of a scan holds.
@@ -508,6 +495,8 @@ pub const SPARE_WORKERS: usize = 1;
 pub const SPOT_LOOK_MILLIS: u64 = 2;
 /// Such looks without any answer on the spot, after which nobody looks until there is one.
 pub const SPOT_QUIET_LOOKS: u32 = 50;
+/// Turns of writers on the spot, shared by all accounts: more than are planned at once.
+pub const SPOT_TURNS: usize = 64;
 /// Bytes of the body of a request that is answered on the spot: what is asked for is then bounded too.
 pub const QUICK_BODY_BYTES: usize = 4 * 1024;
 /// Bytes of the objects whose bodies such an answer holds.

@@ -378,7 +378,12 @@ impl Front {
         let span = tracing::info_span!("request", %id);
         let account = session.account();
         let is_read = READS.contains(&request.method.as_str());
+        let turn = match is_read {
+            true => None,
+            false => Some(self.spot.turn(account).await),
+        };
         let quick = self.on_the_spot(&*session, &request, &span);
+        drop(turn);
         let done = match quick {
             Some(done) => done,
             None => self.on_the_pool(session, request, held, span.clone()).await,

@@ -10,6 +10,8 @@
 //! - A watch wakes another worker when one has been at it for more than `limits::SPOT_LOOK_MILLIS`.
 //!   It is needed because tokio's workers take turns in waiting for sockets: the one that found a
 //!   request there goes on with it, and wakes nobody to wait in its place.
+//! - Writers of one account come one after the other, so each waits for its turn as a task, not as
+//!   a thread.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -17,7 +19,9 @@ use std::thread;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
+use tokio::sync::{Mutex, MutexGuard};
 
+use crate::ids::AccountId;
 use crate::limits;
 
 /// A place that nobody has.
@@ -26,6 +30,8 @@ const FREE: u64 = 0;
 /// The places for work on the spot, and their watch, which ends with this.
 pub(super) struct Spot {
     places: Arc<Places>,
+    /// Of writers; accounts that share one wait for each other, for microseconds.
+    turns: [Mutex<()>; limits::SPOT_TURNS],
     /// None where there is no place.
     watch: Option<thread::JoinHandle<()>>,
 }
@@ -70,7 +76,24 @@ impl Spot {
                 Some(thread.spawn(move || places.watch(rouse))?)
             }
         };
-        Ok(Spot { places, watch })
+        Ok(Spot::of(places, watch))
+    }
+
+    fn of(places: Arc<Places>, watch: Option<thread::JoinHandle<()>>) -> Spot {
+        Spot {
+            places,
+            turns: std::array::from_fn(|_| Mutex::default()),
+            watch,
+        }
+    }
+
+    /// The turn of a writer of this account to try for a place. Whoever has one must not wait for
+    /// anything else.
+    pub async fn turn(&self, account: AccountId) -> MutexGuard<'_, ()> {
+        let [number, ..] = account.bytes();
+        self.turns[usize::from(*number) % limits::SPOT_TURNS]
+            .lock()
+            .await
     }
 
     /// A place, if there is one. Never waits.
@@ -178,10 +201,7 @@ mod tests {
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn the_watch_rouses_while_a_place_is_kept_and_sleeps_without_any() {
         let places = Places::new(1);
-        let mut spot = Spot {
-            places: Arc::clone(&places),
-            watch: None,
-        };
+        let mut spot = Spot::of(Arc::clone(&places), None);
         let (tell, told) = channel();
         let watch = thread::spawn(move || places.watch(|| tell.send(()).unwrap_or_default()));
         spot.watch = Some(watch);

@@ -15,14 +15,12 @@ use std::time::Instant;
 use super::batch::Batch;
 use super::error::{StoreError, advice};
 use super::layout::Witness;
-use super::line::{Group, Line, Wait};
+use super::line::{Group, Line};
 use super::rows;
 use super::undo::Undo;
 use super::watch::Watch;
 use crate::figures::{self, Histogram};
-use crate::limits::{
-    COMMIT_APPLY_BYTES, COMMIT_PATIENCE, COMMIT_SEVERAL, COMMIT_SHARE, COMMIT_STUCK_SECONDS,
-};
+use crate::limits::{COMMIT_APPLY_BYTES, COMMIT_STUCK_SECONDS};
 
 /// The row with the number of the last group. Its name is too short to be a `RowName`.
 pub(super) const GROUP_ROW: &[u8] = b"group";
@@ -164,56 +162,6 @@ impl Sizes {
     }
 }
 
-/// Decides for what the next group waits: for as many batches as there seem to be writers, since all
-/// of them then share a sync and none waits longer. How many there are is found out by waiting for
-/// more now and then; after each time in vain it is left alone for twice as long.
-struct Rhythm {
-    /// Batches that the group after a release had, while nobody was missed.
-    writers: usize,
-    /// Groups until it is tried whether there are more.
-    patience: u32,
-    /// What `patience` was set to when there were no more.
-    backoff: u32,
-}
-
-impl Default for Rhythm {
-    fn default() -> Self {
-        Rhythm {
-            writers: 1,
-            patience: 0,
-            backoff: 0,
-        }
-    }
-}
-
-impl Rhythm {
-    fn tries(&self) -> bool {
-        self.patience == 0 && self.writers < COMMIT_SHARE
-    }
-
-    fn wait(&self) -> Wait {
-        match self.writers {
-            0..COMMIT_SEVERAL => Wait::Return(self.writers),
-            _ if self.tries() => Wait::Gather((2 * self.writers).min(COMMIT_SHARE)),
-            _ => Wait::Gather(self.writers.min(COMMIT_SHARE)),
-        }
-    }
-
-    fn took(&mut self, batches: usize) {
-        if self.writers >= COMMIT_SEVERAL {
-            if !self.tries() {
-                self.patience = self.patience.saturating_sub(1);
-            } else if batches > self.writers {
-                self.backoff = 0;
-            } else {
-                self.backoff = (self.backoff * 2).clamp(1, COMMIT_PATIENCE);
-                self.patience = self.backoff;
-            }
-        }
-        self.writers = batches.max(1);
-    }
-}
-
 /// What the commit thread owns.
 pub(super) struct Committer {
     pub(super) db: sled::Db,
@@ -235,9 +183,7 @@ impl Committer {
     /// if nothing failed.
     pub(super) fn run(mut self) -> Option<File> {
         let mut whole = true;
-        let mut rhythm = Rhythm::default();
-        while let Some(group) = self.line.take(rhythm.wait()) {
-            rhythm.took(group.batches.len());
+        while let Some(group) = self.line.take() {
             let sizes = Sizes::of(&group.batches);
             let last = group.last;
             // To the end of this turn: whoever holds it sees a group that is on the disk, or
@@ -322,22 +268,6 @@ impl Committer {
 mod tests {
     use super::*;
 
-    /// Groups of so many writers, each of whom comes again when it is released: how often more were
-    /// waited for than there are, and how many batches the last groups had.
-    fn groups(rhythm: &mut Rhythm, count: usize, writers: usize) -> (usize, Vec<usize>) {
-        let (mut in_vain, mut sizes) = (0, vec![0]);
-        for _ in 0..count {
-            let (Wait::Return(awaited) | Wait::Gather(awaited)) = rhythm.wait();
-            in_vain += usize::from(awaited > writers);
-            // Those who were not in the group before stand in the line already.
-            let there = writers.saturating_sub(sizes[sizes.len() - 1]);
-            let batches = awaited.min(writers).max(there);
-            rhythm.took(batches);
-            sizes.push(batches);
-        }
-        (in_vain, sizes.split_off(count - count.min(10) + 1))
-    }
-
     #[test]
     fn a_write_that_does_not_end_is_stuck() {
         let mut counters = Counters::default();
@@ -347,25 +277,5 @@ mod tests {
         assert!(counters.stuck());
         counters.end();
         assert!(!counters.stuck());
-    }
-
-    #[test]
-    fn a_group_waits_for_as_many_as_there_are() {
-        let mut rhythm = Rhythm::default();
-        assert_eq!(rhythm.wait(), Wait::Return(1));
-        for writers in [COMMIT_SEVERAL, COMMIT_SHARE / 2, COMMIT_SHARE] {
-            let (in_vain, sizes) = groups(&mut rhythm, 1_000, writers);
-            assert_eq!(sizes, [writers; 10]);
-            assert!(in_vain < 40, "{in_vain} of 1,000 with {writers} writers");
-        }
-        // Of many writers, some plan their writes while those of others are synced.
-        let (in_vain, sizes) = groups(&mut rhythm, 1_000, 8 * COMMIT_SHARE);
-        assert_eq!(in_vain, 0);
-        assert!(sizes.iter().all(|size| *size >= COMMIT_SHARE), "{sizes:?}");
-        // When most of them leave, a few groups wait for them, and two writers are never kept.
-        let (in_vain, sizes) = groups(&mut rhythm, 1_000, 2);
-        assert!(in_vain < 5, "{in_vain}");
-        assert_eq!(sizes, [2; 10]);
-        assert_eq!(rhythm.wait(), Wait::Return(2));
     }
 }

@@ -10,16 +10,12 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
 use super::batch::Batch;
 use super::error::StoreError;
-use crate::limits::{
-    COMMIT_BATCH_BYTES, COMMIT_GAP_MICROS, COMMIT_GATHER_MICROS, COMMIT_QUEUE, COMMIT_QUEUE_BYTES,
-    COMMIT_WINDOW_MICROS,
-};
+use crate::limits::{COMMIT_BATCH_BYTES, COMMIT_QUEUE, COMMIT_QUEUE_BYTES};
 
 /// A ticket that is never reached: the receipt of a commit that the store did not accept.
 const NEVER: u64 = u64::MAX;
@@ -50,8 +46,6 @@ struct Waiting {
     bytes: usize,
     /// The last ticket given out.
     last: u64,
-    /// Batches whose coming the commit thread waits for; 0 when it waits for any.
-    awaited: usize,
     open: bool,
 }
 
@@ -60,16 +54,6 @@ impl Waiting {
     fn is_full(&self) -> bool {
         self.batches.len() >= COMMIT_QUEUE || self.bytes >= COMMIT_QUEUE_BYTES
     }
-}
-
-/// For what the commit thread waits before it takes what stands in the line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Wait {
-    /// For as many batches as the group before had: their writers were just released and are given
-    /// a moment to come back, so that they share a sync again.
-    Return(usize),
-    /// For so many batches, as long as more keep coming: so many writers seem to be at work.
-    Gather(usize),
 }
 
 /// What one sync will make durable.
@@ -86,7 +70,6 @@ impl Line {
                 batches: VecDeque::new(),
                 bytes: 0,
                 last: 0,
-                awaited: 0,
                 open: true,
             }),
             more: Condvar::new(),
@@ -116,7 +99,7 @@ impl Line {
         waiting.bytes += batch.bytes();
         waiting.batches.push_back(batch);
         let ticket = waiting.last;
-        let wake = waiting.batches.len() == waiting.awaited.max(1) || waiting.is_full();
+        let wake = waiting.batches.len() == 1;
         drop(waiting);
         if wake {
             self.more.notify_one();
@@ -146,9 +129,10 @@ impl Line {
         }
     }
 
-    /// The next group, in order. Once something stands in the line, more is waited for as `wait`
-    /// says. `None` when the line is closed and empty.
-    pub(super) fn take(&self, wait: Wait) -> Option<Group> {
+    /// The next group, in order: all that stands in the line, as far as one sync may hold it. Nobody is
+    /// waited for: while one group is written, the next gathers. `None` when the line is closed and
+    /// empty.
+    pub(super) fn take(&self) -> Option<Group> {
         let mut waiting = self.waiting.lock();
         while waiting.batches.is_empty() {
             if !waiting.open {
@@ -156,24 +140,6 @@ impl Line {
             }
             self.more.wait(&mut waiting);
         }
-        let (awaited, longest, gap) = match wait {
-            Wait::Return(count) => (count, COMMIT_WINDOW_MICROS, COMMIT_WINDOW_MICROS),
-            Wait::Gather(count) => (count, COMMIT_GATHER_MICROS, COMMIT_GAP_MICROS),
-        };
-        let until = Instant::now() + Duration::from_micros(longest);
-        waiting.awaited = awaited.min(COMMIT_QUEUE);
-        while waiting.batches.len() < waiting.awaited && waiting.open && !waiting.is_full() {
-            let had = waiting.batches.len();
-            let gap = Instant::now() + Duration::from_micros(gap);
-            let late = self
-                .more
-                .wait_until(&mut waiting, gap.min(until))
-                .timed_out();
-            if late && (waiting.batches.len() == had || Instant::now() >= until) {
-                break;
-            }
-        }
-        waiting.awaited = 0;
         let mut bytes = 0;
         let mut batches = Vec::with_capacity(waiting.batches.len());
         while let Some(batch) = waiting.batches.front() {

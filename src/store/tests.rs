@@ -800,7 +800,7 @@ fn a_line_full_of_bytes_makes_writers_wait() {
                 waiting <= 70,
                 "{waiting} batches of about a 64th of the bound"
             );
-            let group = line.take(super::line::Wait::Return(1)).unwrap();
+            let group = line.take().unwrap();
             groups += group.batches.len() as u64;
             let taken = group.batches.iter().map(Batch::bytes).sum::<usize>();
             assert!(taken <= limits::COMMIT_BATCH_BYTES);
@@ -808,7 +808,7 @@ fn a_line_full_of_bytes_makes_writers_wait() {
         }
         line.close();
     });
-    while let Some(group) = line.take(super::line::Wait::Return(1)) {
+    while let Some(group) = line.take() {
         bytes += group.batches.iter().map(Batch::bytes).sum::<usize>();
     }
     assert_eq!(bytes, BATCHES as usize * rows * (limits::ROW_BYTES + 36));
