@@ -162,26 +162,56 @@ async fn a_panic_on_the_spot_is_one_500() {
     }
 }
 
-/// What changes something must run to its end when its client goes away, and so is never cut short
-/// with its connection: it is for the pool, whatever the session says.
+fn request_of(method: &str, path: &str, bytes: usize) -> String {
+    let head =
+        format!("{method} {path} HTTP/1.1\r\nHost: a\r\n{AUTH}Content-Length: {bytes}\r\n\r\n");
+    head + &"x".repeat(bytes)
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
-async fn only_short_reads_are_answered_on_the_spot() {
+async fn only_short_requests_are_answered_on_the_spot() {
     let running = start(|request| told(place(&request)), Bounds::default(), None);
     let mut stream = running.connect().await;
     for (method, bytes, expected) in [
         ("REPORT", 10, "spot"),
         ("PROPFIND", limits::QUICK_BODY_BYTES, "spot"),
         ("PROPFIND", limits::QUICK_BODY_BYTES + 1, "pool"),
-        ("PUT", 10, "pool"),
-        ("DELETE", 0, "pool"),
+        ("PUT", 10, "spot"),
+        ("PUT", limits::QUICK_BODY_BYTES + 1, "pool"),
+        ("DELETE", 0, "spot"),
     ] {
-        let head =
-            format!("{method} /quick HTTP/1.1\r\nHost: a\r\n{AUTH}Content-Length: {bytes}\r\n\r\n");
-        let request = head + &"x".repeat(bytes);
+        let request = request_of(method, "/quick", bytes);
         stream.write_all(request.as_bytes()).await.unwrap();
         assert!(
             answer(&mut stream).await.ends_with(expected),
             "{method} {bytes}"
         );
+    }
+}
+
+/// A writer that has to wait for another of its account takes no thread, neither of the workers nor
+/// of the pool; readers go on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn writers_of_an_account_wait_for_their_turn() {
+    let (begun, begins) = channel();
+    let (end, ended) = channel();
+    let running = start(blocking(begun, ended), Bounds::default(), None);
+    let mut writers = Vec::new();
+    for _ in 0..3 {
+        let mut stream = running.connect().await;
+        let request = request_of("PUT", "/quick/block", 10);
+        stream.write_all(request.as_bytes()).await.unwrap();
+        writers.push(stream);
+    }
+    assert_eq!(begins.recv_timeout(Duration::from_secs(5)).unwrap(), "spot");
+    let mut reader = running.connect().await;
+    for _ in 0..20 {
+        assert_eq!(ask(&mut reader, "/quick").await, "spot");
+        sleep(Duration::from_millis(5)).await;
+    }
+    assert!(begins.try_recv().is_err(), "another writer was let in");
+    drop(end);
+    for stream in &mut writers {
+        assert!(answer(stream).await.ends_with("spot"));
     }
 }
