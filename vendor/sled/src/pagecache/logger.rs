@@ -692,6 +692,9 @@ impl ReadAt for BasedBuf {
 }
 
 /// read a buffer from the disk
+/// sealdav: Bytes that one read of a message asks for; most messages are shorter.
+const READ_AT_ONCE: usize = 4096;
+
 pub(crate) fn read_message<R: ReadAt>(
     file: &R,
     lid: LogOffset,
@@ -709,7 +712,8 @@ pub(crate) fn read_message<R: ReadAt>(
         "tried to read a message from the red zone"
     );
 
-    let msg_header_buf = &mut [0; 128];
+    // sealdav: 128 bytes before, so that each message took two reads
+    let msg_header_buf = &mut [0; READ_AT_ONCE];
     let _read_bytes = file.pread_exact_or_eof(msg_header_buf, lid)?;
     let header_cursor = &mut msg_header_buf.as_ref();
     let len_before = header_cursor.len();
