@@ -18,9 +18,9 @@ pub const REQUEST_TARGET_BYTES: usize = 8 * 1024;
 
 /// Bytes of stack that are overwritten after each piece of work: more than any of it needs.
 pub const STACK_WIPED_BYTES: usize = 128 * 1024;
-/// The same after what is answered on the spot, which needs 32 KiB even in a program without
+/// The same after what is answered on the spot, which fits into it even in a program without
 /// optimisations.
-pub const STACK_WIPED_QUICKLY_BYTES: usize = 40 * 1024;
+pub const STACK_WIPED_QUICKLY_BYTES: usize = 64 * 1024;
 /// The same after a look at a header, or into a cache.
 pub const STACK_WIPED_BRIEFLY_BYTES: usize = 16 * 1024;
 
@@ -497,6 +497,8 @@ pub const SPOT_LOOK_MILLIS: u64 = 2;
 pub const SPOT_QUIET_LOOKS: u32 = 50;
 /// Turns of writers on the spot, shared by all accounts: more than are planned at once.
 pub const SPOT_TURNS: usize = 64;
+/// Milliseconds for which a turn is waited for; each takes some tens of microseconds.
+pub const SPOT_TURN_MILLIS: u64 = 50;
 /// Bytes of the body of a request that is answered on the spot: what is asked for is then bounded too.
 pub const QUICK_BODY_BYTES: usize = 4 * 1024;
 /// Bytes of the objects whose bodies such an answer holds.
@@ -505,10 +507,13 @@ pub const QUICK_OBJECT_BYTES: u64 = STREAM_STEP_BYTES as u64;
 pub const QUICK_RESOURCES: usize = 64;
 /// Bytes of a question (a PROPFIND's body) that is remembered; those of clients have up to 2,000.
 pub const POLL_BYTES: usize = 4 * 1024;
-/// Questions that are remembered: each client has a handful, and takes some ten times their bytes.
+/// Bytes of one as a tree: forty properties take 8,000.
+pub const POLL_TREE_BYTES: usize = 32 * 1024;
+/// Questions that are remembered: each client has a handful.
 pub const POLLS: usize = 128;
-/// Microseconds for which a write on the spot waits for another of its account: several small ones.
-pub const QUICK_GATE_MICROS: u64 = 200;
+/// Lines with rules or lists of dates in an object that is put on the spot, its VTIMEZONEs included:
+/// each may take milliseconds.
+pub const QUICK_RULES: usize = 12;
 /// Objects whose bodies it holds: each is a row to read.
 pub const QUICK_BODIES: usize = 8;
 /// Streamed answers that compute a step at once; fewer than `WORK_THREADS`, so that a GET always finds one.

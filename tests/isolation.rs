@@ -74,7 +74,7 @@ const WITHOUT_IDS: &[&str] = &[
     "resolve",
     "at_hand",
     "is_settled",
-    "alone",
+    "in_haste",
     "is_roomy",
     "known_by",
     "subtree",

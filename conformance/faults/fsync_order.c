@@ -9,6 +9,7 @@
  *   FAULTS_DATABASE       how the path of the database file ends (default "/rows/db")
  *   FAULTS_DROP_SYNC      1: fsync and fdatasync of the database report success and do nothing;
  *                         to show that check_order.py notices
+ *   FAULTS_SLOW_SYNC      microseconds that each sync of the database takes besides
  *   FAULTS_FAIL_WRITE     k: the k-th write to the database, and every one after it, fails
  *   FAULTS_FAIL_SYNC      k: the k-th sync of the database fails, once
  *   FAULTS_ERRNO          the error of those failures (default 5, EIO; 28 is ENOSPC)
@@ -52,6 +53,7 @@ static unsigned long syncs;
 static int log_fd = -1;
 static const char *database = "/rows/db";
 static int drop_sync;
+static unsigned long slow_sync;
 static unsigned long fail_write;
 static unsigned long fail_count;
 static unsigned long fail_sync;
@@ -71,6 +73,7 @@ static void start(void)
     if (getenv("FAULTS_DATABASE"))
         database = getenv("FAULTS_DATABASE");
     drop_sync = number("FAULTS_DROP_SYNC") == 1;
+    slow_sync = number("FAULTS_SLOW_SYNC");
     fail_write = number("FAULTS_FAIL_WRITE");
     fail_sync = number("FAULTS_FAIL_SYNC");
     fail_count = getenv("FAULTS_FAIL_COUNT") ? number("FAULTS_FAIL_COUNT") : ~0UL;
@@ -251,6 +254,8 @@ static int synced(int fd, int (*real)(int))
         return 0;
     }
     record("sync-begin");
+    if (slow_sync)
+        usleep((useconds_t)slow_sync);
     result = real(fd);
     record("sync-end %d", result);
     return result;

@@ -131,6 +131,6 @@ pub fn failed(error: &VaultError) -> AdminError {
         VaultError::Damaged(row) => format!("its rows are damaged ({row})"),
         VaultError::Locked => "the account was locked meanwhile; try again".into(),
         VaultError::Store(error) => format!("the store failed: {error}"),
-        VaultError::TokenInvalid => "it changed meanwhile; try again".into(),
+        VaultError::TokenInvalid | VaultError::Busy => "it changed meanwhile; try again".into(),
     })
 }

@@ -73,9 +73,10 @@ impl From<VaultError> for DavError {
             }
             // `Dav` puts the href of the request in.
             VaultError::Denied => DavError::NeedWrite(String::new()),
-            VaultError::Damaged(_) | VaultError::Store(_) | VaultError::Locked => {
-                DavError::Vault(error)
-            }
+            VaultError::Damaged(_)
+            | VaultError::Store(_)
+            | VaultError::Locked
+            | VaultError::Busy => DavError::Vault(error),
         }
     }
 }
@@ -261,7 +262,7 @@ fn vault_status(error: &VaultError) -> StatusCode {
         VaultError::Store(StoreError::Full) | VaultError::Limit(_) => {
             StatusCode::INSUFFICIENT_STORAGE
         }
-        VaultError::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
+        VaultError::Store(_) | VaultError::Busy => StatusCode::SERVICE_UNAVAILABLE,
         VaultError::Damaged(_) => StatusCode::INTERNAL_SERVER_ERROR,
         VaultError::Missing => StatusCode::NOT_FOUND,
         VaultError::Exists | VaultError::UidConflict(_) => StatusCode::CONFLICT,

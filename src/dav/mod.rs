@@ -49,6 +49,7 @@ use http::{Method, StatusCode};
 
 pub use error::{CHALLENGE, DavError};
 pub use message::{Body, Request, Response, Steps};
+pub use quick::Quick;
 pub use respond::XML_TYPE;
 
 use crate::ambient::Ambient;

@@ -1,6 +1,6 @@
 //! Bodies of PROPFIND that came before. A client asks the same few questions again and again, and so
-//! do all of its kind, so they are read once. Nothing in a question belongs to an account: it is
-//! names of properties.
+//! do all of its kind, so they are read once. What is kept of one is the names of its elements, and
+//! a hash of its bytes: nothing in it belongs to an account.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -8,12 +8,12 @@ use std::sync::Arc;
 use parking_lot::RwLock;
 
 use crate::limits;
-use crate::xml::Element;
+use crate::xml::{Element, Node};
 
-/// The questions that were read, each under its bytes.
+/// The questions that were read, each under the hash of its bytes.
 #[derive(Default)]
 pub(super) struct Polls {
-    known: RwLock<HashMap<Box<[u8]>, Arc<Element>>>,
+    known: RwLock<HashMap<[u8; 32], Arc<Element>>>,
 }
 
 impl Polls {
@@ -26,60 +26,98 @@ impl Polls {
         body: &[u8],
         read: impl FnOnce() -> Result<Option<Arc<Element>>, E>,
     ) -> Result<Option<Arc<Element>>, E> {
-        if let Some(known) = self.known.read().get(body) {
+        if body.len() > limits::POLL_BYTES {
+            return read();
+        }
+        let hash = *blake3::hash(body).as_bytes();
+        if let Some(known) = self.known.read().get(&hash) {
             return Ok(Some(known.clone()));
         }
-        let element = read()?;
-        if let Some(element) = element
-            .as_ref()
-            .filter(|_| body.len() <= limits::POLL_BYTES)
+        let question = read()?;
+        if let Some(element) = &question
+            && weight(element).is_some_and(|bytes| bytes <= limits::POLL_TREE_BYTES)
         {
             let mut known = self.known.write();
-            if known.len() >= limits::POLLS {
-                // What is asked often comes back at once.
-                known.clear();
-            }
-            known.insert(body.into(), element.clone());
+            // What is asked often comes back at once.
+            let full = known.len() >= limits::POLLS;
+            let former = full.then(|| std::mem::take(&mut *known));
+            known.insert(hash, Arc::clone(element));
+            drop(known);
+            drop(former);
         }
-        Ok(element)
+        Ok(question)
     }
+}
+
+/// Bytes that a question takes; none when there is more in it than names.
+fn weight(element: &Element) -> Option<usize> {
+    if !element.attributes.is_empty() || element.lang.is_some() {
+        return None;
+    }
+    let own = element.name.ns.len() + element.name.local.len();
+    let mut bytes = size_of::<Node>() + own;
+    for child in &element.children {
+        bytes += match child {
+            Node::Element(child) => weight(child)?,
+            Node::Text(text) if text.bytes().all(|byte| byte.is_ascii_whitespace()) => {
+                size_of::<Node>() + text.len()
+            }
+            Node::Text(_) => return None,
+        };
+    }
+    Some(bytes)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::xml::{XmlLimits, parse};
+    use crate::xml::{XmlError, XmlLimits, parse};
 
-    #[test]
-    fn a_question_is_read_once_and_as_often_as_it_is_refused() {
-        let polls = Polls::default();
-        let question = |number: usize| format!("<a>{number}</a>");
+    /// How often a body is read when it comes twice.
+    fn reads(polls: &Polls, body: &str) -> usize {
         let mut reads = 0;
-        let mut ask = |body: &str| {
-            polls.read(body.as_bytes(), || {
+        for _ in 0..2 {
+            let said = polls.read(body.as_bytes(), || {
                 reads += 1;
                 parse(body.as_bytes(), &XmlLimits::default()).map(|read| Some(Arc::new(read)))
-            })
-        };
-        for _ in 0..3 {
-            for number in 0..limits::POLLS {
-                let said = ask(&question(number)).unwrap().unwrap();
-                assert_eq!(said.text(), number.to_string());
-            }
+            });
+            let read = parse(body.as_bytes(), &XmlLimits::default());
+            assert_eq!(
+                said.map(|said| said.map(|said| (*said).clone())),
+                read.map(Some)
+            );
         }
+        reads
+    }
+
+    #[test]
+    fn a_question_is_read_once() {
+        let polls = Polls::default();
+        let apple = "<propfind xmlns=\"DAV:\">\n <prop>\n  <sync-token/></prop></propfind>";
+        assert_eq!(reads(&polls, apple), 1);
+        assert_eq!(reads(&polls, "<propfind>"), 2, "refused");
+        assert_eq!(reads(&polls, "<a>text</a>"), 2);
+        assert_eq!(reads(&polls, "<a b=\"text\"/>"), 2);
         let long = format!("<a>{}</a>", " ".repeat(limits::POLL_BYTES));
-        for refused in [ask("<a>"), ask("<a>")] {
-            assert!(refused.is_err());
+        assert_eq!(reads(&polls, &long), 2);
+        // Each of them has the namespace for itself.
+        let namespace = "n".repeat(limits::POLL_BYTES / 2);
+        let heavy = format!("<a xmlns=\"{namespace}\">{}</a>", "<a/>".repeat(400));
+        assert!(heavy.len() <= limits::POLL_BYTES);
+        assert_eq!(reads(&polls, &heavy), 2);
+        assert_eq!(polls.known.read().len(), 1);
+    }
+
+    #[test]
+    fn so_many_are_remembered() {
+        let polls = Polls::default();
+        for number in 0..limits::POLLS {
+            assert_eq!(reads(&polls, &format!("<a{number}/>")), 1);
         }
-        for _ in 0..2 {
-            ask(&long).unwrap();
-        }
-        assert_eq!(reads, limits::POLLS + 4);
         assert_eq!(polls.known.read().len(), limits::POLLS);
-        let more = "<more/>";
-        let read =
-            || parse(more.as_bytes(), &XmlLimits::default()).map(|read| Some(Arc::new(read)));
-        polls.read(more.as_bytes(), read).unwrap();
+        let none = || -> Result<_, XmlError> { panic!("it was read before") };
+        assert!(polls.read(b"<a0/>", none).unwrap().is_some());
+        assert_eq!(reads(&polls, "<more/>"), 1);
         assert_eq!(polls.known.read().len(), 1);
     }
 }

@@ -4,8 +4,8 @@
 //! no more than a change of thread.
 //!
 //! A write is planned and enqueued here; that it gets to the disk is waited for later, by nobody's
-//! thread. It is left to the pool when another writer of the account is at work for longer than
-//! `limits::QUICK_GATE_MICROS`.
+//! thread. It is done in haste: when another writer of the account is at work after all, nothing
+//! is done.
 
 use http::Method;
 use http::header::RANGE;
@@ -18,7 +18,7 @@ use super::method::MethodRow;
 use super::target::Target;
 use super::{Dav, method, prepare, run};
 use crate::limits;
-use crate::vault::{AccountStore, AtHand, Telling};
+use crate::vault::{AccountStore, AtHand, Telling, VaultError};
 use crate::xml::{Element, caldav, dav};
 
 /// Whether the answer of a method is quick, once its target was found in memory and its body was
@@ -26,10 +26,11 @@ use crate::xml::{Element, caldav, dav};
 pub type IsQuick = fn(&Context<'_>, &AtHand) -> bool;
 
 /// What a method does when it is quick.
+#[derive(Clone, Copy)]
 pub enum Quick {
     /// It reads.
     Read(IsQuick),
-    /// It writes, and is asked while no other writer of the account is at work.
+    /// It writes.
     Write(IsQuick),
 }
 
@@ -38,16 +39,20 @@ impl Dav {
     /// which nothing was done.
     pub fn respond_quickly(&self, account: &AccountStore, request: &Request) -> Option<Response> {
         let row = method::find(&request.method)?;
-        let quick = row.quick.as_ref()?;
+        let quick = row.quick?;
         // an If header may name other resources
         let simple = request.body.len() <= limits::QUICK_BODY_BYTES
             && !request.headers.contains_key("if")
             && account.is_open();
         let target = simple.then(|| target_of(self, request).ok()).flatten()?;
-        let respond = |is_quick| self.respond_at_hand(account, request, (row, is_quick), target);
         let mut response = match quick {
-            Quick::Read(is_quick) => respond(*is_quick)?,
-            Quick::Write(is_quick) => account.alone(|| respond(*is_quick))??,
+            Quick::Read(is_quick) => {
+                self.respond_at_hand(account, request, (row, is_quick), target)?
+            }
+            Quick::Write(is_quick) => {
+                let account = account.in_haste();
+                self.respond_at_hand(&account, request, (row, is_quick), target)?
+            }
         };
         response.receipt = account.barrier();
         Some(response)
@@ -74,12 +79,16 @@ impl Dav {
             let answer = is_quick(&context, &at_hand).then(|| run(row, &context));
             answer.transpose()
         });
-        answer.unwrap_or_else(|error| Some(error.into_response()))
+        match answer {
+            Ok(answer) => answer,
+            Err(DavError::Vault(VaultError::Busy)) => None,
+            Err(error) => Some(error.into_response()),
+        }
     }
 }
 
-/// PUT: a small object, new or over a small one. What is replaced goes into the trash, which must
-/// not be so full that this writer has to cut it.
+/// PUT: a small object of few rules, new or over a small one. What is replaced goes into the trash,
+/// which must not be so full that this writer has to cut it. With Prefer it may answer with a body.
 pub fn put(context: &Context<'_>, at_hand: &AtHand) -> bool {
     let replaced = match &context.resource {
         Resource::Object(_, object) => object.size,
@@ -88,7 +97,20 @@ pub fn put(context: &Context<'_>, at_hand: &AtHand) -> bool {
     };
     at_hand.members == Telling::AtOnce
         && replaced <= limits::QUICK_OBJECT_BYTES
+        && !context.request.headers.contains_key("prefer")
+        && rules_of(&context.request.body) <= limits::QUICK_RULES
         && context.account.is_roomy()
+}
+
+/// The lines of a calendar object that may stand for many moments: RRULE, RDATE, EXDATE and the like.
+fn rules_of(body: &[u8]) -> usize {
+    let begins = |line: &&[u8]| {
+        let name = line.get(..5).unwrap_or_default();
+        [&b"RRULE"[..], b"EXRUL", b"RDATE", b"EXDAT"]
+            .iter()
+            .any(|rule| name.eq_ignore_ascii_case(rule))
+    };
+    body.split(|byte| *byte == b'\n').filter(begins).count()
 }
 
 /// DELETE: a small object.

@@ -35,7 +35,7 @@ use super::security_txt;
 use super::spot::Spot;
 use crate::ambient::Ambient;
 use crate::config::{Contact, Network, PublicUrl};
-use crate::dav;
+use crate::dav::{self, Quick};
 use crate::ids::{AccountId, SlotId};
 use crate::limits;
 use crate::seal::{wiped, wiped_briefly, wiped_quickly};
@@ -378,12 +378,15 @@ impl Front {
         let span = tracing::info_span!("request", %id);
         let account = session.account();
         let is_read = READS.contains(&request.method.as_str());
-        let turn = match is_read {
-            true => None,
-            false => Some(self.spot.turn(account).await),
+        let quick = match dav::method::find(&request.method).and_then(|row| row.quick) {
+            _ if request.body.len() > limits::QUICK_BODY_BYTES => None,
+            None => None,
+            Some(Quick::Read(_)) => self.on_the_spot(&*session, &request, &span),
+            Some(Quick::Write(_)) => {
+                let turn = self.spot.turn(account).await;
+                turn.and_then(|_turn| self.on_the_spot(&*session, &request, &span))
+            }
         };
-        let quick = self.on_the_spot(&*session, &request, &span);
-        drop(turn);
         let done = match quick {
             Some(done) => done,
             None => self.on_the_pool(session, request, held, span.clone()).await,
@@ -413,9 +416,6 @@ impl Front {
         request: &dav::Request,
         span: &Span,
     ) -> Option<Result<dav::Response, Refusal>> {
-        if request.body.len() > limits::QUICK_BODY_BYTES {
-            return None;
-        }
         let _place = self.spot.take()?;
         let work = || wiped_quickly(|| span.in_scope(|| session.handle_quickly(request)));
         let done = catch_unwind(AssertUnwindSafe(work));

@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex, MutexGuard};
+use tokio::time::timeout;
 
 use crate::ids::AccountId;
 use crate::limits;
@@ -87,13 +88,18 @@ impl Spot {
         }
     }
 
-    /// The turn of a writer of this account to try for a place. Whoever has one must not wait for
-    /// anything else.
-    pub async fn turn(&self, account: AccountId) -> MutexGuard<'_, ()> {
+    /// The turn of a writer of this account to try for a place; none when somebody is at it for
+    /// long. Whoever has it must not wait for anything else.
+    pub async fn turn(&self, account: AccountId) -> Option<MutexGuard<'_, ()>> {
         let [number, ..] = account.bytes();
-        self.turns[usize::from(*number) % limits::SPOT_TURNS]
-            .lock()
-            .await
+        let turn = &self.turns[usize::from(*number) % limits::SPOT_TURNS];
+        match turn.try_lock() {
+            Ok(turn) => Some(turn),
+            Err(_) => {
+                let patience = Duration::from_millis(limits::SPOT_TURN_MILLIS);
+                timeout(patience, turn.lock()).await.ok()
+            }
+        }
     }
 
     /// A place, if there is one. Never waits.

@@ -1,12 +1,9 @@
 //! What can be told of a path without waiting for anybody and without reading a row: asked by
 //! those who must not block. True for the moment in which it is asked.
 
-use std::time::Duration;
-
 use super::read::AccountStore;
 use super::tree::{Entry, Tree};
 use crate::ids::Segment;
-use crate::limits;
 
 /// What is in memory of a path that `AccountStore::resolve` finds without waiting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,14 +58,6 @@ impl AccountStore {
     fn member<'t>(&self, tree: &'t Tree, above: &Entry, segment: &Segment) -> Option<&'t Entry> {
         let id = above.children.get(segment)?;
         self.entry(tree, *id)
-    }
-
-    /// Does `work` while no other writer of the account is at work; none when one is, and for longer
-    /// than writers mostly are. `work` may call `write`.
-    pub fn alone<T>(&self, work: impl FnOnce() -> T) -> Option<T> {
-        let patience = Duration::from_micros(limits::QUICK_GATE_MICROS);
-        let _gate = self.inner.gate.try_lock_for(patience)?;
-        Some(work())
     }
 
     /// Whether a small change can be enqueued without waiting, and leaves no trash to cut.

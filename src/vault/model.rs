@@ -397,4 +397,6 @@ pub enum VaultError {
     Locked,
     /// The device may not do this: it may read only, or has no more than chosen calendars.
     Denied,
+    /// It would have to wait, and was asked in haste (`AccountStore::in_haste`). Nothing happened.
+    Busy,
 }

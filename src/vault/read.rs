@@ -26,6 +26,16 @@ pub struct AccountStore {
     terms: Terms,
     /// What it sees; everything when it is none.
     pub(super) view: Option<View>,
+    haste: Haste,
+}
+
+/// What is done where something has to be waited for: a writer, a sync, an index.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Haste {
+    /// It is waited for.
+    None,
+    /// It is `Busy`.
+    Now,
 }
 
 impl fmt::Debug for AccountStore {
@@ -41,6 +51,24 @@ impl AccountStore {
             device,
             terms,
             view,
+            haste: Haste::None,
+        }
+    }
+
+    /// The same, which is `Busy` where this one waits for a writer, a sync or an index.
+    pub fn in_haste(&self) -> AccountStore {
+        AccountStore {
+            haste: Haste::Now,
+            ..self.clone()
+        }
+    }
+
+    /// # Errors
+    /// `Busy` for whoever is in haste.
+    fn may_wait(&self) -> Result<(), VaultError> {
+        match self.haste {
+            Haste::None => Ok(()),
+            Haste::Now => Err(VaultError::Busy),
         }
     }
 
@@ -355,6 +383,7 @@ impl AccountStore {
         if let Some(found) = read()? {
             return Ok(found);
         }
+        self.may_wait()?;
         self.barrier().wait()?;
         if let Some(found) = read()? {
             return Ok(found);
@@ -393,7 +422,8 @@ impl AccountStore {
     ///
     /// # Errors
     /// What `work` says; `Denied` for a device that may read only, whatever its door is;
-    /// `Locked` when the account or the device is out since it signed in.
+    /// `Locked` when the account or the device is out since it signed in; `Busy` in haste, when
+    /// another writer is at work.
     pub fn write<T, E: From<VaultError>>(
         &self,
         work: impl FnOnce(&mut transaction::Transaction) -> Result<T, E>,
@@ -401,7 +431,13 @@ impl AccountStore {
         if self.terms.access == Access::ReadOnly {
             return Err(VaultError::Denied.into());
         }
-        let gate = self.inner.gate.lock();
+        let gate = match self.inner.gate.try_lock() {
+            Some(gate) => gate,
+            None => {
+                self.may_wait()?;
+                self.inner.gate.lock()
+            }
+        };
         if self.inner.dead.load(Ordering::Acquire) {
             return Err(VaultError::Locked.into());
         }
@@ -450,6 +486,7 @@ impl AccountStore {
         if let Some(index) = &*state.index.read() {
             return Ok(with(index));
         }
+        self.may_wait()?;
         // Loading keeps writers out: a scan is not a snapshot.
         let _gate = self.inner.gate.lock();
         if let Some(index) = &*state.index.read() {

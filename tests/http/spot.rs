@@ -189,29 +189,56 @@ async fn only_short_requests_are_answered_on_the_spot() {
     }
 }
 
-/// A writer that has to wait for another of its account takes no thread, neither of the workers nor
-/// of the pool; readers go on.
+/// On the spot one writer of an account comes after the other, and who waits takes no thread; when it
+/// takes long it goes to the pool.
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn writers_of_an_account_wait_for_their_turn() {
+    let now = Arc::new(AtomicUsize::new(0));
+    let most = Arc::new(AtomicUsize::new(0));
+    let counted = (Arc::clone(&now), Arc::clone(&most));
     let (begun, begins) = channel();
     let (end, ended) = channel();
-    let running = start(blocking(begun, ended), Bounds::default(), None);
+    let blocks = blocking(begun, ended);
+    let handler = move |request: Request| {
+        let (now, most) = &counted;
+        let writes_here = place(&request) == "spot" && request.method == http::Method::PUT;
+        if !writes_here {
+            return blocks(request);
+        }
+        most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+        std::thread::sleep(Duration::from_millis(1));
+        let response = blocks(request);
+        now.fetch_sub(1, Ordering::SeqCst);
+        response
+    };
+    let running = Arc::new(start(handler, Bounds::default(), None));
+    let mut all = tokio::task::JoinSet::new();
+    for _ in 0..8 {
+        let running = Arc::clone(&running);
+        all.spawn(async move {
+            let mut stream = running.connect().await;
+            for _ in 0..5 {
+                let request = request_of("PUT", "/quick", 10);
+                stream.write_all(request.as_bytes()).await.unwrap();
+                assert_eq!(status(&answer(&mut stream).await), "200");
+            }
+        });
+    }
+    all.join_all().await;
+    assert_eq!(most.load(Ordering::SeqCst), 1);
+
     let mut writers = Vec::new();
-    for _ in 0..3 {
+    for place in ["spot", "pool"] {
         let mut stream = running.connect().await;
         let request = request_of("PUT", "/quick/block", 10);
         stream.write_all(request.as_bytes()).await.unwrap();
-        writers.push(stream);
-    }
-    assert_eq!(begins.recv_timeout(Duration::from_secs(5)).unwrap(), "spot");
-    let mut reader = running.connect().await;
-    for _ in 0..20 {
+        assert_eq!(begins.recv_timeout(Duration::from_secs(5)).unwrap(), place);
+        writers.push((stream, place));
+        let mut reader = running.connect().await;
         assert_eq!(ask(&mut reader, "/quick").await, "spot");
-        sleep(Duration::from_millis(5)).await;
     }
-    assert!(begins.try_recv().is_err(), "another writer was let in");
     drop(end);
-    for stream in &mut writers {
-        assert!(answer(stream).await.ends_with("spot"));
+    for (stream, place) in &mut writers {
+        assert!(answer(stream).await.ends_with(*place));
     }
 }

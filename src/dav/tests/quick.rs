@@ -1,6 +1,8 @@
 //! What is answered on the spot. `Server::respond` of these tests asks for such an answer first, so
 //! that all of them hold for it too; here is which requests get one.
 
+use std::sync::atomic::{AtomicI64, Ordering};
+
 use super::*;
 use crate::limits;
 
@@ -104,6 +106,17 @@ fn small_writes_are_quick_while_no_other_is_at_work() {
     assert_eq!(stored(), event("a", 11, ""));
     let wrong = server.quickly(("PUT", &object), CALENDAR, "no calendar");
     assert_eq!(wrong, Some(403));
+    // The answer might be a body that is not in the store yet.
+    let representation = [("if-none-match", "*"), ("prefer", "return=representation")];
+    assert_eq!(put(&representation, 11), None);
+    let rules = "RRULE:FREQ=DAILY;COUNT=9\r\nRDATE:20060103T090000Z\r\n";
+    let many = rules.repeat(limits::QUICK_RULES);
+    let ruled = |rules: &str| {
+        let body = event("a", 11, rules);
+        server.quickly(("PUT", &object), CALENDAR, &body)
+    };
+    assert_eq!((ruled(rules), ruled(&many)), (Some(204), None));
+    assert_eq!(put(&[], 11), Some(204));
 
     let (begun, go) = (std::sync::Barrier::new(2), std::sync::Barrier::new(2));
     let account = server.account.clone();
@@ -184,28 +197,78 @@ fn reports_of_little_are_quick() {
     assert_eq!(sync(&token(), etag), Some(207));
 }
 
+/// An event of 3,900 bytes with a zone of its own.
+fn zoned(uid: &str) -> String {
+    let observance = |kind: &str, month: u8, offsets: &str| {
+        format!(
+            "BEGIN:{kind}\r\nDTSTART:20000101T020000\r\n{offsets}\
+             RRULE:FREQ=YEARLY;BYMONTH={month};BYDAY=-1SU\r\nEND:{kind}\r\n"
+        )
+    };
+    let summer = observance("DAYLIGHT", 3, "TZOFFSETFROM:+0112\r\nTZOFFSETTO:+0212\r\n");
+    let winter = observance("STANDARD", 10, "TZOFFSETFROM:+0212\r\nTZOFFSETTO:+0112\r\n");
+    let notes = format!("COMMENT:{}\r\n", "x".repeat(70)).repeat(42);
+    format!(
+        "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:-//Example//EN\r\nBEGIN:VTIMEZONE\r\nTZID:Own\r\n\
+         {summer}{winter}END:VTIMEZONE\r\nBEGIN:VEVENT\r\nUID:{uid}\r\nDTSTAMP:20060206T001102Z\r\n\
+         DTSTART;TZID=Own:20060102T100000\r\nDURATION:PT1H\r\n\
+         RRULE:FREQ=MONTHLY;BYDAY=1MO,-1FR;COUNT=300\r\nEXDATE;TZID=Own:20060127T100000\r\n{notes}\
+         END:VEVENT\r\nEND:VCALENDAR\r\n"
+    )
+}
+
 #[test]
 fn what_is_quick_needs_little_stack() {
-    let server = Server::with(&[("a.ics", &event("a", 9, ""))]);
-    let object = format!("{WORK}a.ics");
+    // A page of the audit trail, with keys of its own, begins with each day.
+    const DAY: i64 = 86_400_000;
+    let clock = Arc::new(AtomicI64::new(20_000 * DAY));
+    let vault = TestVault::with_clock(&clock);
+    let secret = vault.add("alice");
+    let account = vault.unlock("alice", &secret);
+    let dav = Dav::new(DavSettings::default(), Arc::new(Ambient::system()));
+    let server = Server {
+        dav,
+        account,
+        _vault: vault,
+    };
+    assert_eq!(server.ask("MKCALENDAR", WORK, &[], "").status, 201);
+    let [object, large] = ["a", "large"].map(|name| format!("{WORK}{name}.ics"));
+    let note = format!("COMMENT:{}\r\n", "x".repeat(60_000));
+    server.put(&large, &event("large", 9, &note));
     let data = "<D:prop><D:getetag/><C:calendar-data/></D:prop>";
     let multiget = format!("{data}<D:href>{object}</D:href>");
     let sync = "<D:sync-token/><D:sync-level>1</D:sync-level><D:prop><D:getetag/></D:prop>";
-    server.ask("GET", &object, &[], "");
+    let deep = limits::XML_DEPTH - 2;
+    let deep = [
+        "<propfind xmlns='DAV:'><prop>",
+        &"<a>".repeat(deep),
+        &"</a>".repeat(deep),
+        "</prop></propfind>",
+    ]
+    .concat();
+    let body = zoned("a");
+    assert!(
+        (3_800..limits::QUICK_BODY_BYTES).contains(&body.len()),
+        "{}",
+        body.len()
+    );
     let work = || {
-        let depth = [("depth", "1")];
-        let series = event("a", 9, "RRULE:FREQ=MONTHLY;BYDAY=1MO,-1FR;COUNT=30\r\n");
+        let depth = |depth| [("depth", depth)];
+        clock.fetch_add(DAY, Ordering::Relaxed);
         let answers = [
-            server.quickly(("PROPFIND", HOME), &depth, POLL),
-            server.quickly(("PROPFIND", WORK), &[("depth", "0")], ""),
+            server.quickly(("PUT", &object), CALENDAR, &body),
+            server.quickly(("PROPFIND", HOME), &depth("1"), POLL),
+            server.quickly(("PROPFIND", WORK), &depth("0"), ""),
+            server.quickly(("PROPFIND", WORK), &depth("0"), &deep),
             server.quickly(("GET", &object), &[], ""),
+            server.quickly(("GET", &large), &[], ""),
             server.quick_report("C:calendar-multiget", &multiget),
             server.quick_report("D:sync-collection", sync),
-            server.quickly(("PUT", &object), CALENDAR, &series),
+            server.quickly(("PUT", &object), CALENDAR, &event("a", 9, "")),
             server.quickly(("DELETE", &object), &[], ""),
-            server.quickly(("PUT", &object), CALENDAR, &series),
         ];
-        assert_eq!(answers, [207, 207, 200, 207, 207, 204, 204, 201].map(Some));
+        let expected = [201, 207, 207, 207, 200, 200, 207, 207, 204, 204];
+        assert_eq!(answers, expected.map(Some));
     };
     // As much as is overwritten afterwards (`seal::wiped_quickly`).
     std::thread::scope(|scope| {

@@ -691,10 +691,10 @@ impl ReadAt for BasedBuf {
     }
 }
 
-/// read a buffer from the disk
-/// sealdav: Bytes that one read of a message asks for; most messages are shorter.
+// sealdav: bytes that one read of a message asks for; most messages are shorter
 const READ_AT_ONCE: usize = 4096;
 
+/// read a buffer from the disk
 pub(crate) fn read_message<R: ReadAt>(
     file: &R,
     lid: LogOffset,
@@ -714,7 +714,7 @@ pub(crate) fn read_message<R: ReadAt>(
 
     // sealdav: 128 bytes before, so that each message took two reads
     let msg_header_buf = &mut [0; READ_AT_ONCE];
-    let _read_bytes = file.pread_exact_or_eof(msg_header_buf, lid)?;
+    let read_bytes = file.pread_exact_or_eof(msg_header_buf, lid)?;
     let header_cursor = &mut msg_header_buf.as_ref();
     let len_before = header_cursor.len();
     let header = MessageHeader::deserialize(header_cursor)?;
@@ -750,7 +750,8 @@ pub(crate) fn read_message<R: ReadAt>(
     // perform crc check on everything that isn't Corrupted
     let mut buf = vec![0; header_len];
 
-    if header_len > len_after {
+    // sealdav: what the file ended before is not taken for zeros
+    if header_len > read_bytes.saturating_sub(message_offset) {
         // we have to read more data from disk
         file.pread_exact(&mut buf, lid + message_offset as LogOffset)?;
     } else {
