@@ -505,17 +505,17 @@ pub const QUICK_BODY_BYTES: usize = 4 * 1024;
 pub const QUICK_OBJECT_BYTES: u64 = STREAM_STEP_BYTES as u64;
 /// Resources of which such an answer tells, and collections of its account: some answers look at all.
 pub const QUICK_RESOURCES: usize = 64;
+/// Objects whose bodies it holds: each is a row to read.
+pub const QUICK_BODIES: usize = 8;
+/// Lines with rules or lists of dates in an object that is put on the spot, its VTIMEZONEs included:
+/// each may take milliseconds.
+pub const QUICK_RULES: usize = 12;
 /// Bytes of a question (a PROPFIND's body) that is remembered; those of clients have up to 2,000.
 pub const POLL_BYTES: usize = 4 * 1024;
 /// Bytes of one as a tree: forty properties take 8,000.
 pub const POLL_TREE_BYTES: usize = 32 * 1024;
 /// Questions that are remembered: each client has a handful.
 pub const POLLS: usize = 128;
-/// Lines with rules or lists of dates in an object that is put on the spot, its VTIMEZONEs included:
-/// each may take milliseconds.
-pub const QUICK_RULES: usize = 12;
-/// Objects whose bodies it holds: each is a row to read.
-pub const QUICK_BODIES: usize = 8;
 /// Streamed answers that compute a step at once; fewer than `WORK_THREADS`, so that a GET always finds one.
 pub const STREAM_STEPS: usize = 8;
 /// Seconds that running requests get at a shutdown.

@@ -31,7 +31,8 @@ const FREE: u64 = 0;
 /// The places for work on the spot, and their watch, which ends with this.
 pub(super) struct Spot {
     places: Arc<Places>,
-    /// Of writers; accounts that share one wait for each other, for microseconds.
+    /// Of writers; accounts that share one wait for each other, for microseconds, and never for more than
+    /// `limits::SPOT_TURN_MILLIS`.
     turns: [Mutex<()>; limits::SPOT_TURNS],
     /// None where there is no place.
     watch: Option<thread::JoinHandle<()>>,
