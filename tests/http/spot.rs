@@ -131,17 +131,7 @@ async fn bounds_hold_on_the_spot() {
     let quick = timeout(Duration::from_secs(1), ask(&mut alone, "/quick"));
     assert_eq!(quick.await.expect("the pool is not asked"), "spot");
     assert!(answer(&mut slow).await.ends_with("pool"));
-    let mut all = tokio::task::JoinSet::new();
-    for _ in 0..8 {
-        let running = Arc::clone(&running);
-        all.spawn(async move {
-            let mut stream = running.connect().await;
-            for _ in 0..5 {
-                ask(&mut stream, "/quick").await;
-            }
-        });
-    }
-    all.join_all().await;
+    many(&running, get("/quick")).await;
     assert_eq!(most.load(Ordering::SeqCst), PLACES);
 }
 
@@ -160,6 +150,22 @@ async fn a_panic_on_the_spot_is_one_500() {
         assert_eq!(status(&answer(&mut stream).await), "500");
         assert_eq!(ask(&mut stream, "/quick").await, "spot");
     }
+}
+
+/// Eight connections that send a request five times each.
+async fn many(running: &Arc<Running>, request: String) {
+    let mut all = tokio::task::JoinSet::new();
+    for _ in 0..8 {
+        let (running, request) = (Arc::clone(running), request.clone());
+        all.spawn(async move {
+            let mut stream = running.connect().await;
+            for _ in 0..5 {
+                stream.write_all(request.as_bytes()).await.unwrap();
+                assert_eq!(status(&answer(&mut stream).await), "200");
+            }
+        });
+    }
+    all.join_all().await;
 }
 
 fn request_of(method: &str, path: &str, bytes: usize) -> String {
@@ -212,19 +218,7 @@ async fn writers_of_an_account_wait_for_their_turn() {
         response
     };
     let running = Arc::new(start(handler, Bounds::default(), None));
-    let mut all = tokio::task::JoinSet::new();
-    for _ in 0..8 {
-        let running = Arc::clone(&running);
-        all.spawn(async move {
-            let mut stream = running.connect().await;
-            for _ in 0..5 {
-                let request = request_of("PUT", "/quick", 10);
-                stream.write_all(request.as_bytes()).await.unwrap();
-                assert_eq!(status(&answer(&mut stream).await), "200");
-            }
-        });
-    }
-    all.join_all().await;
+    many(&running, request_of("PUT", "/quick", 10)).await;
     assert_eq!(most.load(Ordering::SeqCst), 1);
 
     let mut writers = Vec::new();

@@ -62,15 +62,18 @@ struct Answer {
 }
 
 impl Server {
+    fn of(vault: TestVault, account: AccountStore) -> Self {
+        Server {
+            dav: Dav::new(DavSettings::default(), Arc::new(Ambient::system())),
+            account,
+            _vault: vault,
+        }
+    }
+
     /// With an empty calendar `work`.
     fn new() -> Self {
         let (vault, account) = account();
-        let dav = Dav::new(DavSettings::default(), Arc::new(Ambient::system()));
-        let server = Server {
-            dav,
-            account,
-            _vault: vault,
-        };
+        let server = Server::of(vault, account);
         assert_eq!(server.ask("MKCALENDAR", WORK, &[], "").status, 201);
         server
     }

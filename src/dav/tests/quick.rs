@@ -225,12 +225,7 @@ fn what_is_quick_needs_little_stack() {
     let vault = TestVault::with_clock(&clock);
     let secret = vault.add("alice");
     let account = vault.unlock("alice", &secret);
-    let dav = Dav::new(DavSettings::default(), Arc::new(Ambient::system()));
-    let server = Server {
-        dav,
-        account,
-        _vault: vault,
-    };
+    let server = Server::of(vault, account);
     assert_eq!(server.ask("MKCALENDAR", WORK, &[], "").status, 201);
     let [object, large] = ["a", "large"].map(|name| format!("{WORK}{name}.ics"));
     let note = format!("COMMENT:{}\r\n", "x".repeat(60_000));

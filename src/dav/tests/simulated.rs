@@ -337,12 +337,7 @@ impl World {
 
 fn open(vault: TestVault, secret: &Generated) -> Server {
     let account = vault.unlock("alice", secret);
-    let dav = Dav::new(DavSettings::default(), Arc::new(Ambient::system()));
-    Server {
-        dav,
-        account,
-        _vault: vault,
-    }
+    Server::of(vault, account)
 }
 
 fn uid_of(body: &str) -> &str {
