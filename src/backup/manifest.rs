@@ -20,15 +20,24 @@ use crate::vault::signed;
 
 const FIRST_LINE: &str = "sealdav backup 1";
 
-/// Names a backup: its time in UTC and a few random digits, such as `20261121T080910Z-5f3a`.
+/// Names a backup: its time in UTC and the milliseconds as hexadecimal digits, such as
+/// `20261121T080910Z-01f4`. In their order these names tell which backup of a destination is newer.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BackupId(String);
 
 impl BackupId {
-    /// The id of a backup made at `time`.
-    pub fn new(time: UnixMillis, random: [u8; 2]) -> Self {
-        let stamp = stamp(time);
-        BackupId(format!("{stamp}-{}", signed::to_hex(&random)))
+    /// The id of a backup made at `time` where `others` are.
+    pub fn new(mut time: UnixMillis, others: &[BackupId]) -> Self {
+        loop {
+            let stamp = stamp(time);
+            let id = BackupId(format!("{stamp}-{:04x}", time.0.rem_euclid(1_000)));
+            // Later than all others of the same second, whose digits once were random.
+            let later = |other: &BackupId| other.0.starts_with(&stamp) && *other >= id;
+            if !others.iter().any(later) {
+                return id;
+            }
+            time.0 += 1;
+        }
     }
 
     /// Reads an id; none for a text that cannot be one, such as a path.
@@ -177,5 +186,20 @@ mod tests {
             assert_eq!(stamp(UnixMillis(millis)), expected);
         }
         assert!(BackupId::parse("../../../etc/passwd12").is_none());
+    }
+
+    #[test]
+    fn a_later_backup_has_a_later_name() {
+        let id = |text| BackupId::parse(text).unwrap();
+        let (now, next) = (UnixMillis(951_782_399_500), "20000229T000000Z-0000");
+        let before = id("20000228T235958Z-ffff");
+        let mut there = vec![before, id("20000229T000000Z-0005")];
+        for expected in ["20000228T235959Z-01f4", "20000228T235959Z-01f5"] {
+            there.push(BackupId::new(now, &there));
+            assert_eq!(there.last(), Some(&id(expected)));
+        }
+        // A name with random digits that no millisecond reaches.
+        let random = [id("20000228T235959Z-f00d")];
+        assert_eq!(BackupId::new(now, &random), id(next));
     }
 }

@@ -64,7 +64,7 @@ pub(super) fn apply(at: &Destination, keep: &Keep) -> Result<usize, BackupError>
             }
         }
     }
-    manifests.sort_by_key(|manifest| std::cmp::Reverse(manifest.time));
+    manifests.reverse();
     let times: Vec<i64> = manifests.iter().map(|manifest| manifest.time.0).collect();
     let kept = kept(keep, &times);
     let (mut named, mut removed) = (HashSet::new(), 0);

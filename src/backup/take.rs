@@ -100,7 +100,7 @@ pub(super) fn take(
     let copied = vault.store().copy_rows(&mut writer)?;
     let signer = vault.host().signer();
     let manifest = Manifest {
-        id: BackupId::new(time, vault.ambient().bytes()),
+        id: BackupId::new(time, &to.backups()?.0),
         time,
         format: vault.store().format_version(),
         epoch: vault.store().epoch(),

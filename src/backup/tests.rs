@@ -268,6 +268,25 @@ fn backups_are_chosen_by_time() {
 }
 
 #[test]
+fn the_newest_of_one_moment_is_the_last() {
+    let rig = Rig::new(TestVault::with_clock(&Arc::new(AtomicI64::new(DAY))));
+    let alice = rig.alice();
+    let keep = Keep { daily: 1, ..ALL };
+    for time in ["first", "second", "third", "fourth", "fifth"] {
+        put(&alice, &["time"], time);
+        let mut done = rig.backups(&["one"], keep).run(&[]);
+        let taken = done.pop().unwrap().1.unwrap();
+        let newest = choose(&rig.to("one"), &Which::Newest).unwrap();
+        assert_eq!(newest.id, taken.id, "{time}");
+        assert_eq!(taken.removed, usize::from(time != "first"));
+    }
+    drop(alice);
+    let restored = rig.restore(&Which::Newest, rig.data()).0;
+    let alice = restored.unlock("alice", &rig.alice);
+    assert_eq!(find(&alice, "time").unwrap(), "fifth");
+}
+
+#[test]
 fn every_flipped_byte_is_noticed_and_named() {
     let rig = Rig::new(TestVault::new());
     rig.take();
