@@ -17,7 +17,8 @@ pub enum ObjectMark {}
 /// Marker: a key slot's id; a slot is a device's app password, so it also names the device.
 pub enum SlotMark {}
 
-/// 128 random bits that name a thing for ever: a rename never touches it.
+/// 128 bits that name a thing for ever: a rename never touches it. They are random, but for the
+/// family of an object.
 pub struct Id<Mark>([u8; 16], PhantomData<fn() -> Mark>);
 
 /// Names an account.
@@ -62,6 +63,26 @@ impl<Mark> Id<Mark> {
         }
         Some(Id(bytes, PhantomData))
     }
+}
+
+/// What the ids of objects begin with that are of a family. Those from before there were families
+/// have random bits there.
+const OF_A_FAMILY: [u8; 4] = *b"\xfa\x11\x1e\x5e";
+
+impl ObjectId {
+    /// A new id: of a family (`NameKey::family`), and 64 random bits.
+    pub fn of_family(family: [u8; 4], random: [u8; 8]) -> Self {
+        let mut id = [0; 16];
+        id[..4].copy_from_slice(&OF_A_FAMILY);
+        id[4..8].copy_from_slice(&family);
+        id[8..].copy_from_slice(&random);
+        Id(id, PhantomData)
+    }
+}
+
+/// The family that an object's id says, if it says one.
+pub fn family(id: &[u8; 16]) -> Option<&[u8]> {
+    id.starts_with(&OF_A_FAMILY).then(|| &id[4..8])
 }
 
 fn hex_digit(digit: u8) -> Option<u8> {

@@ -26,6 +26,10 @@ pub const STACK_WIPED_BRIEFLY_BYTES: usize = 16 * 1024;
 
 // Objects and collections
 
+/// Changes of a collection whose new objects are of one family (`seal::NameKey::family`): few enough
+/// that the pages of the database which hold their rows stay in its cache, for 50 users who write at a time
+/// too, and enough that few pages are fetched for each. It is a part of the formula of rows' names.
+pub const FAMILY_CHANGES: u64 = 64;
 /// Default for the largest calendar object or file in bytes (CALDAV:max-resource-size, RFC 4791 section 5.2.5).
 pub const OBJECT_BYTES: usize = 10 * 1024 * 1024;
 /// The most of them that may be configured: a quarter of what all request bodies may take.

@@ -8,7 +8,8 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use super::row::{Kind, NONCE_BYTES, Place, RowName, RowPrefix, Sealed};
 use crate::ambient::{Ambient, Random};
-use crate::ids::{AccountId, ObjectId};
+use crate::ids::{AccountId, ObjectId, family};
+use crate::limits::FAMILY_CHANGES;
 
 /// 32 secret bytes.
 #[derive(Zeroize, ZeroizeOnDrop)]
@@ -96,7 +97,24 @@ impl NameKey {
         name[..16].copy_from_slice(self.prefix(kind).bytes());
         name[16..32].copy_from_slice(&first16(&hasher));
         name[32..].copy_from_slice(&chunk.to_be_bytes());
+        if let Some(family) = family(object) {
+            let mut hasher = blake3::Hasher::new_keyed(&self.0.0);
+            hasher.update(&[5, kind as u8]).update(family);
+            name[16..22].copy_from_slice(&first16(&hasher)[..6]);
+        }
         RowName(name)
+    }
+
+    /// The family of an object that is made by change `revision` of its collection. The rows of one
+    /// kind of a family lie side by side in the store: what is written at about the same time
+    /// changes few places of it, and not as many as there are rows.
+    pub fn family(&self, revision: u64) -> [u8; 4] {
+        let mut hasher = blake3::Hasher::new_keyed(&self.0.0);
+        hasher
+            .update(&[6])
+            .update(&(revision / FAMILY_CHANGES).to_le_bytes());
+        let [a, b, c, d, ..] = first16(&hasher);
+        [a, b, c, d]
     }
 }
 
@@ -374,5 +392,26 @@ mod tests {
         ];
         assert!(others.iter().all(|other| *other != base));
         assert!(base.bytes().starts_with(key.prefix(Kind::Body).bytes()));
+    }
+
+    #[test]
+    fn names_of_a_family_are_side_by_side_and_differ() {
+        let key = LastingKey::read(&[7; 32]).names();
+        let last = FAMILY_CHANGES - 1;
+        assert_eq!(key.family(0), key.family(last));
+        assert_ne!(key.family(0), key.family(last + 1));
+        let object = |revision, random| ObjectId::of_family(key.family(revision), [random; 8]);
+        let name = |kind, object: ObjectId| key.row(kind, object.bytes(), 0, 0);
+        let [one, two] = [object(0, 1), object(last, 2)].map(|id| name(Kind::Body, id));
+        assert_eq!(one.bytes()[..22], two.bytes()[..22]);
+        assert_ne!(one.bytes()[22..], two.bytes()[22..]);
+        // Neither other families, nor other kinds, nor ids without a family share anything.
+        for other in [
+            name(Kind::Body, object(last + 1, 1)),
+            name(Kind::Summary, object(0, 1)),
+            name(Kind::Body, ObjectId::from_bytes([1; 16])),
+        ] {
+            assert_ne!(one.bytes()[16..22], other.bytes()[16..22]);
+        }
     }
 }

@@ -11,6 +11,9 @@
 //! subkey32 || commitment16 = B3[row key](nonce24, 48)
 //! padded     = codec1 || length4 LE || content || zeros up to the next Padmé size, at least 64
 //! row name   = prefix16 || B3[name key](02 || kind || object id || revision, 16) || chunk4 BE
+//!              or, of an object of a family (its id tells, `ids::family`), with the first 6 of these 16
+//!              from B3[name key](05 || kind || family4, 6)
+//! family4    = B3[name key](06 || revision at which it was made / 64, 4)
 //! prefix16   = B3[name key](01 || kind, 16), or of the host's rows of one account B3[name key](04 || kind || account, 16)
 //! row key, name key of an account     = HKDF["sealdav 1 account rows"], HKDF["sealdav 1 account names"] (account key)
 //! row key of a collection, per epoch  = HKDF["sealdav 1 collection rows"] (collection key)

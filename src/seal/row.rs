@@ -106,7 +106,7 @@ impl Kind {
 }
 
 /// Where a row belongs: the associated data of its seal. A row that was moved, swapped or
-/// rolled back to another revision does not open. All ids are random; no name or href is in it.
+/// rolled back to another revision does not open. Ids tell nothing; no name or href is in it.
 #[derive(Debug, Clone, Copy)]
 pub struct Place {
     /// What it is.

@@ -229,6 +229,10 @@ fn vectors(old: Option<Vectors>) -> Vectors {
         Kind::ObjectProperties,
     ];
     let name = |kind: Kind| hex(names.row(kind, &[0x66; 16], 9, 2).bytes());
+    let of_family = ObjectId::of_family(names.family(130), [0x66; 8]);
+    let mut all: BTreeMap<_, _> = kinds.map(|kind| (format!("{kind:?}"), name(kind))).into();
+    let body = names.row(Kind::Body, of_family.bytes(), 130, 2);
+    all.insert("Body of a family".to_owned(), hex(body.bytes()));
     let etags = LastingKey::read(&[0x55; 32]).etags();
     let object = ObjectId::from_bytes([0x66; 16]);
     let (texts, boxed, slots) = match old {
@@ -256,7 +260,7 @@ fn vectors(old: Option<Vectors>) -> Vectors {
     };
     Vectors {
         rows: rows(),
-        names: kinds.map(|kind| (format!("{kind:?}"), name(kind))).into(),
+        names: all,
         etag: hex(&etags.etag(object, 9, CONTENT)),
         digest: hex(&etags.digest(object, 9)),
         generated: generated(&texts),

@@ -10,7 +10,7 @@ use super::rows::{HeadRow, RosterRow, RosterState, SummaryRow, digest_add, encod
 use super::transaction::{Transaction, copied_kind};
 use super::tree::State;
 use super::unlock::live;
-use crate::ids::{CollectionId, ObjectId, Segment};
+use crate::ids::{CollectionId, Segment};
 use crate::limits;
 use crate::seal::Kind;
 
@@ -187,7 +187,7 @@ impl AccountStore {
             let body = self.body(source, object)?;
             let properties = self.properties(source, object)?;
             let revision = head.next(tx.now());
-            let id = ObjectId::from_bytes(self.inner.vault.ambient.bytes());
+            let id = state.new_id(revision, &self.inner.vault.ambient);
             let epoch = state.current().number;
             let mut copy = Summary {
                 id,

@@ -304,7 +304,8 @@ type Length = u32;
 impl TimeIndex {
     fn place(summary: &Summary) -> Option<(Length, Begin)> {
         let extent = summary.calendar.as_ref()?.extent;
-        let (half, _) = summary.id.bytes().split_first_chunk()?;
+        // The half that is random, whether it has a family or not.
+        let (_, half) = summary.id.bytes().split_last_chunk()?;
         let id = u64::from_be_bytes(*half);
         if extent.rules == RULES && extent.first <= extent.last {
             let length = extent.last.saturating_sub(extent.first);

@@ -13,6 +13,7 @@ use super::index::Index;
 use super::model::{Collection, Lock};
 use super::rows::{Annals, HeadRow, HistoryRow, LinkRow, decode};
 use super::trash::Trashed;
+use crate::ambient::Ambient;
 use crate::ids::{AccountId, CollectionId, ObjectId, Segment};
 use crate::seal::{
     CollectionKey, EtagKey, Kind, LastingKey, NameKey, Place, RowKey, RowName, RowPrefix, Stored,
@@ -52,6 +53,11 @@ pub(super) struct State {
 pub(super) type Recent = HashMap<ObjectId, (Receipt, Option<Arc<HistoryRow>>)>;
 
 impl State {
+    /// The id of an object, or of a tombstone, that change `revision` makes.
+    pub fn new_id(&self, revision: u64, ambient: &Ambient) -> ObjectId {
+        ObjectId::of_family(self.names.family(revision), ambient.bytes())
+    }
+
     pub fn new(
         account: AccountId,
         id: CollectionId,

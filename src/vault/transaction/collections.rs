@@ -231,7 +231,7 @@ impl Transaction {
         };
         let revision = self.next(parent)?;
         let state = self.account.state(parent)?;
-        let grave = ObjectId::from_bytes(self.account.inner.vault.ambient.bytes());
+        let grave = state.new_id(revision, &self.account.inner.vault.ambient);
         self.bury(&state, grave, segment.clone(), revision)?;
         self.member(parent, id, Some(collection.changed_in_parent), None)?;
         self.unlink(id)?;
@@ -314,7 +314,7 @@ impl Transaction {
         let replaced = self.clear(&to, None)?;
         let old_parent = self.account.state(parent)?;
         let revision = self.next(parent)?;
-        let grave = ObjectId::from_bytes(self.account.inner.vault.ambient.bytes());
+        let grave = old_parent.new_id(revision, &self.account.inner.vault.ambient);
         self.bury(&old_parent, grave, segment.clone(), revision)?;
         self.member(parent, id, Some(collection.changed_in_parent), None)?;
         self.unlock_below(parent, &segment);

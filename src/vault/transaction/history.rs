@@ -200,7 +200,7 @@ impl Transaction {
         if tombstone && segment != was {
             // Its tombstone has its id, and so the name of the row that the object is about to take.
             let gone = self.next(id)?;
-            let grave = ObjectId::from_bytes(inner.vault.ambient.bytes());
+            let grave = state.new_id(gone, &inner.vault.ambient);
             self.bury(state, grave, was, gone)?;
         }
         let properties = self.past_properties(state, &row, epoch)?;

@@ -45,7 +45,7 @@ impl Transaction {
         let revision = self.next(new.parent)?;
         let summary = Summary {
             id: old.as_ref().map_or_else(
-                || ObjectId::from_bytes(self.account.inner.vault.ambient.bytes()),
+                || state.new_id(revision, &self.account.inner.vault.ambient),
                 |old| old.id,
             ),
             segment: new.segment,
@@ -361,7 +361,7 @@ impl Transaction {
         let replaced = self.clear(&to, Some(object))?;
         // A rename keeps id and body; only the summary is sealed anew.
         let gone = self.next(from)?;
-        let grave = ObjectId::from_bytes(self.account.inner.vault.ambient.bytes());
+        let grave = state.new_id(gone, &self.account.inner.vault.ambient);
         self.bury(&state, grave, object.segment.clone(), gone)?;
         self.unlock_below(from, &object.segment);
         let revision = self.next(from)?;
@@ -394,7 +394,7 @@ impl Transaction {
         let replaced = self.clear(&to, None)?;
         let state = self.account.state(to.parent)?;
         let revision = self.next(to.parent)?;
-        let id = ObjectId::from_bytes(self.account.inner.vault.ambient.bytes());
+        let id = state.new_id(revision, &self.account.inner.vault.ambient);
         let mut summary = Summary {
             id,
             segment: to.segment,
