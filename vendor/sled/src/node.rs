@@ -2,6 +2,9 @@ use std::{num::NonZeroU64, ops::Bound};
 
 use super::*;
 
+// sealdav: bytes of a leaf from which on it is split when it has more than eight rows
+const LEAF_BYTES: u64 = 8 * 1024;
+
 #[derive(Default, Debug, Clone, PartialEq)]
 pub struct Node {
     pub(crate) prefix_len: u8,
@@ -605,7 +608,12 @@ impl Node {
             16
         };
 
-        let size_checks = self.data.len() > threshold;
+        // sealdav: a leaf of large rows is split earlier, since all of it is read for one of them.
+        // Each half has as many rows as `should_merge` asks for, or they would be merged again.
+        let large = self.data.len() > 8
+            && !self.data.is_index()
+            && self.data.rss() > LEAF_BYTES;
+        let size_checks = self.data.len() > threshold || large;
         let safety_checks = self.merging_child.is_none() && !self.merging;
 
         size_checks && safety_checks
