@@ -421,12 +421,12 @@ impl Db {
         Ok(hasher.finalize())
     }
 
-    /// sealdav: writes each page anew, as one piece. Twice, with a
-    /// flush after each, the second moves all to the front of the
-    /// file, whose end is cut off when it is opened again. Nothing else
-    /// may write meanwhile.
-    pub fn rewrite_all(&self) -> Result<()> {
-        self.context.pagecache.rewrite_all()
+    /// sealdav: writes each page anew, as one piece, so that there are
+    /// no gaps; or only moves pages `down`, to the front of the file.
+    /// What became free is cut off when it is opened again. Nothing
+    /// else may write meanwhile.
+    pub fn rewrite_all(&self, down: bool) -> Result<()> {
+        self.context.pagecache.rewrite_all(down)
     }
 
     /// sealdav: lets a snapshot of the whole log be written when the

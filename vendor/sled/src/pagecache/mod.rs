@@ -894,24 +894,38 @@ impl PageCache {
         ret
     }
 
-    /// sealdav: writes each page anew, as one piece, so that all
-    /// segments of before become free. Nothing else may write
-    /// meanwhile.
-    pub(crate) fn rewrite_all(&self) -> Result<()> {
-        for pid in 0..*self.next_pid_to_allocate.lock() {
+    /// sealdav: writes each page anew, as one piece, those at the end
+    /// of the file first, so that all segments of before become free.
+    /// When it is only to move them `down`, it ends where there is no
+    /// free place before them. Nothing else may write meanwhile.
+    pub(crate) fn rewrite_all(&self, down: bool) -> Result<()> {
+        let segment_size = self.config.segment_size as u64;
+        let last = *self.next_pid_to_allocate.lock();
+        let mut places: Vec<(LogOffset, PageId)> = (0..last)
+            .filter_map(|pid| Some((self.last_place(pid)?, pid)))
+            .collect();
+        places.sort_unstable_by(|a, b| b.cmp(a));
+        for (place, pid) in places {
             let guard = pin();
             let _cc = concurrency_control::read();
-            let place = self.inner.get(pid, &guard).and_then(|view| {
-                let infos = unsafe { &view.read.deref().cache_infos };
-                infos.first().map(|info| info.pointer.lid())
-            });
-            if let Some(lid) = place {
-                let segment_size = self.config.segment_size as u64;
-                self.rewrite_page(pid, lid / segment_size * segment_size, &guard)?;
-            }
+            let segment = place / segment_size * segment_size;
+            self.rewrite_page(pid, segment, &guard)?;
             guard.flush();
+            let now = self.last_place(pid).unwrap_or_default();
+            if down && now > segment + segment_size {
+                break;
+            }
         }
         Ok(())
+    }
+
+    /// sealdav: where the piece of a page is that is nearest to the
+    /// end of the file.
+    fn last_place(&self, pid: PageId) -> Option<LogOffset> {
+        let guard = pin();
+        let view = self.inner.get(pid, &guard)?;
+        let infos = unsafe { &view.read.deref().cache_infos };
+        infos.iter().map(|info| info.pointer.lid()).max()
     }
 
     /// Initiate an atomic sequence of writes to the
