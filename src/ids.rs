@@ -66,7 +66,7 @@ impl<Mark> Id<Mark> {
 }
 
 /// What the ids of objects begin with that are of a family. Those from before there were families
-/// have random bits there.
+/// have random bits there: one of 4 billion would be taken for one with a family, and not be found.
 const OF_A_FAMILY: [u8; 4] = *b"\xfa\x11\x1e\x5e";
 
 impl ObjectId {

@@ -28,7 +28,8 @@ pub const STACK_WIPED_BRIEFLY_BYTES: usize = 16 * 1024;
 
 /// Changes of a collection whose new objects are of one family (`seal::NameKey::family`): few enough
 /// that the pages of the database which hold their rows stay in its cache, for 50 users who write at a time
-/// too, and enough that few pages are fetched for each. It is a part of the formula of rows' names.
+/// too, and enough that few pages are fetched for each. Another number would change where new objects go, and no
+/// name that is there.
 pub const FAMILY_CHANGES: u64 = 64;
 /// Default for the largest calendar object or file in bytes (CALDAV:max-resource-size, RFC 4791 section 5.2.5).
 pub const OBJECT_BYTES: usize = 10 * 1024 * 1024;
@@ -160,6 +161,9 @@ pub const QUERY_ANSWER_BYTES: usize = 64 * 1024 * 1024;
 pub const SEARCH_RESULTS: usize = 100;
 /// Bytes of one step of a streamed answer.
 pub const STREAM_STEP_BYTES: usize = 64 * 1024;
+/// Bytes of a multistatus that is made in one step when it is expected to have no more: 50 events of 2 KB,
+/// as clients ask for them.
+pub const WHOLE_STEP_BYTES: usize = 3 * STREAM_STEP_BYTES;
 /// Bytes of one step of a streamed listing but the first, which is of the above: each is made by
 /// another thread than sends it, and with steps half as long changing threads took a fifth of the time.
 pub const LISTING_STEP_BYTES: usize = 2 * STREAM_STEP_BYTES;

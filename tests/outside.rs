@@ -239,16 +239,23 @@ fn padded_sizes_are_few() {
     assert_eq!(between, 16);
 }
 
-/// A name: which rows are of one kind in one collection, which one it is, and its chunk.
+/// A name: which rows are of one kind in one collection, which of these are of objects of one family,
+/// which one it is, and its chunk.
 fn names_tell_only_kinds(names: &[Vec<u8>]) {
     let mut prefixes: HashMap<&[u8], usize> = HashMap::new();
     let mut chunks: BTreeMap<&[u8], Vec<u32>> = BTreeMap::new();
+    let (mut families, mut own) = (HashMap::new(), HashMap::new());
     for name in names {
+        let (row, _) = name.split_at(32);
+        let (family, rest) = row.split_at(22);
+        assert_eq!(*families.entry(&row[16..22]).or_insert(family), family);
+        assert_eq!(*own.entry(rest).or_insert(row), row, "two rows share it");
         *prefixes.entry(&name[..16]).or_default() += 1;
         let chunk = u32::from_be_bytes(name[32..].try_into().expect("4 bytes"));
         chunks.entry(&name[16..32]).or_default().push(chunk);
     }
     assert!(prefixes.len() > 10, "{} kinds of rows", prefixes.len());
+    assert!(families.len() < own.len(), "there is no family");
     // rows of one thing are numbered from 0; the number of anything else is 0
     for (row, mut numbers) in chunks {
         numbers.sort_unstable();
@@ -321,7 +328,7 @@ fn text(path: &Path) -> String {
 fn format_file(path: &Path) {
     let text = text(path);
     let lines: Vec<&str> = text.lines().collect();
-    assert_eq!(lines[..2], ["sealdav store", "version 1"]);
+    assert_eq!(lines[..2], ["sealdav store", "version 2"]);
     let epoch = lines[2].strip_prefix("epoch ").expect("an epoch");
     assert!(epoch.len() == 16 && is_hex(epoch), "{text}");
     assert_eq!(lines.len(), 3);

@@ -21,7 +21,8 @@ use crate::vault::signed;
 const FIRST_LINE: &str = "sealdav backup 1";
 
 /// Names a backup: its time in UTC and the milliseconds as hexadecimal digits, such as
-/// `20261121T080910Z-01f4`. In their order these names tell which backup of a destination is newer.
+/// `20261121T080910Z-01f4`. In their order these names tell which backup of a destination is newer,
+/// unless the clock was set back.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BackupId(String);
 

@@ -46,7 +46,7 @@ use crate::ambient::UnixMillis;
 use crate::config;
 use crate::ids::AccountId;
 use crate::limits;
-use crate::store::StoreError;
+use crate::store::{FORMAT_VERSION, StoreError};
 use crate::vault::{CreateError, Erased, MirrorError, Vault, VaultOpenError};
 use journal::Journal;
 
@@ -210,16 +210,13 @@ impl Which {
 /// Finds the backup that is meant.
 ///
 /// # Errors
-/// `NoBackup`, or `Manifest` when it is not as it was written.
+/// `NoBackup`; `Manifest` when it is not as it was written; `Store` when a newer program wrote it.
 pub fn choose(at: &Destination, which: &Which) -> Result<Manifest, BackupError> {
     let none = || BackupError::NoBackup(at.to_string());
     let (ids, _) = at.backups()?;
-    match which {
-        Which::Id(id) => match ids.contains(id) {
-            true => at.manifest(id),
-            false => Err(none()),
-        },
-        Which::Newest => at.manifest(ids.last().ok_or_else(none)?),
+    let id = match which {
+        Which::Id(id) => ids.iter().find(|other| *other == id),
+        Which::Newest => ids.last(),
         Which::Until(moment) => {
             let made = |id: &BackupId| {
                 id.to_string()
@@ -227,10 +224,17 @@ pub fn choose(at: &Destination, which: &Which) -> Result<Manifest, BackupError> 
                     .take(moment.len())
                     .collect::<String>()
             };
-            let before = ids.iter().rev().find(|id| made(id) <= *moment);
-            at.manifest(before.ok_or_else(none)?)
+            ids.iter().rev().find(|id| made(id) <= *moment)
         }
+    };
+    let manifest = at.manifest(id.ok_or_else(none)?)?;
+    if manifest.format > FORMAT_VERSION {
+        return Err(BackupError::Store(StoreError::NewerFormat {
+            found: manifest.format,
+            known: FORMAT_VERSION,
+        }));
     }
+    Ok(manifest)
 }
 
 /// What is backed up where and how often.

@@ -64,6 +64,7 @@ pub(super) fn apply(at: &Destination, keep: &Keep) -> Result<usize, BackupError>
             }
         }
     }
+    // Their names are in order; the newest first, as `restore` takes it.
     manifests.reverse();
     let times: Vec<i64> = manifests.iter().map(|manifest| manifest.time.0).collect();
     let kept = kept(keep, &times);

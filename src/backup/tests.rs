@@ -287,6 +287,26 @@ fn the_newest_of_one_moment_is_the_last() {
 }
 
 #[test]
+fn a_backup_of_a_newer_format_is_refused() {
+    let rig = Rig::new(TestVault::new());
+    let to = rig.to("one");
+    rig.take();
+    let newest = choose(&to, &Which::Newest).unwrap();
+    let newer = Manifest {
+        id: manifest::BackupId::new(newest.time, std::slice::from_ref(&newest.id)),
+        format: FORMAT_VERSION + 1,
+        ..newest
+    };
+    let text = newer.text(&rig.test.vault.host().signer());
+    to.publish(&newer.id, &text).unwrap();
+    let refused = choose(&to, &Which::Newest).unwrap_err();
+    assert!(
+        refused.to_string().contains("install the newer version"),
+        "{refused}"
+    );
+}
+
+#[test]
 fn every_flipped_byte_is_noticed_and_named() {
     let rig = Rig::new(TestVault::new());
     rig.take();

@@ -106,7 +106,7 @@ impl Kind {
 }
 
 /// Where a row belongs: the associated data of its seal. A row that was moved, swapped or
-/// rolled back to another revision does not open. Ids tell nothing; no name or href is in it.
+/// rolled back to another revision does not open. No name or href is in it.
 #[derive(Debug, Clone, Copy)]
 pub struct Place {
     /// What it is.
@@ -183,9 +183,9 @@ impl RowName {
         bytes.try_into().ok().map(RowName)
     }
 
-    /// The first half of it in hexadecimal, to name a damaged row to an administrator.
+    /// A part of it that is its own, in hexadecimal, to name a damaged row to an administrator.
     pub fn short(&self) -> String {
-        self.0[16..24]
+        self.0[24..32]
             .iter()
             .map(|byte| format!("{byte:02x}"))
             .collect()

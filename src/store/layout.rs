@@ -21,8 +21,9 @@ use std::path::{Path, PathBuf};
 
 use super::error::{StoreError, advice};
 
-/// The newest format this program knows, and the one it writes.
-pub const FORMAT_VERSION: u32 = 1;
+/// The newest format this program knows, and the one it writes: what is opened gets its number. Since 2
+/// objects have families (`ids::family`), whose rows programs of before would not find.
+pub const FORMAT_VERSION: u32 = 2;
 
 const FIRST_LINE: &str = "sealdav store";
 /// Bytes of `format` that are looked at: far more than this version writes.
@@ -337,8 +338,8 @@ fn parse_format(text: &[u8]) -> Result<Format, StoreError> {
     let version = lines
         .next()
         .and_then(|line| line.strip_prefix("version ")?.parse::<u32>().ok());
-    match version {
-        Some(FORMAT_VERSION) => {}
+    let version = match version {
+        Some(found @ 1..=FORMAT_VERSION) => found,
         Some(found) if found > FORMAT_VERSION => {
             return Err(StoreError::NewerFormat {
                 found,
@@ -346,15 +347,12 @@ fn parse_format(text: &[u8]) -> Result<Format, StoreError> {
             });
         }
         _ => return Err(damaged),
-    }
+    };
     let epoch = lines
         .next()
         .and_then(|line| u64::from_str_radix(line.strip_prefix("epoch ")?, 16).ok());
     match epoch {
-        Some(epoch) => Ok(Format {
-            version: FORMAT_VERSION,
-            epoch,
-        }),
+        Some(epoch) => Ok(Format { version, epoch }),
         None => Err(damaged),
     }
 }

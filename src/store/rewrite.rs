@@ -24,8 +24,8 @@ const GROWTH: u64 = 3;
 /// Bytes that an empty database takes.
 const LEAST: u64 = 32 * 1024 * 1024;
 
-/// How a new database is written over again. What the first one frees counts when it is opened again,
-/// and the second begins behind what it is to move.
+/// How a new database is written over again. A pass first fills the segment where the log ended, which
+/// may lie behind what it moves: the next one moves that too.
 const PACKINGS: [Packing; 4] = [Packing::Whole, Packing::Down, Packing::Down, Packing::Down];
 
 /// Which pages are written over again.

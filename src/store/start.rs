@@ -55,7 +55,7 @@ pub(super) fn start(
 
 fn start_rows(
     layout: &Layout,
-    format: Format,
+    found: Format,
     counters: &Arc<Counters>,
     watch: &Arc<Watch>,
     rows: Rows,
@@ -63,7 +63,10 @@ fn start_rows(
     let (witness, witnessed) = layout.open_witness()?;
     let group = last_group(&rows.db)?;
     counters.reached(group);
-    let mut format = format;
+    let mut format = Format {
+        version: FORMAT_VERSION,
+        ..found
+    };
     match witnessed {
         Some(witnessed) if witnessed > group => {
             tracing::error!(witnessed, found = group, "the database lost groups");
@@ -75,8 +78,10 @@ fn start_rows(
         None => {
             // Nobody can say whether this is all there was, so no old token may be believed.
             format.epoch = draw_epoch();
-            layout.write_format(format)?;
         }
+    }
+    if format != found {
+        layout.write_format(format)?;
     }
     let line = Line::new();
     let known = Arc::new(OnceLock::new());

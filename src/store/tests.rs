@@ -258,11 +258,13 @@ fn what_is_not_a_store_is_refused() {
     let format = fs::read_to_string(dir.join("format")).unwrap();
     let damaged = |advice| Some(StoreError::Damaged { advice });
 
-    fs::write(dir.join("format"), "sealdav store\nversion 2\nunheard of\n").unwrap();
+    fs::write(dir.join("format"), "sealdav store\nversion 3\nunheard of\n").unwrap();
     assert_eq!(
         open(&dir).err(),
-        Some(StoreError::NewerFormat { found: 2, known: 1 })
+        Some(StoreError::NewerFormat { found: 3, known: 2 })
     );
+    fs::write(dir.join("format"), format.replace("version 2", "version 0")).unwrap();
+    assert_eq!(open(&dir).err(), damaged(advice::MARKER));
     fs::write(dir.join("format"), "version 1\n").unwrap();
     assert_eq!(open(&dir).err(), damaged(advice::MARKER));
     fs::remove_file(dir.join("format")).unwrap();
@@ -280,6 +282,23 @@ fn what_is_not_a_store_is_refused() {
 
     fs::rename(dir.join("rows"), dir.join("elsewhere")).unwrap();
     assert_eq!(open(&dir).err(), damaged(advice::NO_ROWS));
+}
+
+#[test]
+fn a_store_of_the_first_format_gets_the_number_of_this_one() {
+    let scratch = Scratch::new();
+    let dir = scratch.store();
+    put(&open(&dir).unwrap(), name(1, 1), b"old")
+        .wait()
+        .unwrap();
+    let format = fs::read_to_string(dir.join("format")).unwrap();
+    fs::write(dir.join("format"), format.replace("version 2", "version 1")).unwrap();
+    assert_eq!(
+        rows(&open(&dir).unwrap(), 1),
+        [(name(1, 1), b"old".to_vec())]
+    );
+    // Before anything was written, and with the epoch that it had.
+    assert_eq!(fs::read_to_string(dir.join("format")).unwrap(), format);
 }
 
 #[test]

@@ -62,12 +62,16 @@ impl Stream {
     /// A document of what the source writes.
     pub(super) fn new(source: Source) -> Stream {
         let mut writer = Writer::document();
-        writer.reserve(source.expected.min(limits::STREAM_STEP_BYTES * 9 / 8));
+        let until = match source.expected <= limits::WHOLE_STEP_BYTES {
+            true => limits::WHOLE_STEP_BYTES,
+            false => limits::STREAM_STEP_BYTES,
+        };
+        writer.reserve(source.expected.min(until * 9 / 8));
         writer.start(dav("multistatus"));
         Stream {
             source,
             writer: Some(writer),
-            until: limits::STREAM_STEP_BYTES,
+            until,
         }
     }
 

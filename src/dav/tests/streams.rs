@@ -132,7 +132,7 @@ fn a_late_step_tells_of_nothing_that_is_not_durable() {
     let server = Server::new();
     server.expect(201, "MKCOL", &format!("{HOME}files/"), &[], "");
     let file = |number: usize| format!("{HOME}files/{number:04}");
-    for number in 0..400 {
+    for number in 0..1_000 {
         server.expect(201, "PUT", &file(number), &[], "x");
     }
     let lock = "<D:lockinfo xmlns:D='DAV:'><D:lockscope><D:exclusive/></D:lockscope>\

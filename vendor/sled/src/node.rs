@@ -2,7 +2,8 @@ use std::{num::NonZeroU64, ops::Bound};
 
 use super::*;
 
-// sealdav: bytes of a leaf from which on it is split when it has more than eight rows
+// sealdav: bytes of a leaf from which on it is split when it has more than eight rows; with half as
+// many it is not merged when it has two
 const LEAF_BYTES: u64 = 8 * 1024;
 
 #[derive(Default, Debug, Clone, PartialEq)]
@@ -609,7 +610,6 @@ impl Node {
         };
 
         // sealdav: a leaf of large rows is split earlier, since all of it is read for one of them.
-        // Each half has as many rows as `should_merge` asks for, or they would be merged again.
         let large = self.data.len() > 8
             && !self.data.is_index()
             && self.data.rss() > LEAF_BYTES;
@@ -628,7 +628,12 @@ impl Node {
             4
         };
 
-        let size_checks = self.data.len() < threshold;
+        // sealdav: two or three large rows are enough for a leaf, or one that was split at nine rows
+        // would be merged again when one of its four goes
+        let enough = self.data.len() > 1
+            && !self.data.is_index()
+            && self.data.rss() > LEAF_BYTES / 2;
+        let size_checks = self.data.len() < threshold && !enough;
         let safety_checks = self.merging_child.is_none() && !self.merging;
 
         size_checks && safety_checks

@@ -905,14 +905,18 @@ impl PageCache {
             .filter_map(|pid| Some((self.last_place(pid)?, pid)))
             .collect();
         places.sort_unstable_by(|a, b| b.cmp(a));
+        let mut first = None;
         for (place, pid) in places {
             let guard = pin();
             let _cc = concurrency_control::read();
-            let segment = place / segment_size * segment_size;
-            self.rewrite_page(pid, segment, &guard)?;
+            let segment = place / segment_size;
+            self.rewrite_page(pid, segment * segment_size, &guard)?;
             guard.flush();
-            let now = self.last_place(pid).unwrap_or_default();
-            if down && now > segment + segment_size {
+            // the log goes on in the segment where it ended, wherever
+            // that lies, and then in those that are free
+            let now = self.last_place(pid).unwrap_or_default() / segment_size;
+            let first = *first.get_or_insert(now);
+            if down && now > segment && now != first {
                 break;
             }
         }
