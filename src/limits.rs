@@ -161,12 +161,12 @@ pub const QUERY_ANSWER_BYTES: usize = 64 * 1024 * 1024;
 pub const SEARCH_RESULTS: usize = 100;
 /// Bytes of one step of a streamed answer.
 pub const STREAM_STEP_BYTES: usize = 64 * 1024;
-/// Bytes of a multistatus that is made in one step when it is expected to have no more: 50 events of 2 KB,
-/// as clients ask for them.
-pub const WHOLE_STEP_BYTES: usize = 3 * STREAM_STEP_BYTES;
 /// Bytes of one step of a streamed listing but the first, which is of the above: each is made by
 /// another thread than sends it, and with steps half as long changing threads took a fifth of the time.
 pub const LISTING_STEP_BYTES: usize = 2 * STREAM_STEP_BYTES;
+/// Bytes of the first step of a multistatus that is not expected to have more, so that it is the only one: 50
+/// events of 2 KB, as clients ask for them. It counts as a buffered answer (`ANSWER_BYTES_PER_ACCOUNT`).
+pub const WHOLE_STEP_BYTES: usize = 3 * STREAM_STEP_BYTES;
 /// Bytes of one DAV:response with a few short properties, roughly: room is made for so many at once.
 pub const RESPONSE_BYTES: usize = 256;
 /// Properties named in one PROPFIND or PROPPATCH.

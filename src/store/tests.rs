@@ -36,6 +36,15 @@ impl Scratch {
         Scratch(dir)
     }
 
+    /// With a store that was closed, and holds `name(1, 1)`.
+    fn with_row(content: &[u8]) -> (Self, PathBuf) {
+        let scratch = Scratch::new();
+        let dir = scratch.store();
+        let store = open(&dir).unwrap();
+        put(&store, name(1, 1), content).wait().unwrap();
+        (scratch, dir)
+    }
+
     fn store(&self) -> PathBuf {
         self.0.join("store")
     }
@@ -250,11 +259,7 @@ fn unfinished_creations_are_finished() {
 
 #[test]
 fn what_is_not_a_store_is_refused() {
-    let scratch = Scratch::new();
-    let dir = scratch.store();
-    put(&open(&dir).unwrap(), name(1, 1), b"one")
-        .wait()
-        .unwrap();
+    let (_scratch, dir) = Scratch::with_row(b"one");
     let format = fs::read_to_string(dir.join("format")).unwrap();
     let damaged = |advice| Some(StoreError::Damaged { advice });
 
@@ -286,11 +291,7 @@ fn what_is_not_a_store_is_refused() {
 
 #[test]
 fn a_store_of_the_first_format_gets_the_number_of_this_one() {
-    let scratch = Scratch::new();
-    let dir = scratch.store();
-    put(&open(&dir).unwrap(), name(1, 1), b"old")
-        .wait()
-        .unwrap();
+    let (_scratch, dir) = Scratch::with_row(b"old");
     let format = fs::read_to_string(dir.join("format")).unwrap();
     fs::write(dir.join("format"), format.replace("version 2", "version 1")).unwrap();
     assert_eq!(
@@ -303,11 +304,7 @@ fn a_store_of_the_first_format_gets_the_number_of_this_one() {
 
 #[test]
 fn an_older_database_is_noticed() {
-    let scratch = Scratch::new();
-    let dir = scratch.store();
-    put(&open(&dir).unwrap(), name(1, 1), b"old")
-        .wait()
-        .unwrap();
+    let (scratch, dir) = Scratch::with_row(b"old");
     let old = fs::read(scratch.database()).unwrap();
     let store = open(&dir).unwrap();
     let epoch = store.epoch();
